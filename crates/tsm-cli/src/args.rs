@@ -1,0 +1,354 @@
+//! The command line as typed.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use tsm_model::device::DeviceChoice;
+use tsm_model::{Backbone, ShiftKind, ShiftPlace};
+
+use crate::exit_code::{Exit, HELP};
+use crate::talk;
+
+mod values;
+
+pub(crate) use values::Fps;
+
+const EXAMPLES: &str = "\
+Examples:
+  tsm live webcam
+  tsm live rtsp://user:password@camera/stream --format jsonl";
+
+const LIVE_EXAMPLES: &str = "\
+Examples:
+  tsm live webcam                                     label what the first camera sees
+  tsm live rtsp://user:password@camera/stream         a network camera, reconnecting for ever
+  tsm live clip.mp4 --format jsonl                    a file, one JSON object a frame
+  tsm live rtsp://a/1 rtsp://b/1 --format jsonl       several cameras in one process
+  tsm live --pipeline my.launch /dev/video2           a GStreamer pipeline of your own";
+
+/// Says what somebody in front of a camera is doing, now.
+#[derive(Debug, Parser)]
+#[command(name = "tsm", version, before_help = EXAMPLES, after_help = HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Tell more: -v a few lines, -vv each event, -vvv each frame
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Tell errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Label every frame of a webcam, an RTSP camera or a file
+    #[command(before_help = LIVE_EXAMPLES, after_help = HELP)]
+    Live(Box<LiveArgs>),
+    /// List the cameras of this machine and their modes
+    Devices(DevicesArgs),
+    /// Look at what this machine has, what is missing, and how to mend it
+    Doctor(DoctorArgs),
+    /// Make a model file of ours from a checkpoint of MIT's TSM or torchvision
+    #[command(before_help = "Example:\n  tsm convert mobilenet_v2.pth model.safetensors --shift causal --labels labels.txt")]
+    Convert(ConvertArgs),
+    /// Tell what a model is and what it costs
+    Info(InfoArgs),
+    /// Compare a model's outputs with recorded ones
+    #[command(before_help = "Example:\n  tsm verify --model model.safetensors --vectors frames.safetensors --vectors logits.safetensors")]
+    Verify(VerifyArgs),
+}
+
+/// The model and what a foreign file does not say of itself.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// A model: our .safetensors, or a checkpoint of MIT's TSM or torchvision [default: built in]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+}
+
+/// Flags that go before what the file says.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Model description (goes before what the file says)")]
+pub(crate) struct SpecArgs {
+    /// The two-dimensional network
+    #[arg(long)]
+    pub(crate) backbone: Option<BackboneArg>,
+    /// What moves between frames
+    #[arg(long)]
+    pub(crate) shift: Option<ShiftArg>,
+    /// What part of a block sees the shift
+    #[arg(long)]
+    pub(crate) place: Option<PlaceArg>,
+    /// A fold is one N-th of the channels
+    #[arg(long, value_name = "N")]
+    pub(crate) shift_div: Option<NonZeroUsize>,
+    /// Frames of a clip
+    #[arg(long, value_name = "N")]
+    pub(crate) segments: Option<NonZeroUsize>,
+    /// Class names, one a line [default: the file's own, else class numbers]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "lowercase")]
+pub(crate) enum BackboneArg {
+    Resnet18,
+    Resnet34,
+    Resnet50,
+    Resnet101,
+    Resnet152,
+    MobilenetV2,
+}
+
+impl From<BackboneArg> for Backbone {
+    fn from(arg: BackboneArg) -> Self {
+        match arg {
+            BackboneArg::Resnet18 => Self::Resnet18,
+            BackboneArg::Resnet34 => Self::Resnet34,
+            BackboneArg::Resnet50 => Self::Resnet50,
+            BackboneArg::Resnet101 => Self::Resnet101,
+            BackboneArg::Resnet152 => Self::Resnet152,
+            BackboneArg::MobilenetV2 => Self::MobilenetV2,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ShiftArg {
+    /// Nothing moves (TSN)
+    None,
+    /// Two-way, first fold from the future
+    Mit,
+    /// Two-way, first fold from the past
+    Paddle,
+    /// One-way: the only kind that labels a stream
+    Causal,
+}
+
+impl From<ShiftArg> for ShiftKind {
+    fn from(arg: ShiftArg) -> Self {
+        match arg {
+            ShiftArg::None => Self::None,
+            ShiftArg::Mit => Self::Mit,
+            ShiftArg::Paddle => Self::Paddle,
+            ShiftArg::Causal => Self::Causal,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum PlaceArg {
+    /// The first convolution of the residual path
+    Blockres,
+    /// The whole block
+    Block,
+}
+
+impl From<PlaceArg> for ShiftPlace {
+    fn from(arg: PlaceArg) -> Self {
+        match arg {
+            PlaceArg::Blockres => Self::Blockres,
+            PlaceArg::Block => Self::Block,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LiveArgs {
+    /// webcam, webcam:1 or 1, /dev/video0, rtsp://…, a file, any GStreamer URI, or test:
+    #[arg(value_name = "SOURCE", required_unless_present = "pipeline")]
+    pub(crate) sources: Vec<String>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// How labels are written on stdout
+    #[arg(long, default_value = "text")]
+    pub(crate) format: FormatArg,
+    /// Frames a second that the model sees, or `all` [default: as the model was trained, else 12]
+    #[arg(long, value_name = "F|all")]
+    pub(crate) fps: Option<Fps>,
+    /// cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu", value_name = "D")]
+    pub(crate) device: DeviceChoice,
+    /// Classes in the ranking
+    #[arg(long, default_value = "5", value_name = "K")]
+    pub(crate) top_k: NonZeroUsize,
+    /// A GStreamer launch template of your own that ends in `appsink name=tsm`; see pipelines/
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pipeline: Option<PathBuf>,
+    /// Stop after N labelled frames
+    #[arg(long, value_name = "N")]
+    pub(crate) frames: Option<NonZeroU64>,
+    /// Open a window with the picture, the label and a bar
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// Play a file at its own speed instead of as fast as possible
+    #[arg(long)]
+    pub(crate) realtime: bool,
+    #[command(flatten)]
+    pub(crate) decision: DecisionArgs,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArg {
+    /// A line that lives on a terminal, plain lines otherwise
+    Text,
+    /// JSON Lines: one object a frame
+    Jsonl,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Decision")]
+pub(crate) struct DecisionArgs {
+    /// Frames whose logits are averaged; 1 for none [default: about one second of frames]
+    #[arg(long, value_name = "N")]
+    pub(crate) window: Option<NonZeroUsize>,
+    /// Agreeing frames before the label changes [default: the model's, else 2]
+    #[arg(long, value_name = "N")]
+    pub(crate) confirm: Option<NonZeroUsize>,
+    /// When the label changes
+    #[arg(long, default_value = "confirm")]
+    pub(crate) decision: DecisionArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DecisionArg {
+    /// After --confirm agreeing frames
+    Confirm,
+    /// As MIT's demo of 27 gestures does it
+    Mit,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct ConnectionArgs {
+    /// How RTSP media comes
+    #[arg(long, default_value = "tcp")]
+    pub(crate) transport: TransportArg,
+    /// How long to wait for a source's first frame
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = values::seconds)]
+    pub(crate) connect_timeout: Duration,
+    /// How long a live source may be silent before it is rebuilt
+    #[arg(long, default_value = "5", value_name = "SECONDS", value_parser = values::seconds)]
+    pub(crate) stall_timeout: Duration,
+    /// Attempts in a row after which a live source is given up [default: never]
+    #[arg(long, value_name = "N")]
+    pub(crate) retries: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum TransportArg {
+    /// Interleaved in the RTSP connection
+    Tcp,
+    /// Datagrams
+    Udp,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevicesArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Look at this source, too: codec, size, frame rate, capture clock
+    pub(crate) source: Option<String>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// A checkpoint of MIT's TSM (zip or legacy), torchvision, or a model of ours
+    #[arg(value_name = "IN")]
+    pub(crate) input: PathBuf,
+    /// The model to write
+    #[arg(value_name = "OUT.safetensors")]
+    pub(crate) output: PathBuf,
+    /// How numbers are stored
+    #[arg(long, default_value = "f32")]
+    pub(crate) storage: StorageArg,
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum StorageArg {
+    /// As trained
+    F32,
+    /// Half the size
+    F16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// A model [default: built in]
+    #[arg(value_name = "MODEL", conflicts_with = "model")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Recorded tensors: `frames_u8` [T, H, W, 3] and what came out; several files are united
+    #[arg(long, required = true, value_name = "FILE")]
+    pub(crate) vectors: Vec<PathBuf>,
+    /// The tensor to compare with [default: logits, else probabilities]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) expect: Option<String>,
+    /// The largest difference allowed
+    #[arg(long, default_value = "1e-3", value_name = "X", value_parser = values::tolerance)]
+    pub(crate) tolerance: f64,
+    /// cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu", value_name = "D")]
+    pub(crate) device: DeviceChoice,
+}
+
+/// Answers `--help` and `--version`, or says in one line what is wrong with the flags.
+pub(crate) fn explain(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // Help and version go to stdout; a reader that left early has seen enough.
+        let _closed = error.print();
+        return Exit::Done;
+    }
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _closed = error.print();
+        return Exit::BadInput;
+    }
+    let rendered = error.render().to_string();
+    let says = |line: &&str| !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more");
+    let text: Vec<&str> = rendered.lines().map(str::trim).filter(says).collect();
+    let text = text.join(" ");
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    talk::line(&format!("tsm: {text}; see tsm --help"));
+    Exit::BadInput
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

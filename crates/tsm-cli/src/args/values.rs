@@ -1,0 +1,77 @@
+//! Values of flags that are more than a number.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+/// `--fps`: a rate, or every frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Fps {
+    /// Frames a second.
+    Hertz(f64),
+    /// Every frame.
+    All,
+}
+
+/// Faster than any camera: a larger number is a mistake.
+const FASTEST_HZ: f64 = 1000.0;
+
+/// Longer than anybody waits for a camera: a day, in seconds.
+const LONGEST_SECS: f64 = 86_400.0;
+
+impl FromStr for Fps {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        match text.parse::<f64>() {
+            Ok(hz) if hz > 0.0 && hz <= FASTEST_HZ => Ok(Self::Hertz(hz)),
+            _ => Err(format!("give `all` or a rate above 0 and at most {FASTEST_HZ}")),
+        }
+    }
+}
+
+/// Seconds, with or without `s` or `ms` behind.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1e-3),
+        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
+    };
+    match number.parse::<f64>() {
+        Ok(count) if count > 0.0 && count * unit <= LONGEST_SECS => Ok(Duration::from_secs_f64(count * unit)),
+        _ => Err("give seconds above 0, such as 5, 2.5 or 500ms".to_owned()),
+    }
+}
+
+/// A difference: zero or more.
+pub(crate) fn tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value >= 0.0 && value.is_finite() => Ok(value),
+        _ => Err("give a number of at least 0, such as 1e-3".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impossible_rates_are_refused() {
+        assert_eq!("12.5".parse(), Ok(Fps::Hertz(12.5)));
+        assert_eq!("all".parse(), Ok(Fps::All));
+        for wrong in ["0", "-1", "nan", "inf", "", "ALL", "1e9"] {
+            assert!(wrong.parse::<Fps>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn seconds_may_carry_a_unit() {
+        assert_eq!(seconds("2.5"), Ok(Duration::from_millis(2500)));
+        assert_eq!(seconds("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(seconds("3s"), Ok(Duration::from_secs(3)));
+        for wrong in ["0", "-1", "s", "nan", "1e300"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

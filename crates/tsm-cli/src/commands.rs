@@ -1,0 +1,8 @@
+//! One file a subcommand: flags as meant, the work of other crates, results on stdout.
+
+pub(crate) mod convert;
+pub(crate) mod devices;
+pub(crate) mod doctor;
+pub(crate) mod info;
+pub(crate) mod live;
+pub(crate) mod verify;

@@ -1,0 +1,26 @@
+//! `tsm convert`: a foreign checkpoint becomes a model file of ours.
+
+use tsm_model::checkpoint::{Checkpoint, Storage};
+
+use crate::args::{ConvertArgs, ModelArgs, SpecArgs, StorageArg};
+use crate::exit_code::{Exit, Failure};
+use crate::{model_source, talk};
+
+/// Writes the model file and says what it holds.
+///
+/// # Errors
+/// An input that is no model or contradicts the flags; an output that cannot be written.
+pub(crate) fn run(args: &ConvertArgs) -> Result<Exit, Failure> {
+    let SpecArgs { backbone, shift, place, shift_div, segments, ref labels } = args.spec;
+    let spec = SpecArgs { backbone, shift, place, shift_div, segments, labels: labels.clone() };
+    let overrides = model_source::overrides(&ModelArgs { model: None, spec })?;
+    let checkpoint = Checkpoint::open(&args.input, &overrides)?;
+    let storage = match args.storage {
+        StorageArg::F32 => Storage::F32,
+        StorageArg::F16 => Storage::F16,
+    };
+    checkpoint.save(&args.output, storage)?;
+    let (output, text) = (args.output.display(), super::info::one_line(&checkpoint.spec));
+    talk::result(&format!("{output}: {text}"))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,85 @@
+//! `tsm info`: what a model is and what it costs.
+
+use serde_json::json;
+use tsm_model::{Architecture, ModelSpec, ShiftKind};
+
+use crate::args::InfoArgs;
+use crate::exit_code::{Exit, Failure};
+use crate::model_source::{self, ModelSource};
+use crate::talk;
+
+/// What a network of this description costs.
+struct Cost {
+    parameters: usize,
+    multiply_adds: usize,
+    state_bytes: usize,
+}
+
+/// Prints the model's description.
+///
+/// # Errors
+/// A file that is no model.
+pub(crate) fn run(args: &InfoArgs) -> Result<Exit, Failure> {
+    let source = args.file.clone().map_or_else(|| model_source::source(&args.model), ModelSource::File);
+    let checkpoint = model_source::open_from(&source, &model_source::overrides(&args.model)?)?;
+    let spec = &checkpoint.spec;
+    let cost = cost(spec);
+    let text = if args.json { as_json(&source, spec, &cost)? } else { as_text(&source, spec, &cost) };
+    talk::result(&text)?;
+    Ok(Exit::Done)
+}
+
+fn cost(spec: &ModelSpec) -> Cost {
+    let (network, size) = (Architecture::of(spec), spec.input.size_px);
+    let shapes = network.state_shapes(&spec.shift, size);
+    let floats: usize = shapes.iter().map(|shape| shape.iter().product::<usize>()).sum();
+    let is_streamed = spec.shift.kind == ShiftKind::Causal;
+    Cost {
+        parameters: network.parameter_count(),
+        multiply_adds: network.multiply_adds(size),
+        state_bytes: if is_streamed { floats * size_of::<f32>() } else { 0 },
+    }
+}
+
+/// The model in a few words: `mobilenetv2 x1, causal shift 1/8 in 10 blocks, 224 px, 27 classes`.
+pub(crate) fn one_line(spec: &ModelSpec) -> String {
+    let ModelSpec { backbone, width, shift, input, classes, .. } = spec;
+    let shift = match shift.kind {
+        ShiftKind::None => "no shift".to_owned(),
+        kind => format!("{} shift 1/{} in {} blocks", kind.name(), shift.div, shift.blocks.len()),
+    };
+    format!("{backbone} x{width}, {shift}, {} px, {} classes", input.size_px, classes.len())
+}
+
+fn as_text(source: &ModelSource, spec: &ModelSpec, cost: &Cost) -> String {
+    let Cost { parameters, multiply_adds, state_bytes } = cost;
+    let interval = spec.sampling.frame_interval_millis;
+    let mut lines = vec![
+        format!("{source}: {}", one_line(spec)),
+        format!("  parameters       {parameters}"),
+        format!("  multiply-adds    {multiply_adds} a frame"),
+        format!("  state            {state_bytes} bytes a stream"),
+        format!("  segments         {}", spec.shift.segments),
+        format!("  frame interval   {interval:.1} ms ({:.1} frames/s)", 1000.0 / interval),
+        format!("  classes          {}", few(&spec.classes)),
+    ];
+    lines.extend(spec.provenance.iter().map(|(topic, text)| format!("  {topic:<16} {text}")));
+    lines.join("\n")
+}
+
+/// The first few names.
+fn few(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let dots = if names.len() > SHOWN { ", …" } else { "" };
+    names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ") + dots
+}
+
+fn as_json(source: &ModelSource, spec: &ModelSpec, cost: &Cost) -> Result<String, Failure> {
+    let mut object = serde_json::to_value(spec)?;
+    object["model"] = json!(source.to_string());
+    object["class_count"] = json!(spec.classes.len());
+    object["parameters"] = json!(cost.parameters);
+    object["multiply_adds"] = json!(cost.multiply_adds);
+    object["state_bytes"] = json!(cost.state_bytes);
+    Ok(object.to_string())
+}

@@ -1,0 +1,151 @@
+//! `tsm live`: an action label for every frame of cameras and files.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::sync::Arc;
+
+use tsm_ingest::{Pace, SessionOptions, Source, SourceError, Transport};
+use tsm_live::report::{FrameReport, SourceReport};
+use tsm_live::settings::{DecisionRule, DecisionSettings, LiveSettings, RateChoice, Retries};
+use tsm_live::sinks::{FirstLine, JsonLines, Sink, SourceLog, Text, TextStyle};
+use tsm_live::{Finished, OutputEnd, Viewer};
+use tsm_model::{Model, ModelSpec};
+
+use crate::args::{ConnectionArgs, DecisionArg, FormatArg, Fps, LiveArgs, TransportArg};
+use crate::exit_code::{Exit, Failure};
+use crate::model_source::{self, ModelSource, SHIPPED_NOTE};
+use crate::windows::Windows;
+use crate::{signals, talk};
+
+/// Agreeing frames before a label changes, where neither flag nor model says.
+const DEFAULT_CONFIRM: usize = 2;
+
+/// Cells of a terminal that does not tell its width.
+const ASSUMED_CELLS: usize = 100;
+
+/// Runs until the sources end, Ctrl-C, or the frame limit.
+///
+/// # Errors
+/// Anything that makes the run pointless, in one line.
+pub(crate) fn run(args: &LiveArgs, is_quiet: bool) -> Result<Exit, Failure> {
+    let stop = signals::stop_signal()?;
+    tsm_ingest::init()?;
+    let sources = sources(args)?;
+    let checkpoint = model_source::open(&args.model)?;
+    let settings = settings(args, &checkpoint.spec)?;
+    let mut model = Model::load(&checkpoint, args.device.open()?)?;
+    drop(checkpoint);
+    let mut sinks = sinks(args, &model, &sources);
+    if !is_quiet && model_source::source(&args.model) == ModelSource::Shipped {
+        sinks.insert(0, Box::new(ShippedNote::default()));
+    }
+    let mut windows = if args.show { Some(Windows::open(&sources, &model)?) } else { None };
+    let viewer = windows.as_mut().map(|windows| windows as &mut dyn Viewer);
+    let finished = tsm_live::run(&mut model, &sources, &settings, sinks, viewer, &stop)?;
+    tell(finished, is_quiet)
+}
+
+/// The summary and the exit code of a run that did not fail as a whole.
+fn tell(finished: Finished, is_quiet: bool) -> Result<Exit, Failure> {
+    if finished.output == OutputEnd::BrokenPipe {
+        return Ok(Exit::Done);
+    }
+    if !is_quiet {
+        talk::line(&finished.summary.to_string());
+    }
+    match finished.given_up {
+        None => Ok(Exit::Done),
+        Some(error) => Err(Failure { exit: Exit::GivenUp, ..Failure::bad_input(error) }),
+    }
+}
+
+fn sources(args: &LiveArgs) -> Result<Vec<Source>, SourceError> {
+    match &args.pipeline {
+        None => args.sources.iter().map(|text| Source::parse(text)).collect(),
+        Some(template) if args.sources.is_empty() => Ok(vec![Source::custom(template, None)?]),
+        Some(template) => custom(template, &args.sources),
+    }
+}
+
+fn custom(template: &Path, arguments: &[String]) -> Result<Vec<Source>, SourceError> {
+    arguments.iter().map(|argument| Source::custom(template, Some(argument))).collect()
+}
+
+fn settings(args: &LiveArgs, spec: &ModelSpec) -> Result<LiveSettings, Failure> {
+    let rule = match args.decision.decision {
+        DecisionArg::Confirm => {
+            let asked = args.decision.confirm.map(Into::into);
+            DecisionRule::Confirm { frames: asked.or(spec.decision.confirm).unwrap_or(DEFAULT_CONFIRM) }
+        }
+        DecisionArg::Mit => DecisionRule::mit(spec.classes.len())?,
+    };
+    Ok(LiveSettings {
+        rate: match args.fps {
+            None => RateChoice::Model,
+            Some(Fps::Hertz(hz)) => RateChoice::Hertz(hz),
+            Some(Fps::All) => RateChoice::All,
+        },
+        decision: DecisionSettings {
+            window: args.decision.window.map(Into::into).or(spec.decision.window),
+            rule,
+            temperature: spec.temperature,
+            top_k: args.top_k.into(),
+        },
+        session: session_options(&args.connection, if args.realtime { Pace::RealTime } else { Pace::AsFastAsPossible }),
+        stall_timeout: args.connection.stall_timeout,
+        retries: args.connection.retries.map_or(Retries::Forever, Retries::AtMost),
+        frame_limit: args.frames.map(Into::into),
+    })
+}
+
+/// How pipelines are opened.
+pub(crate) fn session_options(args: &ConnectionArgs, pace: Pace) -> SessionOptions {
+    let transport = match args.transport {
+        TransportArg::Tcp => Transport::Tcp,
+        TransportArg::Udp => Transport::Udp,
+    };
+    SessionOptions { transport, connect_timeout: args.connect_timeout, pace, ..SessionOptions::default() }
+}
+
+fn sinks(args: &LiveArgs, model: &Model, sources: &[Source]) -> Vec<Box<dyn Sink>> {
+    let labels: Arc<[String]> = model.spec().classes.clone().into();
+    let names: Arc<[String]> = sources.iter().map(ToString::to_string).collect();
+    let out = io::stdout();
+    let labelled: Box<dyn Sink> = match args.format {
+        FormatArg::Jsonl => Box::new(JsonLines::new(out, labels)),
+        FormatArg::Text => {
+            let style = if out.is_terminal() {
+                TextStyle::Living { width_cells: terminal_cells() }
+            } else {
+                TextStyle::Plain
+            };
+            Box::new(Text::new(out, labels, style, sources.len()))
+        }
+    };
+    let first_line = if io::stderr().is_terminal() { FirstLine::AtOnce } else { FirstLine::HeldBack };
+    vec![labelled, Box::new(SourceLog::new(io::stderr(), names, first_line))]
+}
+
+/// Says before the first label what the shipped model is; a source that cannot be used is not told so.
+#[derive(Default)]
+struct ShippedNote {
+    is_said: bool,
+}
+
+impl Sink for ShippedNote {
+    fn frame(&mut self, _report: &FrameReport) -> io::Result<()> {
+        if !std::mem::replace(&mut self.is_said, true) {
+            talk::line(&format!("tsm: {SHIPPED_NOTE}"));
+        }
+        Ok(())
+    }
+
+    fn source(&mut self, _report: &SourceReport) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Width of the terminal in cells.
+fn terminal_cells() -> usize {
+    std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).unwrap_or(ASSUMED_CELLS)
+}

@@ -1,0 +1,58 @@
+//! The exit codes of `tsm`, all of them.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// How the program ends. The numbers are a promise to scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done; also after Ctrl-C, at the end of a file, and when the reader of our output went away.
+    Done = 0,
+    /// `verify`: the outputs differ by more than the tolerance. `doctor`: something needed is missing.
+    Differs = 1,
+    /// Wrong use, or an input that cannot be used: flags, file, camera, model, network address.
+    BadInput = 2,
+    /// A live source was given up after `--retries` attempts.
+    GivenUp = 3,
+}
+
+/// The list that `--help` ends with.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0  done (also after Ctrl-C, at the end of a file, or when the output's reader went away)
+  1  verify: outputs differ by more than the tolerance; doctor: something needed is missing
+  2  wrong use, or an input that cannot be used
+  3  a live source was given up after --retries attempts";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command failed, in one line, and the code to end with.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What is said on stderr; nothing where there is nobody to tell.
+    pub(crate) line: Option<String>,
+    /// The code.
+    pub(crate) exit: Exit,
+}
+
+impl Failure {
+    /// An input that cannot be used.
+    pub(crate) fn bad_input(what: impl Display) -> Self {
+        Self { line: Some(first_line(&what.to_string())), exit: Exit::BadInput }
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::bad_input(error)
+    }
+}
+
+/// Errors of libraries may go on with a backtrace; people get the line.
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or("unknown error").trim_end().to_owned()
+}

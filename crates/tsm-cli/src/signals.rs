@@ -1,0 +1,30 @@
+//! Ctrl-C and SIGTERM as a message: the first ends the run in order, the second at once.
+
+use std::io;
+
+use crossbeam_channel::{Receiver, bounded};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+
+/// Gets a message at the first SIGINT or SIGTERM. A second one ends the process with code 130.
+///
+/// # Errors
+/// If the system refuses the handlers.
+pub(crate) fn stop_signal() -> io::Result<Receiver<()>> {
+    let second = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The order matters: the check runs before the flag is set by the same signal.
+        flag::register_conditional_shutdown(signal, 130, std::sync::Arc::clone(&second))?;
+        flag::register(signal, std::sync::Arc::clone(&second))?;
+    }
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let (sender, stop) = bounded(1);
+    std::thread::Builder::new().name("tsm-signals".into()).spawn(move || {
+        if signals.forever().next().is_some() {
+            // The run may be over already.
+            let _over = sender.send(());
+        }
+    })?;
+    Ok(stop)
+}

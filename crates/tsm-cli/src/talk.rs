@@ -1,0 +1,22 @@
+//! The only places that write to stdout and stderr directly.
+
+use std::io::{self, Write};
+
+use crate::exit_code::{Exit, Failure};
+
+/// Says a line to the person, on stderr. A closed stderr is nobody to talk to.
+pub(crate) fn line(text: &str) {
+    let _closed = writeln!(io::stderr(), "{text}");
+}
+
+/// Writes a command's result on stdout.
+///
+/// # Errors
+/// A closed pipe ends the program quietly; anything else is told.
+pub(crate) fn result(text: &str) -> Result<(), Failure> {
+    let written = writeln!(io::stdout(), "{text}").and_then(|()| io::stdout().flush());
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure { line: None, exit: Exit::Done }),
+        other => other.map_err(|error| Failure::bad_input(format!("the output cannot be written: {error}"))),
+    }
+}

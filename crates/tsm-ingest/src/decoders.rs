@@ -1,0 +1,134 @@
+//! Which decoders are installed, and which Debian package brings what is missing.
+//!
+//! Names of packages are those of Debian 12 and Ubuntu 24.04.
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use crate::error::SourceError;
+
+/// Whether one codec can be decoded here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecoderStatus {
+    /// The codec as people call it.
+    pub codec: &'static str,
+    /// The element that decodes it (the one of highest rank), `None` where there is none.
+    pub element: Option<String>,
+    /// The package that brings a decoder.
+    pub package: &'static str,
+}
+
+/// Codec, its caps, the package of its decoder.
+const CODECS: [(&str, &str, &str); 7] = [
+    ("H.264", "video/x-h264", "gstreamer1.0-libav"),
+    ("H.265", "video/x-h265", "gstreamer1.0-libav"),
+    ("VP8", "video/x-vp8", "gstreamer1.0-plugins-good"),
+    ("VP9", "video/x-vp9", "gstreamer1.0-plugins-good"),
+    ("AV1", "video/x-av1", "gstreamer1.0-plugins-bad"),
+    ("MJPEG", "image/jpeg", "gstreamer1.0-plugins-good"),
+    ("MPEG-4", "video/mpeg,mpegversion=4,systemstream=false", "gstreamer1.0-libav"),
+];
+
+/// Element name prefixes and the packages they come in; the first that fits wins.
+const ELEMENT_PACKAGES: [(&str, &str); 25] = [
+    ("avdec_", "gstreamer1.0-libav"),
+    ("pipewire", "gstreamer1.0-pipewire"),
+    ("x264enc", "gstreamer1.0-plugins-ugly"),
+    ("rtspclientsink", "gstreamer1.0-rtsp"),
+    ("rtsp", "gstreamer1.0-plugins-good"),
+    ("rtp", "gstreamer1.0-plugins-good"),
+    ("udp", "gstreamer1.0-plugins-good"),
+    ("v4l2", "gstreamer1.0-plugins-good"),
+    ("qtdemux", "gstreamer1.0-plugins-good"),
+    ("matroska", "gstreamer1.0-plugins-good"),
+    ("avidemux", "gstreamer1.0-plugins-good"),
+    ("jpeg", "gstreamer1.0-plugins-good"),
+    ("vp8", "gstreamer1.0-plugins-good"),
+    ("vp9", "gstreamer1.0-plugins-good"),
+    ("souphttpsrc", "gstreamer1.0-plugins-good"),
+    ("multifile", "gstreamer1.0-plugins-good"),
+    ("videoflip", "gstreamer1.0-plugins-good"),
+    ("h264", "gstreamer1.0-plugins-bad"),
+    ("h265", "gstreamer1.0-plugins-bad"),
+    ("av1", "gstreamer1.0-plugins-bad"),
+    ("tsdemux", "gstreamer1.0-plugins-bad"),
+    ("openh264", "gstreamer1.0-plugins-bad"),
+    ("srt", "gstreamer1.0-plugins-bad"),
+    ("ximagesink", "gstreamer1.0-x"),
+    ("xvimagesink", "gstreamer1.0-x"),
+];
+
+/// Lists the decoders of the codecs cameras and files use.
+///
+/// Empty where `GStreamer` does not start; [`crate::init`] says why.
+pub fn decoders() -> Vec<DecoderStatus> {
+    if crate::library::init().is_err() {
+        return Vec::new();
+    }
+    let factories = gst::ElementFactory::factories_with_type(
+        gst::ElementFactoryType::DECODER
+            | gst::ElementFactoryType::MEDIA_VIDEO
+            | gst::ElementFactoryType::MEDIA_IMAGE,
+        gst::Rank::MARGINAL,
+    );
+    CODECS
+        .iter()
+        .map(|&(codec, caps, package)| {
+            let caps = caps.parse().unwrap_or_else(|_malformed| gst::Caps::new_empty());
+            let best = factories
+                .iter()
+                .filter(|f| !f.metadata("klass").unwrap_or_default().contains("Parser"))
+                .filter(|f| f.can_sink_any_caps(&caps))
+                .max_by_key(|f| f.rank());
+            DecoderStatus { codec, element: best.map(|f| f.name().to_string()), package }
+        })
+        .collect()
+}
+
+/// The error for an element that cannot be made.
+pub(crate) fn missing_element(name: &str) -> SourceError {
+    let package = ELEMENT_PACKAGES
+        .iter()
+        .find(|(prefix, _)| name.starts_with(prefix))
+        .map_or("gstreamer1.0-plugins-base", |&(_, package)| package);
+    SourceError::MissingPlugin {
+        what: format!("the GStreamer element '{name}'"),
+        package: package.to_owned(),
+    }
+}
+
+/// The error for compressed video nothing installed decodes; `description` is `GStreamer`'s name for it.
+pub(crate) fn missing_decoder(description: &str, caps: Option<&gst::CapsRef>) -> SourceError {
+    let package = caps
+        .and_then(|caps| {
+            CODECS.iter().find(|(_, known, _)| {
+                known.parse::<gst::Caps>().is_ok_and(|known| caps.can_intersect(&known))
+            })
+        })
+        .map_or("gstreamer1.0-libav gstreamer1.0-plugins-bad", |&(_, _, package)| package);
+    SourceError::MissingPlugin { what: description.to_owned(), package: package.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_thing_names_its_package() {
+        crate::init().unwrap();
+        let check = |error: SourceError, expected: &str| {
+            let SourceError::MissingPlugin { package, .. } = error else { panic!("{error}") };
+            assert_eq!(package, expected);
+        };
+        check(missing_element("rtspsrc"), "gstreamer1.0-plugins-good");
+        check(missing_element("pipewiresrc"), "gstreamer1.0-pipewire");
+        check(missing_element("videoconvert"), "gstreamer1.0-plugins-base");
+        let h264: gst::Caps = "video/x-h264,profile=high".parse().unwrap();
+        check(missing_decoder("H.264 decoder", Some(&h264)), "gstreamer1.0-libav");
+    }
+
+    #[test]
+    fn every_codec_of_the_table_is_reported() {
+        assert_eq!(decoders().len(), CODECS.len());
+    }
+}

@@ -1,0 +1,106 @@
+//! Local files: the door before the pipeline, and the verdict after it.
+//!
+//! ```text
+//!  path ── uri_of (exists? file? readable? empty?) ──> pipeline ──> end ── damage / explained ──> intact | Truncated | Corrupt
+//! ```
+//!
+//! `GStreamer` plays a damaged file to a plain end of stream without a word, so the evidence is gathered here: what the
+//! container's own headers promise (containers.rs) and what the decoder was given and gave (session/observer.rs).
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::error::SourceError;
+use crate::session::observer::Summary;
+
+mod containers;
+
+/// The `file://` address of a readable, non-empty file.
+///
+/// # Errors
+/// [`SourceError::NotFound`], [`SourceError::IsFolder`], [`SourceError::PermissionDenied`], [`SourceError::EmptyFile`].
+pub(crate) fn uri_of(path: &Path) -> Result<String, SourceError> {
+    let metadata = std::fs::metadata(path).map_err(|e| open_error(path, &e))?;
+    if metadata.is_dir() {
+        return Err(SourceError::IsFolder { path: path.to_owned() });
+    }
+    std::fs::File::open(path).map_err(|e| open_error(path, &e))?;
+    if metadata.is_file() && metadata.len() == 0 {
+        return Err(SourceError::EmptyFile { place: path.display().to_string() });
+    }
+    let absolute = std::path::absolute(path).map_err(|e| open_error(path, &e))?;
+    url::Url::from_file_path(&absolute)
+        .map(Into::into)
+        .map_err(|()| SourceError::NotFound { path: path.to_owned() })
+}
+
+/// The error of a file that does not open.
+pub(crate) fn open_error(path: &Path, error: &io::Error) -> SourceError {
+    let place = path.display().to_string();
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            SourceError::NotFound { path: path.to_owned() }
+        }
+        io::ErrorKind::PermissionDenied => {
+            SourceError::PermissionDenied { place, remedy: "change its rights with chmod a+r".to_owned() }
+        }
+        io::ErrorKind::InvalidData => SourceError::NotMedia { place, detail: " (not text)".to_owned() },
+        _ => SourceError::Other { message: format!("{place}: {error}") },
+    }
+}
+
+/// What the end of a file without an ERROR hides, if anything.
+pub(crate) fn damage(path: &Path, seen: &Summary) -> Option<SourceError> {
+    let place = path.display().to_string();
+    tracing::debug!(?seen, "end of file");
+    if let Some(detail) = containers::cut_short(path) {
+        return Some(SourceError::Truncated { place, detail });
+    }
+    if seen.frames == 0 {
+        let detail = format!("{} compressed pictures, none decodable", seen.pictures_in);
+        return Some(match seen.pictures_in {
+            0 => SourceError::NoVideo { place, detail: String::new() },
+            _ => SourceError::Corrupt { place, detail },
+        });
+    }
+    if seen.corrupted > 0 {
+        let detail = format!("{} of {} pictures flagged as corrupt", seen.corrupted, seen.pictures_out);
+        return Some(SourceError::Corrupt { place, detail });
+    }
+    if let Some(warning) = seen.container_warnings.first() {
+        let detail = warning.lines().last().unwrap_or_default().trim().to_owned();
+        return Some(SourceError::Corrupt { place, detail });
+    }
+    let detail = lost_pictures(seen).or_else(|| missing_tail(seen))?;
+    Some(SourceError::Corrupt { place, detail })
+}
+
+/// Sharpens a fault of `GStreamer`'s by what the container's headers say.
+pub(crate) fn explained(fault: SourceError, path: &Path, seen: &Summary) -> SourceError {
+    match fault {
+        SourceError::Corrupt { place, detail } => match containers::cut_short(path) {
+            Some(detail) => SourceError::Truncated { place, detail },
+            None => SourceError::Corrupt { place, detail },
+        },
+        SourceError::NoVideo { .. } | SourceError::Other { .. } if seen.frames == 0 => {
+            damage(path, seen).unwrap_or(fault)
+        }
+        other => other,
+    }
+}
+
+/// Compressed pictures that were never answered.
+fn lost_pictures(seen: &Summary) -> Option<String> {
+    (seen.lost > 0).then(|| format!("{} of {} pictures could not be decoded", seen.lost, seen.pictures_in))
+}
+
+/// A stream that ends well before its container says.
+fn missing_tail(seen: &Summary) -> Option<String> {
+    /// Containers round durations, and the last picture has a length of its own.
+    const ROUNDED: Duration = Duration::from_millis(1200);
+    let (duration, last) = (seen.duration?, seen.last_pts?);
+    // Where there is sound, it may outlast the video by any length: only a stream alone tells.
+    (seen.streams == 1 && last + ROUNDED < duration)
+        .then(|| format!("video ends at {:.1} s of {:.1} s", last.as_secs_f64(), duration.as_secs_f64()))
+}

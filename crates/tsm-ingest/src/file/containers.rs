@@ -1,0 +1,108 @@
+//! Asks a container's own headers how long the file must be.
+//!
+//! Only sizes are read, never media. Unknown sizes (recordings in progress) count as intact, and so does every file of
+//! another kind: no false alarms.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// How many top-level parts are looked at; fragmented mp4 files have thousands.
+const MOST_PARTS: usize = 100_000;
+
+/// One phrase of evidence that the file at `path` ends before its headers say.
+pub(crate) fn cut_short(path: &Path) -> Option<String> {
+    let mut file = File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    let mut head = [0u8; 12];
+    file.read_exact(&mut head).ok()?;
+    let promised = match &head {
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => return cut_mp4(&mut file, length),
+        [b'R', b'I', b'F', b'F', size @ .., b'A', b'V', b'I', b' '] => riff_end(*size),
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => matroska_end(&mut file)?,
+        _ => return None,
+    };
+    (promised > length).then(|| shortfall(length, promised))
+}
+
+fn shortfall(length: u64, promised: u64) -> String {
+    format!("{length} of {promised} bytes")
+}
+
+/// ISO base media (ISO/IEC 14496-12, section 4.2): boxes of size and type, one after the other.
+fn cut_mp4(file: &mut File, length: u64) -> Option<String> {
+    let mut at = 0u64;
+    let mut has_index = false;
+    let mut has_media = false;
+    for _ in 0..MOST_PARTS {
+        if at >= length {
+            break;
+        }
+        file.seek(SeekFrom::Start(at)).ok()?;
+        let mut header = [0u8; 8];
+        if file.read_exact(&mut header).is_err() {
+            return Some("it ends within a header".to_owned());
+        }
+        let [s0, s1, s2, s3, kind @ ..] = header;
+        if !kind.iter().all(|b| b.is_ascii_graphic() || *b == b' ' || *b == 0xa9) {
+            return None;
+        }
+        has_index |= kind == *b"moov";
+        has_media |= kind == *b"mdat";
+        let size = match u32::from_be_bytes([s0, s1, s2, s3]) {
+            0 => length - at,
+            1 => {
+                let mut large = [0u8; 8];
+                file.read_exact(&mut large).ok()?;
+                u64::from_be_bytes(large)
+            }
+            size => u64::from(size),
+        };
+        let end = at.checked_add(size).filter(|_| size >= 8)?;
+        if end > length {
+            return Some(shortfall(length, end));
+        }
+        at = end;
+    }
+    (!has_index && (has_media || length < 1024)).then(|| "its index, the moov box, is missing".to_owned())
+}
+
+/// RIFF: the size counts from after itself; 0 and the largest mean unknown.
+fn riff_end(size: [u8; 4]) -> u64 {
+    match u32::from_le_bytes(size) {
+        0 | u32::MAX => 0,
+        size => u64::from(size) + 8,
+    }
+}
+
+/// EBML (RFC 8794): the header element, then the segment, whose size counts from after its own header.
+fn matroska_end(file: &mut File) -> Option<u64> {
+    file.seek(SeekFrom::Start(4)).ok()?;
+    let header = element_size(file)?;
+    file.seek(SeekFrom::Current(i64::try_from(header).ok()?)).ok()?;
+    let mut id = [0u8; 4];
+    file.read_exact(&mut id).ok()?;
+    if id != [0x18, 0x53, 0x80, 0x67] {
+        return None;
+    }
+    let size = element_size(file)?;
+    file.stream_position().ok()?.checked_add(size)
+}
+
+/// A variable-length size; `None` where it is 'unknown' (all ones) or broken.
+fn element_size(file: &mut File) -> Option<u64> {
+    let mut byte = [0u8; 1];
+    file.read_exact(&mut byte).ok()?;
+    let more = byte[0].leading_zeros();
+    if more > 7 {
+        return None;
+    }
+    let mask = 0xffu8.checked_shr(more + 1).unwrap_or(0);
+    let mut size = u64::from(byte[0] & mask);
+    for _ in 0..more {
+        file.read_exact(&mut byte).ok()?;
+        size = size << 8 | u64::from(byte[0]);
+    }
+    let unknown = (1u64 << (7 * (more + 1))) - 1;
+    (size != unknown).then_some(size)
+}

@@ -1,0 +1,106 @@
+//! One decoded picture, mapped where the decoder left it, with its times.
+//!
+//! ```text
+//!  gst::Sample ── VideoInfo (planes, strides, from VideoMeta) ──> Frame ── component(i) ──> rows of samples
+//! ```
+//!
+//! Copies no pixels and converts nothing.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gstreamer_video as gst_video;
+use gstreamer_video::prelude::*;
+
+use crate::frame_format::FrameFormat;
+
+/// Presentation time: running time of the pipeline's segment, 0 at the start of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Pts(pub Duration);
+
+impl Pts {
+    /// The time since the start of the stream.
+    pub fn since_start(self) -> Duration {
+        self.0
+    }
+}
+
+/// One picture; holds its `GStreamer` buffer until dropped.
+pub struct Frame {
+    pub(crate) pixels: gst_video::VideoFrame<gst_video::video_frame::Readable>,
+    pub(crate) format: Arc<FrameFormat>,
+    pub(crate) pts: Option<Pts>,
+    pub(crate) arrival: Instant,
+    pub(crate) capture_age: Option<Duration>,
+}
+
+impl Frame {
+    /// What the samples mean; the same `Arc` for every frame until the stream changes.
+    pub fn format(&self) -> &Arc<FrameFormat> {
+        &self.format
+    }
+
+    /// When the picture is to be shown, where the stream says so.
+    pub fn pts(&self) -> Option<Pts> {
+        self.pts
+    }
+
+    /// When the decoded picture reached this crate.
+    pub fn arrival(&self) -> Instant {
+        self.arrival
+    }
+
+    /// How old the picture was at [`Frame::arrival`], where the source tells it: the RTP sender's NTP time, or the
+    /// running time of a local camera's buffer.
+    pub fn capture_age(&self) -> Option<Duration> {
+        self.capture_age
+    }
+
+    /// Name of the pixel format, for example `I420`.
+    pub(crate) fn pixel_format_name(&self) -> &'static str {
+        self.pixels.format().to_str().as_str()
+    }
+
+    /// The samples of component `index` (see [`crate::PixelLayout`] for what they are).
+    ///
+    /// # Panics
+    /// If the format has no such component.
+    pub fn component(&self, index: usize) -> ComponentView<'_> {
+        let info = self.pixels.format_info();
+        let plane = info.plane()[index];
+        let offset =
+            usize::try_from(info.poffset()[index]).expect("a component's offset within a pixel fits");
+        let stride = self.pixels.plane_stride()[usize::try_from(plane).expect("at most four planes")];
+        let data = self.pixels.plane_data(plane).expect("a mapped frame has every plane its format names");
+        ComponentView {
+            data: &data[offset..],
+            row_stride_bytes: usize::try_from(stride)
+                .expect("negative strides are refused when the frame is made"),
+            sample_step_bytes: usize::try_from(info.pixel_stride()[index])
+                .expect("sample steps are positive"),
+        }
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("pts", &self.pts)
+            .field("size_px", &(self.format.width_px, self.format.height_px))
+            .field("format", &self.pixels.format())
+            .field("capture_age", &self.capture_age)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the samples of one component lie: sample (x, y) starts at `y * row_stride_bytes + x * sample_step_bytes`.
+#[derive(Debug, Clone, Copy)]
+pub struct ComponentView<'a> {
+    /// Bytes from the component's first sample on; the last row may end without padding.
+    pub data: &'a [u8],
+    /// From one row to the next.
+    pub row_stride_bytes: usize,
+    /// From one sample to its right neighbour.
+    pub sample_step_bytes: usize,
+}

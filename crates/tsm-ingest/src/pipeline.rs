@@ -1,0 +1,101 @@
+//! From a [`Source`] to a pipeline that is ready to start.
+//!
+//! ```text
+//!  Source ── template (template.rs) ── properties of the kind (rtsp.rs, webcam.rs) ── caps of the appsink ──> Built
+//! ```
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+
+use crate::colour;
+use crate::error::SourceError;
+use crate::fault::{Context, Kind};
+use crate::file;
+use crate::rtsp;
+use crate::session::{SessionOptions, Transport};
+use crate::source::Source;
+use crate::template::{self, TemplateFault};
+use crate::webcam;
+
+/// A pipeline in state NULL with all it needs to start.
+pub(crate) struct Built {
+    pub(crate) pipeline: gst::Pipeline,
+    pub(crate) sink: gst_app::AppSink,
+    pub(crate) context: Context,
+    pub(crate) age_source: AgeSource,
+}
+
+/// Where the age of a picture is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AgeSource {
+    /// A recording has no age.
+    Unknown,
+    /// The RTP sender's wall clock; its PTS tells nothing after a stall.
+    SenderNtp,
+    /// The pipeline's running time against the buffer's.
+    RunningTime,
+}
+
+/// Builds the pipeline of `source`.
+///
+/// # Errors
+/// What is wrong before anything is opened: file, camera, element, template.
+pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, SourceError> {
+    let (kind, age_source, (pipeline, sink)) = match source {
+        Source::Webcam(selector) => (Kind::Camera, AgeSource::RunningTime, webcam::build(selector)?),
+        Source::Rtsp(address) => {
+            let text = match options.transport {
+                Transport::Tcp => template::RTSP_TCP,
+                Transport::Udp => template::RTSP_UDP,
+            };
+            let parts = builtin(text, Some(address.location()))?;
+            rtsp::configure(&parts.0, address.credentials(), options.connect_timeout);
+            (Kind::Rtsp, AgeSource::SenderNtp, parts)
+        }
+        Source::File(path) => {
+            (Kind::File, AgeSource::Unknown, builtin(template::FILE, Some(&file::uri_of(path)?))?)
+        }
+        Source::Uri(uri) => (Kind::Uri, AgeSource::Unknown, builtin(template::FILE, Some(uri.as_given()))?),
+        Source::Test => (Kind::Other, AgeSource::RunningTime, builtin(template::TEST, None)?),
+        Source::Custom(custom) => {
+            let parts = template::built(custom.launch()).map_err(|fault| fault.at(custom.path()))?;
+            let (kind, age_source) = custom_kind(&parts.0);
+            (kind, age_source, parts)
+        }
+    };
+    // A template that sets the caps of its sink has its reasons.
+    if sink.caps().is_none_or(|caps| caps.is_any()) {
+        sink.set_caps(Some(&colour::readable_caps()));
+    }
+    Ok(Built { pipeline, sink, context: Context { kind, place: source.to_string() }, age_source })
+}
+
+/// What the elements of a user's template make it.
+fn custom_kind(pipeline: &gst::Pipeline) -> (Kind, AgeSource) {
+    let elements = pipeline.iterate_recurse().into_iter().flatten();
+    let names: Vec<String> = elements.filter_map(|e| e.factory()).map(|f| f.name().to_string()).collect();
+    let has = |name: &str| names.iter().any(|n| n == name);
+    if has("rtspsrc") {
+        (Kind::Rtsp, AgeSource::SenderNtp)
+    } else if has("v4l2src") || has("pipewiresrc") {
+        (Kind::Camera, AgeSource::RunningTime)
+    } else if has("videotestsrc") {
+        (Kind::Other, AgeSource::RunningTime)
+    } else {
+        (Kind::Uri, AgeSource::Unknown)
+    }
+}
+
+/// The pipeline of one of our own templates.
+pub(crate) fn builtin(
+    text: &str,
+    argument: Option<&str>,
+) -> Result<(gst::Pipeline, gst_app::AppSink), SourceError> {
+    template::filled(text, argument).and_then(|launch| template::built(&launch)).map_err(
+        |fault| match fault {
+            TemplateFault::MissingElement(name) => crate::decoders::missing_element(&name),
+            TemplateFault::Wrong(message) => SourceError::Other { message },
+        },
+    )
+}

@@ -1,0 +1,211 @@
+//! A window that shows frames with a label and a bar (`--show`).
+//!
+//! ```text
+//!  show(&Frame) ─> appsrc ! queue(1, leaky) ! videoconvert ! textoverlay label ! textoverlay bar ! autovideosink
+//! ```
+//!
+//! Runs as a small pipeline of its own, so that a slow or closed window never holds up recognition.
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+use gstreamer_video::prelude::*;
+
+use crate::frame::Frame;
+
+/// How many blocks the bar has.
+const BAR_BLOCKS: usize = 24;
+
+const LAUNCH: &str = "appsrc name=pictures is-live=true format=time do-timestamp=true max-buffers=1 leaky-type=downstream block=false \
+    ! queue max-size-buffers=1 max-size-bytes=0 max-size-time=0 leaky=downstream \
+    ! videoflip name=upright method=none ! videoconvert \
+    ! textoverlay name=label valignment=top halignment=left shaded-background=true font-desc=\"Sans Bold 18\" \
+    ! textoverlay name=bar valignment=bottom halignment=left shaded-background=true font-desc=\"Monospace 16\" \
+    ! videoconvert ! autovideosink name=window sync=false";
+
+/// Why there is no window.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PreviewError {
+    /// No screen to open it on.
+    #[error("--show needs a display: {reason}; run on a desktop or leave out --show")]
+    NoDisplay {
+        /// What is missing.
+        reason: String,
+    },
+    /// An element that is not installed.
+    #[error("--show needs {what}; run: apt-get install {package}")]
+    MissingPlugin {
+        /// The element.
+        what: String,
+        /// The Debian packages.
+        package: String,
+    },
+    /// Anything else.
+    #[error("--show: {message}")]
+    Other {
+        /// `GStreamer`'s words.
+        message: String,
+    },
+}
+
+/// An open window. Dropping it closes it.
+#[derive(Debug)]
+pub struct Preview {
+    pipeline: gst::Pipeline,
+    pictures: gst_app::AppSrc,
+    bus: gst::Bus,
+    closed: bool,
+}
+
+impl Preview {
+    /// Opens a window called `title`; it appears with the first frame.
+    ///
+    /// # Errors
+    /// [`PreviewError::NoDisplay`] where no screen is reachable, [`PreviewError::MissingPlugin`] where an element is missing.
+    pub fn open(title: &str) -> Result<Self, PreviewError> {
+        crate::library::init().map_err(|e| PreviewError::Other { message: e.to_string() })?;
+        if ["DISPLAY", "WAYLAND_DISPLAY"]
+            .iter()
+            .all(|name| std::env::var_os(name).is_none_or(|v| v.is_empty()))
+        {
+            return Err(PreviewError::NoDisplay {
+                reason: "neither DISPLAY nor WAYLAND_DISPLAY is set".to_owned(),
+            });
+        }
+        let (pipeline, pictures, bus) = built()?;
+        // X11 sinks take no title of their own; they show the application's name.
+        gst::glib::set_application_name(title);
+        let mut preview = Self { pipeline, pictures, bus, closed: false };
+        preview.start()?;
+        Ok(preview)
+    }
+
+    /// Shows a frame; the one before it is forgotten where the window is slower.
+    pub fn show(&mut self, frame: &Frame) {
+        if self.is_closed() {
+            return;
+        }
+        let info = frame.pixels.info();
+        let Ok(caps) = info.to_caps() else { return };
+        if self.pictures.caps().is_none_or(|current| current != caps) {
+            self.pictures.set_caps(Some(&caps));
+        }
+        let mut buffer = frame.pixels.buffer_owned();
+        {
+            // The time is this window's own; pixels stay shared.
+            let buffer = buffer.make_mut();
+            buffer.set_pts(gst::ClockTime::NONE);
+            buffer.set_dts(gst::ClockTime::NONE);
+            buffer.set_duration(gst::ClockTime::NONE);
+        }
+        self.turn(frame.format().orientation);
+        if let Err(flow) = self.pictures.push_buffer(buffer) {
+            tracing::debug!(?flow, "preview window takes no frames");
+        }
+    }
+
+    /// Writes `text` and fills the bar to `fraction` of its width (0 to 1).
+    pub fn label(&mut self, text: &str, fraction: f32) {
+        self.set_text("label", text);
+        self.set_text("bar", &bar(fraction));
+    }
+
+    /// Whether the user has closed the window, or it broke.
+    pub fn is_closed(&mut self) -> bool {
+        while let Some(message) = self.bus.pop_filtered(&[gst::MessageType::Error, gst::MessageType::Eos]) {
+            if let gst::MessageView::Error(error) = message.view() {
+                tracing::debug!(text = %error.error().message(), "preview window closed");
+            }
+            self.closed = true;
+        }
+        self.closed
+    }
+
+    fn start(&mut self) -> Result<(), PreviewError> {
+        // Sinks connect to the display on the way to READY, so an unreachable one shows here.
+        let ready = self.pipeline.set_state(gst::State::Ready);
+        if ready.is_ok() && self.pipeline.set_state(gst::State::Playing).is_ok() {
+            return Ok(());
+        }
+        let reason = self
+            .bus
+            .pop_filtered(&[gst::MessageType::Error])
+            .and_then(|m| match m.view() {
+                gst::MessageView::Error(e) => Some(e.error().message().trim_end_matches('.').to_owned()),
+                _ => None,
+            })
+            .unwrap_or_else(|| "the display does not answer".to_owned());
+        Err(PreviewError::NoDisplay { reason })
+    }
+
+    fn set_text(&self, element: &str, text: &str) {
+        if let Some(overlay) = self.pipeline.by_name(element) {
+            overlay.set_property("text", text);
+        }
+    }
+
+    fn turn(&self, orientation: crate::Orientation) {
+        use crate::Orientation as O;
+        let method = match orientation {
+            O::Upright => "none",
+            O::Rotate90 => "clockwise",
+            O::Rotate180 => "rotate-180",
+            O::Rotate270 => "counterclockwise",
+            O::Flip => "horizontal-flip",
+            O::FlipRotate180 => "vertical-flip",
+            O::FlipRotate90 => "upper-right-diagonal",
+            O::FlipRotate270 => "upper-left-diagonal",
+        };
+        if let Some(flip) = self.pipeline.by_name("upright") {
+            flip.set_property_from_str("method", method);
+        }
+    }
+}
+
+impl Drop for Preview {
+    fn drop(&mut self) {
+        let stopped = self.pipeline.set_state(gst::State::Null);
+        tracing::debug!(?stopped, "preview window");
+    }
+}
+
+fn bar(fraction: f32) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "the value is clamped to 0..=BAR_BLOCKS before the cast"
+    )]
+    let full = (fraction.clamp(0.0, 1.0) * BAR_BLOCKS as f32).round() as usize;
+    "█".repeat(full.min(BAR_BLOCKS)) + &"░".repeat(BAR_BLOCKS - full.min(BAR_BLOCKS))
+}
+
+fn missing(error: &gst::glib::Error) -> PreviewError {
+    PreviewError::MissingPlugin {
+        what: error.message().trim_end_matches('.').to_owned(),
+        package: "gstreamer1.0-x gstreamer1.0-plugins-base gstreamer1.0-plugins-good".to_owned(),
+    }
+}
+
+fn built() -> Result<(gst::Pipeline, gst_app::AppSrc, gst::Bus), PreviewError> {
+    let element = gst::parse::launch(LAUNCH).map_err(|error| missing(&error))?;
+    let pipeline = element.downcast::<gst::Pipeline>().expect("several elements make a pipeline");
+    let pictures = pipeline.by_name("pictures").and_then(|e| e.downcast::<gst_app::AppSrc>().ok());
+    let bus = pipeline.bus().expect("a pipeline has a bus from its making");
+    Ok((pipeline, pictures.expect("the launch line names its appsrc"), bus))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_is_as_long_as_the_fraction() {
+        let blocks = |fraction| bar(fraction).chars().filter(|&c| c == '█').count();
+        assert_eq!(
+            [blocks(0.0), blocks(0.5), blocks(1.0), blocks(7.0), blocks(f32::NAN)],
+            [0, 12, 24, 24, 0]
+        );
+    }
+}

@@ -1,0 +1,299 @@
+//! One `Session` is the life of one pipeline: started, observed, stopped; never restarted.
+//!
+//! ```text
+//!  streaming thread:  decoder ─> appsink ─> FrameMaker ─> on_frame        (blocks = backpressure)
+//!  caller's thread:   bus ─> next_event() ─> EndOfStream | Failed(first fault)
+//! ```
+//!
+//! It reconnects nothing and keeps no clock; silence is the supervisor's business.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+use tracing::debug;
+
+use crate::clock::arrival_now;
+use crate::error::SourceError;
+use crate::fault::Faults;
+use crate::file;
+use crate::frame::Frame;
+use crate::pipeline::{self, Built};
+use crate::redact::redacted;
+use crate::source::Source;
+
+mod frame_maker;
+pub(crate) mod observer;
+
+use frame_maker::FrameMaker;
+use observer::Observer;
+
+/// How a session is to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// How RTSP media travel.
+    pub transport: Transport,
+    /// How long a host may take to answer before the session fails.
+    pub connect_timeout: Duration,
+    /// How fast recorded sources are read.
+    pub pace: Pace,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self {
+            transport: Transport::Tcp,
+            connect_timeout: Duration::from_secs(10),
+            pace: Pace::AsFastAsPossible,
+        }
+    }
+}
+
+/// How RTSP media travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// Inside the RTSP connection: no losses, passes every firewall the connection passes.
+    #[default]
+    Tcp,
+    /// As UDP packets: losses instead of delay.
+    Udp,
+}
+
+/// How fast recorded sources are read; live sources have their own pace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// Limited by the consumer only.
+    #[default]
+    AsFastAsPossible,
+    /// A frame is delivered when its PTS is due.
+    RealTime,
+}
+
+/// What the consumer wants after a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// The next frame.
+    Continue,
+    /// No more frames.
+    Stop,
+}
+
+/// Whether frames come when they happen or when they are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Liveness {
+    /// A camera: the end of the stream is a fault.
+    Live,
+    /// A recording: the consumer sets the pace and the end is the end.
+    Recorded,
+}
+
+/// Something worth knowing about a running session.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum SessionEvent {
+    /// The stream ended in good order: the end of a file; of a live source, the server closed it or went away.
+    EndOfStream,
+    /// The first fault; nothing follows it.
+    Failed(SourceError),
+}
+
+/// A running pipeline. Dropping it stops it.
+#[derive(Debug)]
+pub struct Session {
+    pipeline: gst::Pipeline,
+    bus: gst::Bus,
+    liveness: Liveness,
+    stopping: Arc<AtomicBool>,
+    observer: Arc<Observer>,
+    faults: Mutex<Faults>,
+    file: Option<std::path::PathBuf>,
+}
+
+impl Session {
+    /// Builds and starts the pipeline of `source`.
+    ///
+    /// `on_frame` runs on a streaming thread for every decoded frame, one at a time; while it blocks, a recorded source
+    /// waits. [`Flow::Stop`] ends the flow. Before [`Session::stop`], a blocked `on_frame` must be unblocked by its owner.
+    ///
+    /// # Errors
+    /// What can be known at once: no such file or camera, no permission, a missing element, a wrong template. What shows
+    /// only while connecting or decoding comes as [`SessionEvent::Failed`].
+    pub fn start(
+        source: &Source,
+        options: &SessionOptions,
+        on_frame: impl FnMut(Frame) -> Flow + Send + 'static,
+    ) -> Result<Self, SourceError> {
+        crate::library::init()?;
+        let Built { pipeline, sink, context, age_source } = pipeline::build(source, options)?;
+        let observer = Observer::attached(&pipeline);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let maker = FrameMaker::new(Arc::clone(&observer), age_source, &pipeline);
+        connect_sink(&sink, maker, Arc::clone(&stopping), on_frame);
+        let bus = bus_of(&pipeline);
+        let faults = Mutex::new(Faults::new(context, options.connect_timeout));
+        let file = if let Source::File(path) = source { Some(path.clone()) } else { None };
+        let mut session =
+            Self { pipeline, bus, liveness: Liveness::Recorded, stopping, observer, faults, file };
+        session.liveness = session.set_playing(&sink, options.pace)?;
+        debug!(source = %source, liveness = ?session.liveness, "pipeline started");
+        Ok(session)
+    }
+
+    /// Whether the source is live, by `GStreamer`'s `NO_PREROLL`.
+    pub fn liveness(&self) -> Liveness {
+        self.liveness
+    }
+
+    /// Waits at most `timeout` for the next event; `None` where there is none, and after the last one.
+    pub fn next_event(&self, timeout: Duration) -> Option<SessionEvent> {
+        let deadline = arrival_now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(arrival_now());
+            let message =
+                self.bus.timed_pop(gst::ClockTime::try_from(left).unwrap_or(gst::ClockTime::ZERO))?;
+            if let Some(event) = self.event_of(&message) {
+                debug!(?event, "session event");
+                return Some(event);
+            }
+        }
+    }
+
+    /// Ends the pipeline.
+    pub fn stop(self) {
+        drop(self);
+    }
+
+    /// To PLAYING, by way of PAUSED, whose answer tells whether the source is live.
+    fn set_playing(&self, sink: &gst_app::AppSink, pace: Pace) -> Result<Liveness, SourceError> {
+        let paused = self.pipeline.set_state(gst::State::Paused);
+        let liveness = match paused {
+            Ok(gst::StateChangeSuccess::NoPreroll) => Liveness::Live,
+            Ok(_) => Liveness::Recorded,
+            Err(_) => return Err(self.start_fault()),
+        };
+        if liveness == Liveness::Recorded && pace == Pace::RealTime {
+            sink.set_sync(true);
+        }
+        self.pipeline.set_state(gst::State::Playing).map_err(|_state_change| self.start_fault())?;
+        Ok(liveness)
+    }
+
+    /// The fault behind a refused state change, from the bus.
+    fn start_fault(&self) -> SourceError {
+        // The message precedes the refusal, so no wait is needed; the second is for elements that post from a thread.
+        while let Some(message) = self.bus.timed_pop(gst::ClockTime::from_seconds(1)) {
+            if let Some(SessionEvent::Failed(error)) = self.event_of(&message) {
+                return error;
+            }
+        }
+        SourceError::Other {
+            message: "the pipeline does not start; run with GST_DEBUG=2 to see why".to_owned(),
+        }
+    }
+
+    fn event_of(&self, message: &gst::Message) -> Option<SessionEvent> {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        if faults.is_over() {
+            return None;
+        }
+        match message.view() {
+            gst::MessageView::Error(error) => {
+                let fault = faults.of_error(error, &self.observer);
+                Some(SessionEvent::Failed(self.with_file_evidence(fault)))
+            }
+            gst::MessageView::Eos(_) => {
+                faults.end();
+                Some(self.end_of_stream())
+            }
+            gst::MessageView::Element(_) => {
+                faults.note_element(message);
+                None
+            }
+            gst::MessageView::Warning(warning) => {
+                debug!(text = %redacted(warning.error().message()), "pipeline warning");
+                self.observer.note_warning(warning);
+                None
+            }
+            gst::MessageView::ClockLost(_) => {
+                // The clock's provider went away (a camera unplugged from a pipeline that goes on): choose a new one.
+                let chosen = self
+                    .pipeline
+                    .set_state(gst::State::Paused)
+                    .and(self.pipeline.set_state(gst::State::Playing));
+                debug!(?chosen, "pipeline clock lost");
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn with_file_evidence(&self, fault: SourceError) -> SourceError {
+        match &self.file {
+            Some(path) => file::explained(fault, path, &self.observer.summary(&self.pipeline)),
+            None => fault,
+        }
+    }
+
+    fn end_of_stream(&self) -> SessionEvent {
+        let Some(path) = self.file.as_deref().filter(|_| !self.stopping.load(Ordering::Relaxed)) else {
+            return SessionEvent::EndOfStream;
+        };
+        match file::damage(path, &self.observer.summary(&self.pipeline)) {
+            Some(error) => SessionEvent::Failed(error),
+            None => SessionEvent::EndOfStream,
+        }
+    }
+
+    /// What the stream is, for [`crate::probe`].
+    pub(crate) fn observer(&self) -> &Observer {
+        &self.observer
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        let stopped = self.pipeline.set_state(gst::State::Null);
+        debug!(?stopped, "pipeline stopped");
+    }
+}
+
+fn bus_of(pipeline: &gst::Pipeline) -> gst::Bus {
+    pipeline.bus().expect("a pipeline has a bus from its making")
+}
+
+/// Hands every sample of the sink to `on_frame`.
+fn connect_sink(
+    sink: &gst_app::AppSink,
+    mut maker: FrameMaker,
+    stopping: Arc<AtomicBool>,
+    mut on_frame: impl FnMut(Frame) -> Flow + Send + 'static,
+) {
+    maker.watch_pad(&sink.static_pad("sink").expect("an appsink has a sink pad"));
+    sink.set_callbacks(
+        gst_app::AppSinkCallbacks::builder()
+            .new_sample(move |sink| {
+                if stopping.load(Ordering::Relaxed) {
+                    return Err(gst::FlowError::Eos);
+                }
+                let sample = sink.pull_sample().map_err(|_ended| gst::FlowError::Eos)?;
+                let frame = maker.frame(&sample).map_err(|reason| {
+                    gst::element_error!(sink, gst::StreamError::Format, ("{reason}"));
+                    gst::FlowError::NotNegotiated
+                })?;
+                match on_frame(frame) {
+                    Flow::Continue => Ok(gst::FlowSuccess::Ok),
+                    Flow::Stop => {
+                        stopping.store(true, Ordering::Relaxed);
+                        Err(gst::FlowError::Eos)
+                    }
+                }
+            })
+            .build(),
+    );
+}

@@ -1,0 +1,176 @@
+//! Turns samples of the appsink into [`Frame`]s: format from caps and tags, PTS, arrival, age.
+//!
+//! Runs on the streaming thread; a caps change makes a new `Arc<FrameFormat>`, nothing else does.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_video as gst_video;
+use gstreamer_video::prelude::*;
+
+use crate::clock::{arrival_now, ntp_now_nanos};
+use crate::colour;
+use crate::frame::{Frame, Pts};
+use crate::frame_format::{FrameFormat, Orientation};
+use crate::pipeline::AgeSource;
+
+use super::observer::Observer;
+
+/// An age beyond this is a sender whose clock was never set, not an old picture.
+const OLDEST_BELIEVED: Duration = Duration::from_hours(24);
+
+pub(super) struct FrameMaker {
+    observer: Arc<Observer>,
+    age_source: AgeSource,
+    pipeline: gst::glib::WeakRef<gst::Pipeline>,
+    orientation: Arc<Mutex<Orientation>>,
+    current: Option<Current>,
+}
+
+/// What holds until the next change of caps or orientation.
+struct Current {
+    caps: gst::Caps,
+    orientation: Orientation,
+    info: gst_video::VideoInfo,
+    format: Arc<FrameFormat>,
+}
+
+impl FrameMaker {
+    pub(super) fn new(observer: Arc<Observer>, age_source: AgeSource, pipeline: &gst::Pipeline) -> Self {
+        Self {
+            observer,
+            age_source,
+            pipeline: pipeline.downgrade(),
+            orientation: Arc::default(),
+            current: None,
+        }
+    }
+
+    /// Follows the orientation tag, and offers to take buffers with strides of the decoder's choice, so that no
+    /// element copies a picture only to pack its rows.
+    pub(super) fn watch_pad(&self, pad: &gst::Pad) {
+        let orientation = Arc::clone(&self.orientation);
+        let events = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::QUERY_DOWNSTREAM;
+        pad.add_probe(events, move |_, info| {
+            if let Some(event) = info.event() {
+                note_orientation(event, &orientation);
+            }
+            if let Some(query) = info.query_mut()
+                && let gst::QueryViewMut::Allocation(allocation) = query.view_mut()
+            {
+                allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
+                return gst::PadProbeReturn::Handled;
+            }
+            gst::PadProbeReturn::Ok
+        });
+    }
+
+    /// The frame of a sample.
+    ///
+    /// # Errors
+    /// One line, where the sample has no caps or buffer or its caps are no raw video we read.
+    pub(super) fn frame(&mut self, sample: &gst::Sample) -> Result<Frame, String> {
+        let arrival = arrival_now();
+        let caps = sample.caps().ok_or("a sample without caps")?;
+        let buffer = sample.buffer_owned().ok_or("a sample without a buffer")?;
+        let orientation = *self.orientation.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = match self.current.take() {
+            Some(current) if current.orientation == orientation && *current.caps == *caps => current,
+            before => self.changed(before, &caps.to_owned(), orientation)?,
+        };
+        let running_time = sample
+            .segment()
+            .and_then(|s| s.downcast_ref::<gst::ClockTime>())
+            .and_then(|s| s.to_running_time(buffer.pts()));
+        let capture_age = self.capture_age(&buffer, running_time);
+        let pixels = gst_video::VideoFrame::from_buffer_readable(buffer, &current.info)
+            .map_err(|_buffer| "a buffer smaller than its picture".to_owned())?;
+        if pixels.plane_stride().iter().any(|&stride| stride < 0) {
+            return Err("a picture stored bottom up; put videoconvert before the appsink".to_owned());
+        }
+        self.observer.note_frame(running_time);
+        let frame = Frame {
+            pixels,
+            format: Arc::clone(&current.format),
+            pts: running_time.map(|t| Pts(t.into())),
+            arrival,
+            capture_age,
+        };
+        self.current = Some(current);
+        Ok(frame)
+    }
+
+    fn changed(
+        &self,
+        before: Option<Current>,
+        caps: &gst::Caps,
+        orientation: Orientation,
+    ) -> Result<Current, String> {
+        let info =
+            gst_video::VideoInfo::from_caps(caps).map_err(|e| format!("caps are no raw video: {e}"))?;
+        let said = self.observer.said_colour();
+        let format = colour::frame_format(&info, caps, said, orientation)?;
+        tracing::debug!(?format, "picture format");
+        // The same meaning under other caps (a new interlace mode, say) keeps its Arc: nothing changed for the reader.
+        let format = match before {
+            Some(before) if *before.format == format => before.format,
+            _ => Arc::new(format),
+        };
+        Ok(Current { caps: caps.clone(), orientation, info, format })
+    }
+
+    fn capture_age(&self, buffer: &gst::BufferRef, running_time: Option<gst::ClockTime>) -> Option<Duration> {
+        match self.age_source {
+            AgeSource::Unknown => None,
+            AgeSource::SenderNtp => ntp_age(buffer),
+            AgeSource::RunningTime => ntp_age(buffer).or_else(|| {
+                let now = self.pipeline.upgrade()?.current_running_time()?;
+                Some(now.saturating_sub(running_time?).into())
+            }),
+        }
+    }
+}
+
+/// Age by the sender's NTP time, where the buffer carries it (after the first RTCP sender report).
+fn ntp_age(buffer: &gst::BufferRef) -> Option<Duration> {
+    let meta = buffer
+        .iter_meta::<gst::ReferenceTimestampMeta>()
+        .find(|meta| meta.reference().structure(0).is_some_and(|s| s.name() == "timestamp/x-ntp"))?;
+    believable(ntp_now_nanos() - i128::from(meta.timestamp().nseconds()))
+}
+
+/// A slightly negative age is two clocks that differ by that much; a day is nonsense in either direction.
+fn believable(age_nanos: i128) -> Option<Duration> {
+    let limit = i128::try_from(OLDEST_BELIEVED.as_nanos()).unwrap_or(i128::MAX);
+    if age_nanos.abs() > limit {
+        return None;
+    }
+    u64::try_from(age_nanos.max(0)).ok().map(Duration::from_nanos)
+}
+
+fn note_orientation(event: &gst::Event, orientation: &Mutex<Orientation>) {
+    let value = match event.view() {
+        gst::EventView::StreamStart(_) => Orientation::Upright,
+        gst::EventView::Tag(tag) => match tag.tag().get::<gst::tags::ImageOrientation>() {
+            Some(value) => Orientation::from_tag(value.get()),
+            None => return,
+        },
+        _ => return,
+    };
+    *orientation.lock().unwrap_or_else(PoisonError::into_inner) = value;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_clamped_at_zero_and_nonsense_is_unknown() {
+        assert_eq!(believable(5_000_000), Some(Duration::from_millis(5)));
+        assert_eq!(believable(-5_000_000), Some(Duration::ZERO));
+        assert_eq!(believable(i128::from(u64::MAX)), None);
+        assert_eq!(believable(-90_000_000_000_000), None);
+    }
+}

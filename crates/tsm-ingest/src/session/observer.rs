@@ -1,0 +1,212 @@
+//! Watches the decoder from outside: what goes in, what comes out, and what the stream says about its colour.
+//!
+//! ```text
+//!  … parser ──(caps, parameter sets, count)──> decoder ──(count, flags)──> … appsink ──> note_frame
+//! ```
+//!
+//! Judges nothing; [`crate::file`] does.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use crate::colour::{SaidColour, parameter_sets};
+
+/// How many times of compressed pictures are kept to match them with decoded ones: longer than any reordering.
+const OPEN_PICTURES: usize = 512;
+
+#[derive(Debug, Default)]
+pub(crate) struct Observer {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    decoder: Option<Decoder>,
+    in_band: Option<SaidColour>,
+    seen: Summary,
+    open: BTreeSet<gst::ClockTime>,
+    demuxer: Option<gst::Element>,
+}
+
+#[derive(Debug)]
+struct Decoder {
+    element: gst::Element,
+    sink: gst::Pad,
+}
+
+/// What was seen of a stream so far.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Summary {
+    /// Compressed pictures that went into the decoder.
+    pub(crate) pictures_in: u64,
+    /// Pictures that came out of it.
+    pub(crate) pictures_out: u64,
+    /// Of these, flagged as damaged.
+    pub(crate) corrupted: u64,
+    /// Compressed pictures, after the first decoded one, that no decoded picture answers.
+    pub(crate) lost: u64,
+    /// Frames that reached the consumer.
+    pub(crate) frames: u64,
+    /// End of the last frame by running time.
+    pub(crate) last_pts: Option<Duration>,
+    /// Length the container declares.
+    pub(crate) duration: Option<Duration>,
+    /// Streams the container holds, video and others.
+    pub(crate) streams: usize,
+    /// Warnings about the container (lost packets of a transport stream).
+    pub(crate) container_warnings: Vec<String>,
+    /// Name of the compressed caps, for example `video/x-h264`.
+    pub(crate) codec: Option<String>,
+}
+
+impl Observer {
+    /// Watches every video decoder that is, or will be, in `pipeline`.
+    pub(crate) fn attached(pipeline: &gst::Pipeline) -> Arc<Self> {
+        let observer = Arc::new(Self::default());
+        for element in pipeline.iterate_recurse().into_iter().flatten() {
+            observer.watch(&element);
+        }
+        let weak = Arc::downgrade(&observer);
+        pipeline.connect_deep_element_added(move |_, _, element| {
+            if let Some(observer) = weak.upgrade() {
+                observer.watch(element);
+            }
+        });
+        observer
+    }
+
+    pub(crate) fn note_frame(&self, running_time: Option<gst::ClockTime>) {
+        let mut state = self.state();
+        state.seen.frames += 1;
+        if let Some(time) = running_time {
+            state.seen.last_pts = state.seen.last_pts.max(Some(time.into()));
+        }
+    }
+
+    pub(crate) fn note_warning(&self, warning: &gst::message::Warning) {
+        if warning.error().matches(gst::StreamError::Demux) {
+            let text =
+                warning.debug().map_or_else(|| warning.error().message().to_owned(), |d| d.to_string());
+            self.state().seen.container_warnings.push(text);
+        }
+    }
+
+    /// What the stream itself says about its colour: container or parser caps first, then its parameter sets.
+    pub(crate) fn said_colour(&self) -> SaidColour {
+        let state = self.state();
+        let Some(decoder) = &state.decoder else {
+            return SaidColour::Raw;
+        };
+        match decoder.sink.current_caps() {
+            Some(caps) => SaidColour::of_compressed(&caps).or(state.in_band.unwrap_or_default()),
+            None => state.in_band.unwrap_or_default(),
+        }
+    }
+
+    /// The decoder's factory name, for example `avdec_h264`.
+    pub(crate) fn decoder_name(&self) -> Option<String> {
+        self.state().decoder.as_ref().and_then(|d| d.element.factory()).map(|f| f.name().to_string())
+    }
+
+    /// The compressed caps.
+    pub(crate) fn codec_caps(&self) -> Option<gst::Caps> {
+        self.state().decoder.as_ref().and_then(|d| d.sink.current_caps())
+    }
+
+    /// The compressed format in words, or `raw`.
+    pub(crate) fn codec_name(&self) -> String {
+        match self.codec_caps() {
+            Some(caps) => gstreamer_pbutils::pb_utils_get_codec_description(&caps).to_string(),
+            None => "raw".to_owned(),
+        }
+    }
+
+    pub(crate) fn has_frames(&self) -> bool {
+        self.state().seen.frames > 0
+    }
+
+    /// Everything seen so far.
+    pub(crate) fn summary(&self, pipeline: &gst::Pipeline) -> Summary {
+        let duration = pipeline.query_duration::<gst::ClockTime>();
+        let codec = self.codec_caps().and_then(|c| c.structure(0).map(|s| s.name().to_string()));
+        let state = self.state();
+        let mut summary = state.seen.clone();
+        summary.lost += u64::try_from(state.open.len()).unwrap_or(u64::MAX);
+        summary.duration = duration.map(Into::into);
+        summary.codec = codec;
+        summary.streams = state.demuxer.as_ref().map_or(0, |d| usize::from(d.num_src_pads()));
+        summary
+    }
+
+    fn watch(self: &Arc<Self>, element: &gst::Element) {
+        let class =
+            element.factory().and_then(|f| f.metadata("klass").map(ToOwned::to_owned)).unwrap_or_default();
+        if class.contains("Demux") {
+            self.state().demuxer = Some(element.clone());
+        }
+        let is_decoder = class.contains("Decoder") && (class.contains("Video") || class.contains("Image"));
+        let (Some(sink), Some(src)) = (element.static_pad("sink"), element.static_pad("src")) else { return };
+        if !is_decoder {
+            return;
+        }
+        let on_input = Arc::downgrade(self);
+        sink.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+            if let (Some(observer), Some(buffer)) = (on_input.upgrade(), info.buffer()) {
+                observer.note_input(pad, buffer);
+            }
+            gst::PadProbeReturn::Ok
+        });
+        let on_output = Arc::downgrade(self);
+        src.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let (Some(observer), Some(buffer)) = (on_output.upgrade(), info.buffer()) {
+                observer.note_output(buffer);
+            }
+            gst::PadProbeReturn::Ok
+        });
+        self.state().decoder = Some(Decoder { element: element.clone(), sink });
+    }
+
+    fn note_input(&self, pad: &gst::Pad, buffer: &gst::BufferRef) {
+        // Parameter sets come with key pictures; looking into every picture would cost for nothing.
+        let in_band = (!buffer.flags().contains(gst::BufferFlags::DELTA_UNIT))
+            .then(|| pad.current_caps())
+            .flatten()
+            .and_then(|caps| parameter_sets::in_band(&caps, buffer));
+        let mut state = self.state();
+        state.in_band = in_band.or(state.in_band);
+        state.seen.pictures_in += 1;
+        if let Some(pts) = buffer.pts().filter(|_| !buffer.flags().contains(gst::BufferFlags::DECODE_ONLY)) {
+            state.open.insert(pts);
+            if state.open.len() > OPEN_PICTURES {
+                state.open.pop_first();
+                state.seen.lost += 1;
+            }
+        }
+    }
+
+    fn note_output(&self, buffer: &gst::BufferRef) {
+        let mut state = self.state();
+        if state.seen.pictures_out == 0 {
+            // Recordings may start in mid-group: what precedes the first decodable picture is not damage.
+            if let Some(pts) = buffer.pts() {
+                state.open = state.open.split_off(&pts);
+            }
+            state.seen.lost = 0;
+        }
+        state.seen.pictures_out += 1;
+        if buffer.flags().contains(gst::BufferFlags::CORRUPTED) {
+            state.seen.corrupted += 1;
+        }
+        if let Some(pts) = buffer.pts() {
+            state.open.remove(&pts);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,124 @@
+//! Launch templates: `gst-launch-1.0` text with comments, `{uri}` and `{device}`, ending in `appsink name=tsm`.
+//!
+//! ```text
+//!  pipelines/file.launch ── drop # lines ── fill {uri} {device} ── gst::parse ──> Pipeline + AppSink
+//! ```
+//!
+//! The built-in sources are these same files, so what users copy is what runs.
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+
+use crate::error::SourceError;
+use crate::redact::redacted;
+
+/// The webcam template, as in `pipelines/webcam.launch`.
+pub(crate) const WEBCAM: &str = include_str!("../../../pipelines/webcam.launch");
+/// A camera of the `PipeWire` daemon.
+pub(crate) const WEBCAM_PIPEWIRE: &str = include_str!("../../../pipelines/webcam-pipewire.launch");
+/// RTSP with the media inside the TCP connection.
+pub(crate) const RTSP_TCP: &str = include_str!("../../../pipelines/rtsp-tcp.launch");
+/// RTSP with the media over UDP.
+pub(crate) const RTSP_UDP: &str = include_str!("../../../pipelines/rtsp-udp.launch");
+/// A file or any other address.
+pub(crate) const FILE: &str = include_str!("../../../pipelines/file.launch");
+/// The moving test picture.
+pub(crate) const TEST: &str = include_str!("../../../pipelines/test.launch");
+
+/// Why a template makes no pipeline.
+#[derive(Debug)]
+pub(crate) enum TemplateFault {
+    /// An element that is not installed.
+    MissingElement(String),
+    /// Anything else: what is wrong and what to do.
+    Wrong(String),
+}
+
+/// The text without comment lines, with the placeholders filled.
+///
+/// # Errors
+/// Where a placeholder stands without an argument to fill it.
+pub(crate) fn filled(text: &str, argument: Option<&str>) -> Result<String, TemplateFault> {
+    let mut launch: String =
+        text.lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n");
+    for placeholder in ["{uri}", "{device}"] {
+        if !launch.contains(placeholder) {
+            continue;
+        }
+        let Some(argument) = argument else {
+            return Err(TemplateFault::Wrong(format!(
+                "the template holds {placeholder}, but no SOURCE is given to fill it; add one"
+            )));
+        };
+        launch = fill(&launch, placeholder, argument);
+    }
+    if launch.trim().is_empty() {
+        return Err(TemplateFault::Wrong("the template is empty; copy one from pipelines/".to_owned()));
+    }
+    Ok(launch)
+}
+
+/// Puts `argument` in place of `placeholder`, quoted as `gst-launch-1.0` understands it unless the template quotes it.
+fn fill(launch: &str, placeholder: &str, argument: &str) -> String {
+    let escaped = argument.replace('\\', "\\\\").replace('"', "\\\"");
+    let mut out = String::new();
+    let mut parts = launch.split(placeholder).peekable();
+    while let Some(part) = parts.next() {
+        out.push_str(part);
+        if parts.peek().is_some() {
+            let bare = part.ends_with(|c: char| c == '=' || c.is_whitespace());
+            if bare {
+                out.push('"');
+            }
+            out.push_str(&escaped);
+            if bare {
+                out.push('"');
+            }
+        }
+    }
+    out
+}
+
+/// Builds the pipeline of a filled template and finds its `appsink name=tsm`.
+///
+/// # Errors
+/// As [`TemplateFault`].
+pub(crate) fn built(launch: &str) -> Result<(gst::Pipeline, gst_app::AppSink), TemplateFault> {
+    let mut context = gst::ParseContext::new();
+    let flags = gst::ParseFlags::FATAL_ERRORS | gst::ParseFlags::PLACE_IN_BIN;
+    let element = gst::parse::launch_full(launch, Some(&mut context), flags).map_err(|error| {
+        match (error.kind::<gst::ParseError>(), context.missing_elements().first()) {
+            (Some(gst::ParseError::NoSuchElement), Some(name)) => {
+                TemplateFault::MissingElement(String::from(name.as_str()))
+            }
+            _ => TemplateFault::Wrong(format!(
+                "GStreamer cannot parse the template: {}",
+                redacted(error.message())
+            )),
+        }
+    })?;
+    let pipeline = match element.downcast::<gst::Pipeline>() {
+        Ok(pipeline) => pipeline,
+        Err(element) => {
+            let pipeline = gst::Pipeline::new();
+            pipeline.add(&element).map_err(|e| TemplateFault::Wrong(e.to_string()))?;
+            pipeline
+        }
+    };
+    let sink =
+        pipeline.by_name("tsm").and_then(|e| e.downcast::<gst_app::AppSink>().ok()).ok_or_else(|| {
+            TemplateFault::Wrong("the template has no 'appsink name=tsm'; end it with one".to_owned())
+        })?;
+    Ok((pipeline, sink))
+}
+
+impl TemplateFault {
+    /// As the error of the template file at `path`.
+    pub(crate) fn at(self, path: &std::path::Path) -> SourceError {
+        match self {
+            Self::MissingElement(name) => crate::decoders::missing_element(&name),
+            Self::Wrong(reason) => SourceError::Template { path: path.to_owned(), reason },
+        }
+    }
+}

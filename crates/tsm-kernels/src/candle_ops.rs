@@ -1,0 +1,230 @@
+//! The network's kernels as operations on candle tensors, split over candle's thread pool.
+//!
+//! ```text
+//! tensor ── f32, on the CPU, not tracked for gradients? ──yes──► contiguous ─► kernel, channels over threads
+//!                                                        └─no──► candle's own operations, same result
+//! ```
+//!
+//! The kernels have no backward pass: a tensor that takes part in a gradient ([`Tensor::track_op`]) goes
+//! through candle's operations, which have one. So do other data types and other devices. Results are
+//! always new tensors: a tensor's storage may be shared (a state is often a view into an activation), and
+//! candle does not tell, so nothing here writes in place.
+
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
+
+use crate::bias_activation::{self as kernel, Activation};
+use crate::depthwise::{self, DepthwiseShape};
+
+/// Outputs below which a second thread costs more than it brings.
+const MIN_OUTPUTS_A_TASK: usize = 16 * 1024;
+
+/// Convolves every channel of `x` `[n, c, h, w]` with its own filter of `weight` `[c, 1, k, k]`; gives `[n, c, h', w']`.
+///
+/// On the CPU in f32 and without gradients by [`depthwise::depthwise_conv2d`], else by candle's grouped
+/// convolution (one convolution a channel: slow, but with a backward pass).
+///
+/// # Errors
+/// If the shapes do not fit each other, the filter does not fit into the padded picture, or the devices
+/// or data types differ.
+pub fn depthwise_conv2d(x: &Tensor, weight: &Tensor, stride: usize, padding: usize) -> Result<Tensor> {
+    let (_, channels, height, width) = x.dims4()?;
+    let (filters, one, kernel, kernel_width) = weight.dims4()?;
+    if filters != channels || one != 1 || kernel != kernel_width || kernel == 0 || stride == 0 {
+        bail!(
+            "depthwise_conv2d: x is {:?}, so weight must be [{channels}, 1, k, k] with a stride above 0, but it is {:?} with stride {stride}",
+            x.dims(),
+            weight.dims()
+        )
+    }
+    let shape = DepthwiseShape { channels, height, width, kernel, stride, padding };
+    if shape.out_height() == 0 || shape.out_width() == 0 {
+        bail!(
+            "depthwise_conv2d: a filter {:?} is larger than x {:?} with padding {padding}",
+            weight.dims(),
+            x.dims()
+        )
+    }
+    if runs_here(x) && runs_here(weight) {
+        return x.contiguous()?.apply_op2_no_bwd(&weight.contiguous()?, &Depthwise(shape));
+    }
+    x.conv2d(weight, padding, stride, 1, channels)
+}
+
+/// Multiplies the channels of every pixel: `x` `[n, c, h, w]` by `weight` `[o, c, 1, 1]` gives `[n, o, h, w]`.
+///
+/// A 1x1 convolution is a matrix product; as one it is faster than candle's convolution and has candle's
+/// backward pass, on every device.
+///
+/// # Errors
+/// If the shapes do not fit each other, or the devices or data types differ.
+pub fn pointwise_conv2d(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let (n, channels, height, width) = x.dims4()?;
+    let (out_channels, weight_channels, one, also_one) = weight.dims4()?;
+    if weight_channels != channels || (one, also_one) != (1, 1) {
+        bail!(
+            "pointwise_conv2d: x is {:?}, so weight must be [o, {channels}, 1, 1], but it is {:?}",
+            x.dims(),
+            weight.dims()
+        )
+    }
+    let weight = weight.reshape((out_channels, channels))?;
+    let x = x.reshape((n, channels, height * width))?;
+    let y = weight.broadcast_left(n)?.matmul(&x)?;
+    y.reshape((n, out_channels, height, width))
+}
+
+/// Adds `bias` `[c]` to the channels of `x` `[n, c, h, w]` and activates.
+///
+/// NaN stays NaN on the CPU; where candle's operations take over, they turn it into 0.
+///
+/// # Errors
+/// If `bias` is not `[c]`, or the devices or data types differ.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the caller's x ends here; a planned executor may reuse it"
+)]
+pub fn bias_activation(x: Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
+    let (_, channels, height, width) = x.dims4()?;
+    if bias.dims() != [channels] {
+        bail!(
+            "bias_activation: x is {:?}, so bias must be [{channels}], but it is {:?}",
+            x.dims(),
+            bias.dims()
+        )
+    }
+    if runs_here(&x) && runs_here(bias) {
+        let op = BiasActivation { plane_len: height * width, activation };
+        return x.contiguous()?.apply_op2_no_bwd(&bias.contiguous()?, &op);
+    }
+    activate(&x.broadcast_add(&bias.reshape((1, channels, 1, 1))?)?, activation)
+}
+
+/// Adds `residual` to `x` (same shape) and activates.
+///
+/// NaN as in [`bias_activation`].
+///
+/// # Errors
+/// If the shapes, devices or data types differ.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the caller's x ends here; a planned executor may reuse it"
+)]
+pub fn add_activation(x: Tensor, residual: &Tensor, activation: Activation) -> Result<Tensor> {
+    if x.dims() != residual.dims() {
+        bail!("add_activation: x is {:?}, but residual is {:?}", x.dims(), residual.dims())
+    }
+    if runs_here(&x) && runs_here(residual) {
+        return x.contiguous()?.apply_op2_no_bwd(&residual.contiguous()?, &AddActivation(activation));
+    }
+    activate(&(x + residual)?, activation)
+}
+
+/// Whether a kernel may take this tensor: f32, on the CPU, and in no gradient.
+fn runs_here(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32 && !x.track_op()
+}
+
+fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    match activation {
+        Activation::None => Ok(x.clone()),
+        Activation::Relu => x.relu(),
+        Activation::Relu6 => x.clamp(0f32, 6f32),
+    }
+}
+
+/// The values of a contiguous f32 tensor.
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    let all = storage.as_slice::<f32>()?;
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&all[start..end]),
+        None => bail!("the kernels take contiguous tensors only"),
+    }
+}
+
+struct Depthwise(DepthwiseShape);
+
+impl CustomOp2 for Depthwise {
+    fn name(&self) -> &'static str {
+        "depthwise_conv2d"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let shape = self.0;
+        let n = x_layout.dims()[0];
+        let (x, weight) = (values(x, x_layout)?, values(weight, weight_layout)?);
+        let (in_plane, taps) = (shape.height * shape.width, shape.kernel * shape.kernel);
+        let out_plane = shape.out_height() * shape.out_width();
+        let mut y = vec![0.0; n * shape.channels * out_plane];
+        let channels = channels_a_task(n * shape.channels, shape.channels, out_plane);
+        let part = DepthwiseShape { channels, ..shape };
+        y.par_chunks_mut(channels * out_plane).zip(x.par_chunks(channels * in_plane)).enumerate().for_each(
+            |(task, (y, x))| {
+                let first = task * channels % shape.channels;
+                let weight = &weight[first * taps..][..channels * taps];
+                depthwise::depthwise_conv2d(&part, x, weight, y);
+            },
+        );
+        Ok((CpuStorage::F32(y), (n, shape.channels, shape.out_height(), shape.out_width()).into()))
+    }
+}
+
+/// Channels a thread takes at a time: a divisor of `channels`, so that no task spans two pictures.
+fn channels_a_task(planes: usize, channels: usize, out_plane: usize) -> usize {
+    let threads = rayon::current_num_threads();
+    let for_work = MIN_OUTPUTS_A_TASK.div_ceil(out_plane.max(1));
+    let for_threads = planes.div_ceil(2 * threads);
+    let wish = for_work.max(for_threads).min(channels);
+    (wish..=channels).find(|part| channels.is_multiple_of(*part)).unwrap_or(channels).max(1)
+}
+
+struct BiasActivation {
+    plane_len: usize,
+    activation: Activation,
+}
+
+impl CustomOp2 for BiasActivation {
+    fn name(&self) -> &'static str {
+        "bias_activation"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let bias = values(bias, bias_layout)?;
+        let mut y = values(x, x_layout)?.to_vec();
+        kernel::bias_activation(&mut y, bias, self.plane_len, self.activation);
+        Ok((CpuStorage::F32(y), x_layout.shape().clone()))
+    }
+}
+
+struct AddActivation(Activation);
+
+impl CustomOp2 for AddActivation {
+    fn name(&self) -> &'static str {
+        "add_activation"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        residual: &CpuStorage,
+        residual_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let residual = values(residual, residual_layout)?;
+        let mut y = values(x, x_layout)?.to_vec();
+        kernel::residual_activation(&mut y, residual, self.0);
+        Ok((CpuStorage::F32(y), x_layout.shape().clone()))
+    }
+}

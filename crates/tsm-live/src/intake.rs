@@ -1,0 +1,194 @@
+//! What happens to a decoded frame on its source's thread: old ones go, due ones are handed on.
+//!
+//! ```text
+//! Frame ─ stale? ─ new format? ─ sampler ─ timeline ─► FrameSender
+//! ```
+//!
+//! One [`Intake`] a connection; what outlives it is in [`StreamProgress`], without a lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tsm_ingest::{Flow, Frame, FrameFormat, Pts};
+
+use crate::clock;
+use crate::newest_frame::{FrameSender, SampledFrame, WhenFull};
+use crate::sampler::{Admission, FrameSampler, SampleRate};
+use crate::staleness::StalenessGuard;
+
+/// What is known of a stream across its connections.
+#[derive(Debug)]
+pub(crate) struct StreamProgress {
+    began: Instant,
+    frames_in: AtomicU64,
+    stale: AtomicU64,
+    epoch: AtomicU64,
+    last_arrival_nanos: AtomicU64,
+    last_pts_nanos: AtomicU64,
+    is_live: AtomicBool,
+}
+
+impl StreamProgress {
+    /// A stream that has given nothing yet.
+    pub(crate) fn new(is_live: bool) -> Self {
+        Self {
+            began: clock::now(),
+            frames_in: AtomicU64::new(0),
+            stale: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
+            last_arrival_nanos: AtomicU64::new(0),
+            last_pts_nanos: AtomicU64::new(0),
+            is_live: AtomicBool::new(is_live),
+        }
+    }
+
+    /// Decoded frames so far.
+    pub(crate) fn frames_in(&self) -> u64 {
+        self.frames_in.load(Ordering::Acquire)
+    }
+
+    /// Frames dropped for their age so far.
+    pub(crate) fn stale(&self) -> u64 {
+        self.stale.load(Ordering::Relaxed)
+    }
+
+    /// When the last frame arrived, if any did.
+    pub(crate) fn last_arrival(&self) -> Option<Instant> {
+        (self.frames_in() > 0).then(|| self.began + nanos(self.last_arrival_nanos.load(Ordering::Acquire)))
+    }
+
+    /// Whether older frames give way to newer ones.
+    pub(crate) fn is_live(&self) -> bool {
+        self.is_live.load(Ordering::Relaxed)
+    }
+
+    /// Once GStreamer has said what it is.
+    pub(crate) fn set_live(&self, is_live: bool) {
+        self.is_live.store(is_live, Ordering::Relaxed);
+    }
+
+    fn note_arrival(&self, arrival: Instant) {
+        let since = arrival.saturating_duration_since(self.began);
+        self.last_arrival_nanos.store(whole_nanos(since), Ordering::Release);
+        self.frames_in.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Takes the frames of one connection.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    progress: Arc<StreamProgress>,
+    sender: FrameSender,
+    sampler: FrameSampler,
+    guard: StalenessGuard,
+    timeline: Timeline,
+    format: Option<Arc<FrameFormat>>,
+    /// Whether the age of frames comes from the sender's clock; the two kinds do not mix.
+    has_sender_clock: bool,
+}
+
+impl Intake {
+    /// The intake of a new connection of the stream.
+    pub(crate) fn new(progress: Arc<StreamProgress>, sender: FrameSender, rate: SampleRate) -> Self {
+        let timeline = Timeline::default();
+        let (sampler, guard) = (FrameSampler::new(rate), StalenessGuard::default());
+        Self { progress, sender, sampler, guard, timeline, format: None, has_sender_clock: false }
+    }
+
+    /// Takes a decoded frame.
+    pub(crate) fn accept(&mut self, frame: Frame) -> Flow {
+        let arrival = frame.arrival();
+        let before = self.progress.last_arrival();
+        self.progress.note_arrival(arrival);
+        let pts = frame.pts().unwrap_or_else(|| Pts(arrival.saturating_duration_since(self.progress.began)));
+        let is_live = self.progress.is_live();
+        if is_live && self.is_stale(&frame, pts) {
+            self.progress.stale.fetch_add(1, Ordering::Relaxed);
+            return Flow::Continue;
+        }
+        if self.format.as_ref().is_some_and(|format| format != frame.format()) {
+            self.sampler.restart();
+        }
+        self.format = Some(Arc::clone(frame.format()));
+        let admission = self.sampler.admit(pts);
+        let pause = before.map_or(Duration::ZERO, |before| arrival.saturating_duration_since(before));
+        let media_time = self.timeline.place(pts, &self.progress, if is_live { pause } else { Duration::ZERO });
+        match admission {
+            Admission::Skip => return Flow::Continue,
+            Admission::Use => {}
+            Admission::UseAfresh => {
+                self.progress.epoch.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let epoch = self.progress.epoch.load(Ordering::Relaxed);
+        let when_full = if is_live { WhenFull::DropOlder } else { WhenFull::Wait };
+        match self.sender.send(SampledFrame { frame, pts: media_time, epoch }, when_full) {
+            Ok(()) => Flow::Continue,
+            Err(_closed) => Flow::Stop,
+        }
+    }
+
+    fn is_stale(&mut self, frame: &Frame, pts: Pts) -> bool {
+        let arrival = frame.arrival();
+        let has_sender_clock = frame.capture_age().is_some();
+        if has_sender_clock != self.has_sender_clock {
+            self.has_sender_clock = has_sender_clock;
+            self.guard = StalenessGuard::default();
+        }
+        let transit = match frame.capture_age() {
+            Some(age) => signed_nanos(age),
+            None => {
+                let arrived = arrival.saturating_duration_since(self.progress.began);
+                signed_nanos(arrived) - signed_nanos(pts.since_start())
+            }
+        };
+        self.guard.is_stale(arrival, transit)
+    }
+}
+
+/// Makes one endless media time of the times of several connections.
+#[derive(Debug, Default)]
+struct Timeline {
+    /// PTS of this stretch's first frame, and its media time.
+    stretch: Option<(Pts, Duration)>,
+    last: Duration,
+    last_step: Duration,
+}
+
+impl Timeline {
+    /// The media time of the frame at `pts`. Where the times of the source break (a new connection,
+    /// a jump back) it goes on by `pause`, or by one frame where there was none.
+    fn place(&mut self, pts: Pts, progress: &StreamProgress, pause: Duration) -> Duration {
+        let placed = match self.stretch {
+            Some((first, base)) => pts.since_start().checked_sub(first.since_start()).map(|since| base + since),
+            None if progress.frames_in() <= 1 => Some(pts.since_start()),
+            None => None,
+        };
+        let placed = placed.filter(|placed| self.stretch.is_none() || *placed >= self.last);
+        let media_time = placed.unwrap_or_else(|| {
+            let last = nanos(progress.last_pts_nanos.load(Ordering::Relaxed));
+            last + pause.max(self.last_step)
+        });
+        if placed.is_none() || self.stretch.is_none() {
+            self.stretch = Some((pts, media_time));
+        } else {
+            self.last_step = media_time.saturating_sub(self.last);
+        }
+        self.last = media_time;
+        progress.last_pts_nanos.store(whole_nanos(media_time), Ordering::Relaxed);
+        media_time
+    }
+}
+
+fn nanos(nanos: u64) -> Duration {
+    Duration::from_nanos(nanos)
+}
+
+fn whole_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn signed_nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}

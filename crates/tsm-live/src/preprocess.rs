@@ -1,0 +1,218 @@
+//! From a decoded frame to the network's input.
+//!
+//! ```text
+//! upright  frame ─ rows as RGB ─┬─ resize and crop, row by row ─ RGB crop ─ normalise ─► [3, h, w]
+//! turned   frame ─ whole as RGB ─ turn ─┘
+//! ```
+//!
+//! Resize and crop follow the model's [`InputSpec`] on the picture as people see it: upright, with
+//! square pixels. Plans and buffers are kept until the stream's format changes.
+
+use std::sync::Arc;
+
+use tsm_ingest::{ColourMatrix, ColourRange, Frame, FrameFormat, Orientation, PixelLayout};
+use tsm_kernels::colour::{RgbRows, RowScratch};
+use tsm_kernels::normalise::planar_from_rgb;
+use tsm_kernels::orientation::{self, turn_rgb};
+use tsm_kernels::picture::{Component, Matrix, Picture, PictureError, Pixels, Range, Samples, Subsampling};
+use tsm_kernels::resize::{CropRect, ResizeError, ResizePlan};
+use tsm_model::InputSpec;
+
+/// Why a frame cannot become input.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PreprocessError {
+    /// The frame's planes are shorter than its format says.
+    #[error("a frame of the source cannot be read: {0}")]
+    Picture(#[from] PictureError),
+    /// Its size cannot be scaled.
+    #[error("a frame of the source cannot be scaled: {0}")]
+    Resize(#[from] ResizeError),
+}
+
+/// Prepares the frames of one stream.
+#[derive(Debug)]
+pub struct Preprocessor {
+    spec: InputSpec,
+    plan: Option<Plan>,
+    scratch: RowScratch,
+    crop_rgb: Vec<u8>,
+}
+
+/// What is fixed while the format stays.
+#[derive(Debug)]
+struct Plan {
+    format: Arc<FrameFormat>,
+    resize: ResizePlan,
+    turn: Option<Turn>,
+}
+
+/// Buffers of a stream whose pictures do not stand upright.
+#[derive(Debug)]
+struct Turn {
+    orientation: orientation::Orientation,
+    stored_rgb: Vec<u8>,
+    upright_rgb: Vec<u8>,
+}
+
+impl Preprocessor {
+    /// A preprocessor for a model's input.
+    pub fn new(spec: InputSpec) -> Self {
+        let crop_rgb = vec![0; spec.size_px * spec.size_px * 3];
+        Self { spec, plan: None, scratch: RowScratch::new(), crop_rgb }
+    }
+
+    /// Writes the input `[3, size, size]` for `frame`.
+    ///
+    /// # Errors
+    /// [`PreprocessError`] if the frame contradicts its own format or has no usable size.
+    pub fn run(&mut self, frame: &Frame, input: &mut [f32]) -> Result<(), PreprocessError> {
+        let format = frame.format();
+        if self.plan.as_ref().is_none_or(|plan| !Arc::ptr_eq(&plan.format, format) && plan.format != *format) {
+            self.plan = Some(Plan::new(format, &self.spec)?);
+        }
+        let Some(plan) = &mut self.plan else { return Ok(()) };
+        let picture = picture(frame)?;
+        let mut rows = RgbRows::new(&picture, &mut self.scratch);
+        match &mut plan.turn {
+            None => {
+                let columns = plan.resize.source_columns();
+                plan.resize.run_rows(|row, rgb| rows.row(row, columns.clone(), rgb), &mut self.crop_rgb);
+            }
+            Some(turn) => {
+                let upright = turn.upright(&mut rows, &picture);
+                plan.resize.run(upright.rows(&plan.resize.source_rows()), &mut self.crop_rgb);
+            }
+        }
+        planar_from_rgb(&self.crop_rgb, self.spec.mean, self.spec.std, input);
+        Ok(())
+    }
+}
+
+impl Plan {
+    fn new(format: &Arc<FrameFormat>, spec: &InputSpec) -> Result<Self, PreprocessError> {
+        let (stored_width, stored_height) = (pixels(format.width_px), pixels(format.height_px));
+        let (shown_width, shown_height) = (square_pixel_width(format), stored_height);
+        let orientation = kernel_orientation(format.orientation);
+        let (width, height) = orientation.turned_size(stored_width, stored_height);
+        let (shown_width, shown_height) = orientation.turned_size(shown_width, shown_height);
+        let geometry = spec.geometry(shown_width, shown_height);
+        let crop = CropRect {
+            x: geometry.crop_x_px,
+            y: geometry.crop_y_px,
+            width: spec.size_px,
+            height: spec.size_px,
+        };
+        let resize =
+            ResizePlan::new(width, height, geometry.scaled_width_px, geometry.scaled_height_px, crop)?;
+        let is_upright = orientation == orientation::Orientation::Upright;
+        let bytes = stored_width * stored_height * 3;
+        let turn = (!is_upright).then(|| Turn {
+            orientation,
+            stored_rgb: vec![0; bytes],
+            upright_rgb: vec![0; bytes],
+        });
+        Ok(Self { format: Arc::clone(format), resize, turn })
+    }
+}
+
+/// An upright RGB picture.
+struct Upright<'a> {
+    rgb: &'a [u8],
+    row_bytes: usize,
+}
+
+impl Upright<'_> {
+    fn rows(&self, rows: &std::ops::Range<usize>) -> &[u8] {
+        &self.rgb[rows.start * self.row_bytes..rows.end * self.row_bytes]
+    }
+}
+
+impl Turn {
+    /// Turns the whole picture before it is scaled: the resize rule works on the upright one, and its two
+    /// passes do not change places without changing bits.
+    fn upright(&mut self, rows: &mut RgbRows<'_>, picture: &Picture<'_>) -> Upright<'_> {
+        let (width, height) = (picture.width_px(), picture.height_px());
+        for (row, rgb) in self.stored_rgb.chunks_exact_mut(width * 3).enumerate() {
+            rows.row(row, 0..width, rgb);
+        }
+        turn_rgb(&self.stored_rgb, width, height, self.orientation, &mut self.upright_rgb);
+        let (turned_width, _height) = self.orientation.turned_size(width, height);
+        Upright { rgb: &self.upright_rgb, row_bytes: turned_width * 3 }
+    }
+}
+
+/// The frame's planes as the kernels see them.
+fn picture(frame: &Frame) -> Result<Picture<'_>, PictureError> {
+    let component = |index| {
+        let view = frame.component(index);
+        Component::new(view.data, view.row_stride_bytes, view.sample_step_bytes)
+    };
+    let format = frame.format();
+    let pixels_of_frame = match format.pixels {
+        PixelLayout::Yuv { horizontal_log2, vertical_log2, matrix, range, bits, shift } => Pixels::Yuv {
+            y: component(0),
+            u: component(1),
+            v: component(2),
+            subsampling: Subsampling {
+                horizontal_log2: horizontal_log2.into(),
+                vertical_log2: vertical_log2.into(),
+            },
+            matrix: kernel_matrix(matrix),
+            range: kernel_range(range),
+            samples: samples(bits, shift),
+        },
+        PixelLayout::Grey { range, bits, shift } => {
+            Pixels::Grey { y: component(0), range: kernel_range(range), samples: samples(bits, shift) }
+        }
+        PixelLayout::Rgb => Pixels::Rgb { r: component(0), g: component(1), b: component(2) },
+    };
+    Picture::new(pixels(format.width_px), pixels(format.height_px), pixels_of_frame)
+}
+
+/// Width of the stored picture once its pixels are square.
+fn square_pixel_width(format: &FrameFormat) -> usize {
+    let (wide, high) = format.pixel_aspect;
+    if wide == high || wide == 0 || high == 0 {
+        return pixels(format.width_px);
+    }
+    let doubled = u64::from(format.width_px) * u64::from(wide) * 2 + u64::from(high);
+    usize::try_from(doubled / (2 * u64::from(high))).unwrap_or(usize::MAX).max(1)
+}
+
+fn pixels(px: u32) -> usize {
+    usize::try_from(px).expect("a usize has at least 32 bits where GStreamer runs")
+}
+
+fn samples(bits: u8, shift: u8) -> Samples {
+    if bits <= 8 { Samples::Eight } else { Samples::Wide { bits: bits.into(), shift: shift.into() } }
+}
+
+fn kernel_matrix(matrix: ColourMatrix) -> Matrix {
+    match matrix {
+        ColourMatrix::Bt601 => Matrix::Bt601,
+        ColourMatrix::Bt709 => Matrix::Bt709,
+        ColourMatrix::Bt2020 => Matrix::Bt2020,
+    }
+}
+
+fn kernel_range(range: ColourRange) -> Range {
+    match range {
+        ColourRange::Limited => Range::Limited,
+        ColourRange::Full => Range::Full,
+    }
+}
+
+fn kernel_orientation(orientation: Orientation) -> orientation::Orientation {
+    use orientation::Orientation as Kernel;
+    match orientation {
+        Orientation::Upright => Kernel::Upright,
+        Orientation::Rotate90 => Kernel::Rotate90,
+        Orientation::Rotate180 => Kernel::Rotate180,
+        Orientation::Rotate270 => Kernel::Rotate270,
+        Orientation::Flip => Kernel::Flipped,
+        Orientation::FlipRotate90 => Kernel::FlippedRotate90,
+        Orientation::FlipRotate180 => Kernel::FlippedRotate180,
+        Orientation::FlipRotate270 => Kernel::FlippedRotate270,
+    }
+}

@@ -1,0 +1,399 @@
+//! The run: frames of all streams in, one step for those that wait, a decision each, reports out.
+//!
+//! ```text
+//! source threads ─[1 frame each]─┐                       ┌─[64]─ writer thread ─ sinks
+//!                                ├─► model thread (here) ─┤
+//! supervisors ───[notices]───────┘   preprocess, step,    └─ streams' states, deciders
+//!                                    decide
+//! ```
+//!
+//! The model thread owns every state; no lock is held anywhere on a frame's way.
+
+use std::io;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
+use tsm_ingest::{Frame, Source, SourceError};
+use tsm_model::{Model, StepError};
+
+use crate::clock;
+use crate::preprocess::PreprocessError;
+use crate::report::{FrameReport, Latency, Report};
+use crate::sampler::SampleRate;
+use crate::settings::{LiveSettings, RateChoice};
+use crate::sinks::Sink;
+use crate::stream::{Stream, StreamPhase};
+use crate::summary::Summary;
+use crate::supervisor::{Never, Notice, Supervisor};
+use crate::viewer::{Viewer, Window};
+use crate::writer::Writer;
+
+/// How long the first frame of a batch waits for those of other streams: a twentieth of a frame
+/// interval at 12 Hz, against a step that costs several times as much for each stream alone.
+const GATHER: Duration = Duration::from_millis(4);
+
+/// How often a run without frames looks at its streams.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LiveError {
+    /// A source cannot be used, or is damaged from some frame on.
+    #[error("{0}")]
+    Source(#[source] SourceError),
+    /// A live source did not come back.
+    #[error("stream {stream} ({name}) did not come back in {attempts} attempts: {reason}")]
+    GivenUp {
+        /// The stream.
+        stream: usize,
+        /// Its source, without password.
+        name: String,
+        /// Attempts made.
+        attempts: u32,
+        /// What the last one met.
+        reason: String,
+    },
+    /// The network failed.
+    #[error("{0}")]
+    Step(#[from] StepError),
+    /// A picture could not be read.
+    #[error("{0}")]
+    Preprocess(#[from] PreprocessError),
+    /// A thread could not be started.
+    #[error("no thread could be started: {0}")]
+    Thread(#[source] io::Error),
+    /// The output cannot be written.
+    #[error("the output cannot be written: {0}")]
+    Output(#[source] io::Error),
+}
+
+/// How a run that did not fail ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Counts and latencies.
+    pub summary: Summary,
+    /// A stream that was given up while others went on.
+    pub given_up: Option<LiveError>,
+    /// Whether somebody still reads what we write.
+    pub output: OutputEnd,
+}
+
+/// Whether somebody still reads what we write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputEnd {
+    /// Everything was written.
+    Open,
+    /// The reader went away; nothing to complain about, nobody to tell.
+    BrokenPipe,
+}
+
+/// Labels `sources` with `model` until they end, `stop` gets a message or closes, the frame limit is
+/// reached or the `viewer`'s window is closed. Blocks the calling thread, which becomes the model's.
+///
+/// # Errors
+/// [`LiveError`]: what makes the whole run pointless. A source that fails once it worked is tried
+/// again instead, as the settings say.
+pub fn run<'a>(
+    model: &'a mut Model,
+    sources: &[Source],
+    settings: &'a LiveSettings,
+    sinks: Vec<Box<dyn Sink>>,
+    viewer: Option<&'a mut (dyn Viewer + 'a)>,
+    stop: &Receiver<()>,
+) -> Result<Finished, LiveError> {
+    if !model.spec().shift.is_streamable() {
+        return Err(StepError::NotStreamable.into());
+    }
+    let writer = Writer::start(sinks).map_err(LiveError::Thread)?;
+    let mut runtime = Runtime::start(model, sources, settings, writer, viewer)?;
+    let outcome = runtime.serve(stop);
+    runtime.close(outcome)
+}
+
+/// Everything the model thread holds.
+struct Runtime<'a> {
+    model: &'a mut Model,
+    settings: &'a LiveSettings,
+    streams: Vec<Stream>,
+    wake: Receiver<()>,
+    notices: Receiver<Notice>,
+    /// Dropped to stop the supervisors.
+    stop_supervisors: Sender<Never>,
+    supervisors: Vec<JoinHandle<()>>,
+    writer: Writer,
+    viewer: Option<&'a mut (dyn Viewer + 'a)>,
+    batch: Batch,
+    processed: u64,
+    steps: u64,
+    first_label: Option<Instant>,
+    last_label: Option<Instant>,
+    given_up: Option<LiveError>,
+}
+
+/// The frames of one step, in buffers that are kept.
+#[derive(Default)]
+struct Batch {
+    /// `[n, 3, size, size]`.
+    frames: Vec<f32>,
+    /// `[n, classes]`.
+    logits: Vec<f32>,
+    members: Vec<Member>,
+}
+
+/// A frame of the batch on its way.
+struct Member {
+    stream: usize,
+    pts: Duration,
+    dropped: u64,
+    latency: Latency,
+    /// Kept for the viewer only: the pipeline wants its buffers back.
+    frame: Option<Frame>,
+}
+
+/// Whether the run goes on.
+#[derive(PartialEq, Eq)]
+enum Next {
+    GoOn,
+    Done,
+}
+
+impl<'a> Runtime<'a> {
+    fn start(
+        model: &'a mut Model,
+        sources: &[Source],
+        settings: &'a LiveSettings,
+        writer: Writer,
+        viewer: Option<&'a mut (dyn Viewer + 'a)>,
+    ) -> Result<Self, LiveError> {
+        let (wake_sender, wake) = bounded(1);
+        let (notice_sender, notices) = bounded(64);
+        let (stop_supervisors, stop) = bounded(0);
+        let rate = sample_rate(settings.rate, model.spec().sampling.frame_interval_millis);
+        let mut streams = Vec::with_capacity(sources.len());
+        let mut supervisors = Vec::with_capacity(sources.len());
+        for (index, source) in sources.iter().enumerate() {
+            let (stream, sender) = Stream::new(source, model, wake_sender.clone());
+            let supervisor = Supervisor {
+                stream: index,
+                source: source.clone(),
+                settings: settings.clone(),
+                rate,
+                sender,
+                progress: stream.progress(),
+                notices: notice_sender.clone(),
+                stop: stop.clone(),
+            };
+            streams.push(stream);
+            let thread = std::thread::Builder::new().name(format!("tsm-source-{index}"));
+            supervisors.push(thread.spawn(move || supervisor.run()).map_err(LiveError::Thread)?);
+        }
+        Ok(Self {
+            model,
+            settings,
+            streams,
+            wake,
+            notices,
+            stop_supervisors,
+            supervisors,
+            writer,
+            viewer,
+            batch: Batch::default(),
+            processed: 0,
+            steps: 0,
+            first_label: None,
+            last_label: None,
+            given_up: None,
+        })
+    }
+
+    /// Until every stream is done.
+    fn serve(&mut self, stop: &Receiver<()>) -> Result<(), LiveError> {
+        let idle = tick(IDLE);
+        loop {
+            select! {
+                recv(stop) -> _message => return Ok(()),
+                recv(self.notices) -> notice => {
+                    if let Ok(notice) = notice && self.hear(notice) == Next::Done {
+                        return Ok(());
+                    }
+                }
+                recv(self.wake) -> _woken => {}
+                recv(idle) -> _tick => {}
+            }
+            if self.label_waiting()? == Next::Done || self.retire()? == Next::Done {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes note of what a supervisor says.
+    fn hear(&mut self, notice: Notice) -> Next {
+        match notice {
+            Notice::Source(report) => {
+                if !self.writer.send(Report::Source(report)) {
+                    return Next::Done;
+                }
+            }
+            Notice::Finished { stream } => self.streams[stream].phase = StreamPhase::Ending(None),
+            Notice::Failed { stream, error } => {
+                self.streams[stream].phase = StreamPhase::Ending(Some(LiveError::Source(error)));
+            }
+            Notice::GivenUp { stream, attempts, reason } => {
+                let name = self.streams[stream].name.clone();
+                self.given_up = Some(LiveError::GivenUp { stream, name, attempts, reason });
+                self.streams[stream].phase = StreamPhase::Ending(None);
+            }
+        }
+        Next::GoOn
+    }
+
+    /// Streams that have ended and whose last frame is labelled are done; a failed one ends the run.
+    fn retire(&mut self) -> Result<Next, LiveError> {
+        for stream in &mut self.streams {
+            if stream.has_frame() {
+                continue;
+            }
+            if let StreamPhase::Ending(error) = &mut stream.phase {
+                if let Some(error) = error.take() {
+                    return Err(error);
+                }
+                stream.phase = StreamPhase::Done;
+            }
+        }
+        let is_over = self.streams.iter().all(|stream| matches!(stream.phase, StreamPhase::Done));
+        Ok(if is_over { Next::Done } else { Next::GoOn })
+    }
+
+    /// One step for every stream that has a frame.
+    fn label_waiting(&mut self) -> Result<Next, LiveError> {
+        if !self.streams.iter().any(Stream::has_frame) {
+            return Ok(Next::GoOn);
+        }
+        self.gather();
+        self.collect()?;
+        let began = clock::now();
+        let mut states: Vec<_> = self
+            .streams
+            .iter_mut()
+            .enumerate()
+            .filter(|(index, _stream)| self.batch.members.iter().any(|member| member.stream == *index))
+            .map(|(_index, stream)| &mut stream.state)
+            .collect();
+        self.batch.logits.resize(states.len() * self.model.spec().classes.len(), 0.0);
+        self.model.step(&self.batch.frames, &mut states, &mut self.batch.logits)?;
+        self.steps += 1;
+        let model_time = clock::now().saturating_duration_since(began);
+        self.report(model_time)
+    }
+
+    /// Gives the other streams a moment, so that frames of one instant share a step.
+    fn gather(&self) {
+        let deadline = clock::now() + GATHER;
+        let is_missing = |stream: &Stream| matches!(stream.phase, StreamPhase::Running) && !stream.has_frame();
+        while self.streams.iter().any(is_missing) {
+            if self.wake.recv_deadline(deadline).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes and prepares the waiting frames, in the order of the streams.
+    fn collect(&mut self) -> Result<(), LiveError> {
+        let side = self.model.spec().input.size_px;
+        let values = 3 * side * side;
+        self.batch.members.clear();
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            let Some(sampled) = stream.take() else { continue };
+            let taken = clock::now();
+            let end = (self.batch.members.len() + 1) * values;
+            self.batch.frames.resize(end.max(self.batch.frames.len()), 0.0);
+            stream.prepare(&sampled, &mut self.batch.frames[end - values..end])?;
+            let arrival = sampled.frame.arrival();
+            self.batch.members.push(Member {
+                stream: index,
+                pts: sampled.pts,
+                dropped: stream.take_dropped(),
+                latency: Latency {
+                    arrival,
+                    age_at_arrival: sampled.frame.capture_age(),
+                    queue: taken.saturating_duration_since(arrival),
+                    preprocess: clock::now().saturating_duration_since(taken),
+                    model: Duration::ZERO,
+                },
+                frame: self.viewer.is_some().then_some(sampled.frame),
+            });
+        }
+        self.batch.frames.truncate(self.batch.members.len() * values);
+        Ok(())
+    }
+
+    fn report(&mut self, model_time: Duration) -> Result<Next, LiveError> {
+        let classes = self.model.spec().classes.len().max(1);
+        for (member, logits) in self.batch.members.iter().zip(self.batch.logits.chunks_exact(classes)) {
+            let stream = &mut self.streams[member.stream];
+            let report = FrameReport {
+                stream: member.stream,
+                frame: stream.count_frame(),
+                pts: member.pts,
+                decision: stream.decide(logits, &self.settings.decision, self.settings.rate, self.model.spec()),
+                latency: Latency { model: model_time, ..member.latency },
+                state_age_steps: stream.state.age_steps(),
+                dropped: member.dropped,
+            };
+            if let (Some(viewer), Some(frame)) = (&mut self.viewer, &member.frame)
+                && viewer.show(member.stream, frame, &report.decision) == Window::Closed
+            {
+                return Ok(Next::Done);
+            }
+            let now = clock::now();
+            self.first_label.get_or_insert(now);
+            self.last_label = Some(now);
+            self.processed += 1;
+            if !self.writer.send(Report::Frame(report)) || self.settings.frame_limit == Some(self.processed) {
+                return Ok(Next::Done);
+            }
+        }
+        Ok(Next::GoOn)
+    }
+
+    /// Stops everything in order: sources first, then what is written.
+    fn close(self, outcome: Result<(), LiveError>) -> Result<Finished, LiveError> {
+        let mut summary = Summary { processed: self.processed, steps: self.steps, ..Summary::default() };
+        for stream in &self.streams {
+            summary.frames_in += stream.progress().frames_in();
+            summary.stale += stream.progress().stale();
+            summary.dropped += stream.dropped_total();
+        }
+        if let (Some(first), Some(last)) = (self.first_label, self.last_label) {
+            summary.elapsed = last.saturating_duration_since(first);
+        }
+        // Receivers go first: a source that waits to hand over a frame lets go and can be stopped.
+        drop(self.streams);
+        drop(self.stop_supervisors);
+        let (notices, wake) = (self.notices, self.wake);
+        drop((notices, wake));
+        for supervisor in self.supervisors {
+            // A supervisor that panicked has nothing more to say; its panic is on stderr.
+            let _ended = supervisor.join();
+        }
+        let written = self.writer.finish();
+        summary.latency = written.latency;
+        outcome?;
+        let output = match written.error {
+            None => OutputEnd::Open,
+            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => OutputEnd::BrokenPipe,
+            Some(error) => return Err(LiveError::Output(error)),
+        };
+        Ok(Finished { summary, given_up: self.given_up, output })
+    }
+}
+
+fn sample_rate(rate: RateChoice, model_interval_millis: f64) -> SampleRate {
+    match rate {
+        RateChoice::All => SampleRate::AllFrames,
+        RateChoice::Hertz(hz) => SampleRate::Every(Duration::from_secs_f64(1.0 / hz)),
+        RateChoice::Model => SampleRate::Every(Duration::from_secs_f64(model_interval_millis / 1000.0)),
+    }
+}

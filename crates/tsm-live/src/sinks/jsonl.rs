@@ -1,0 +1,121 @@
+//! One JSON object a line: `frame` lines for labels, `source_state` lines for live sources.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Sink;
+use crate::clock::{self, millis};
+use crate::report::{FrameReport, SourceReport};
+
+/// Writes JSON Lines, flushed line by line.
+pub struct JsonLines<W> {
+    out: W,
+    labels: Arc<[String]>,
+}
+
+impl<W> std::fmt::Debug for JsonLines<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JsonLines").field("labels", &self.labels.len()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct FrameLine<'a> {
+    stream: usize,
+    frame: u64,
+    pts_millis: f64,
+    label: &'a str,
+    class: usize,
+    confidence: f32,
+    top_k: Vec<RankedLine<'a>>,
+    raw_label: &'a str,
+    raw_class: usize,
+    raw_confidence: f32,
+    latency_millis: LatencyLine,
+    state_age: u64,
+    dropped: u64,
+}
+
+#[derive(Serialize)]
+struct RankedLine<'a> {
+    label: &'a str,
+    class: usize,
+    probability: f32,
+}
+
+#[derive(Serialize)]
+struct LatencyLine {
+    since_capture: Option<f64>,
+    since_arrival: f64,
+    queue: f64,
+    preprocess: f64,
+    model: f64,
+}
+
+#[derive(Serialize)]
+struct SourceLine<'a> {
+    stream: usize,
+    source_state: &'static str,
+    reason: Option<&'a str>,
+    attempt: u32,
+}
+
+impl<W: Write> JsonLines<W> {
+    /// Writes to `out`, with one label a class.
+    pub fn new(out: W, labels: Arc<[String]>) -> Self {
+        Self { out, labels }
+    }
+
+    fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
+        let mut text = serde_json::to_string(line)?;
+        text.push('\n');
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+}
+
+/// The name of a class, which every class of a model has.
+pub(super) fn label(labels: &[String], class: usize) -> &str {
+    labels.get(class).map_or("?", String::as_str)
+}
+
+impl<W: Write + Send> Sink for JsonLines<W> {
+    fn frame(&mut self, report: &FrameReport) -> io::Result<()> {
+        let labels = Arc::clone(&self.labels);
+        let (decision, latency) = (&report.decision, &report.latency);
+        let since_arrival = clock::now().saturating_duration_since(latency.arrival);
+        let ranked = |&(class, probability): &(usize, f32)| RankedLine { label: label(&labels, class), class, probability };
+        self.line(&FrameLine {
+            stream: report.stream,
+            frame: report.frame,
+            pts_millis: millis(report.pts),
+            label: label(&labels, decision.class),
+            class: decision.class,
+            confidence: decision.confidence,
+            top_k: decision.ranking.iter().map(ranked).collect(),
+            raw_label: label(&labels, decision.raw_class),
+            raw_class: decision.raw_class,
+            raw_confidence: decision.raw_confidence,
+            latency_millis: LatencyLine {
+                since_capture: latency.age_at_arrival.map(|age| millis(age + since_arrival)),
+                since_arrival: millis(since_arrival),
+                queue: millis(latency.queue),
+                preprocess: millis(latency.preprocess),
+                model: millis(latency.model),
+            },
+            state_age: report.state_age_steps,
+            dropped: report.dropped,
+        })
+    }
+
+    fn source(&mut self, report: &SourceReport) -> io::Result<()> {
+        self.line(&SourceLine {
+            stream: report.stream,
+            source_state: report.state.name(),
+            reason: report.reason.as_deref(),
+            attempt: report.attempt,
+        })
+    }
+}

@@ -1,0 +1,156 @@
+//! Labels for people: one line that lives on a terminal, plain lines otherwise.
+//!
+//! ```text
+//! living   climb stairs  ██████████████░░░░░░  71 %   11.9 fps   18 ms
+//! plain    [0] 1250 ms  climb stairs  71 %
+//! ```
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Sink;
+use super::jsonl::label;
+use crate::clock::{self, millis};
+use crate::report::{FrameReport, SourceReport};
+
+/// Cells of the probability bar.
+const BAR_CELLS: usize = 20;
+
+/// Cells of a label where several streams share the line.
+const SHARED_LABEL_CELLS: usize = 18;
+
+/// How text looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextStyle {
+    /// One line that is written over, at most this many cells wide.
+    Living {
+        /// Cells of the terminal.
+        width_cells: usize,
+    },
+    /// A line a frame.
+    Plain,
+}
+
+/// Writes text for people.
+pub struct Text<W> {
+    out: W,
+    labels: Arc<[String]>,
+    style: TextStyle,
+    streams: Vec<Shown>,
+    is_line_open: bool,
+}
+
+/// What is shown of a stream.
+#[derive(Debug, Clone, Default)]
+struct Shown {
+    label: String,
+    percent: f32,
+    latency: Duration,
+    frame_hz: f64,
+    last: Option<Instant>,
+    state: Option<&'static str>,
+}
+
+impl<W> std::fmt::Debug for Text<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Text").field("style", &self.style).finish_non_exhaustive()
+    }
+}
+
+impl<W: Write> Text<W> {
+    /// Writes to `out` about `streams` streams, with one label a class.
+    pub fn new(out: W, labels: Arc<[String]>, style: TextStyle, streams: usize) -> Self {
+        Self { out, labels, style, streams: vec![Shown::default(); streams], is_line_open: false }
+    }
+
+    fn plain(&mut self, report: &FrameReport) -> io::Result<()> {
+        let decision = &report.decision;
+        let name = label(&self.labels, decision.class);
+        let (stream, pts, percent) = (report.stream, millis(report.pts), decision.confidence * 100.0);
+        writeln!(self.out, "[{stream}] {pts:9.0} ms  {name}  {percent:.0} %")?;
+        self.out.flush()
+    }
+
+    fn update(&mut self, report: &FrameReport) {
+        let now = clock::now();
+        let Some(shown) = self.streams.get_mut(report.stream) else { return };
+        label(&self.labels, report.decision.class).clone_into(&mut shown.label);
+        shown.percent = report.decision.confidence * 100.0;
+        shown.latency = now.saturating_duration_since(report.latency.arrival);
+        shown.state = None;
+        if let Some(last) = shown.last.replace(now) {
+            let hz = 1.0 / now.saturating_duration_since(last).as_secs_f64().max(1e-4);
+            // Smoothed over about ten frames, so that the figure can be read.
+            shown.frame_hz = if shown.frame_hz == 0.0 { hz } else { 0.9 * shown.frame_hz + 0.1 * hz };
+        }
+    }
+
+    fn redraw(&mut self, width_cells: usize) -> io::Result<()> {
+        let line = match self.streams.as_slice() {
+            [only] => only.alone(),
+            several => several.iter().enumerate().map(|(i, shown)| shown.among(i)).collect::<Vec<_>>().join("  "),
+        };
+        let line: String = line.chars().take(width_cells.saturating_sub(1)).collect();
+        self.is_line_open = true;
+        write!(self.out, "\r\x1b[2K{line}")?;
+        self.out.flush()
+    }
+}
+
+impl Shown {
+    fn alone(&self) -> String {
+        if let Some(state) = self.state {
+            return format!("({state})");
+        }
+        let (bar, percent) = (bar(self.percent), self.percent);
+        let (hz, latency) = (self.frame_hz, millis(self.latency));
+        format!("{:<28} {bar} {percent:3.0} %  {hz:5.1} fps  {latency:4.0} ms", self.label)
+    }
+
+    fn among(&self, stream: usize) -> String {
+        match self.state {
+            Some(state) => format!("[{stream}] ({state})"),
+            None => {
+                let label: String = self.label.chars().take(SHARED_LABEL_CELLS).collect();
+                format!("[{stream}] {label} {:.0} %", self.percent)
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "0 to 20")]
+fn bar(percent: f32) -> String {
+    let full = (percent / 100.0 * BAR_CELLS as f32).round().clamp(0.0, BAR_CELLS as f32) as usize;
+    "█".repeat(full) + &"░".repeat(BAR_CELLS - full)
+}
+
+impl<W: Write + Send> Sink for Text<W> {
+    fn frame(&mut self, report: &FrameReport) -> io::Result<()> {
+        match self.style {
+            TextStyle::Plain => self.plain(report),
+            TextStyle::Living { width_cells } => {
+                self.update(report);
+                self.redraw(width_cells)
+            }
+        }
+    }
+
+    /// Makes room for the line that the source log writes.
+    fn source(&mut self, report: &SourceReport) -> io::Result<()> {
+        if let TextStyle::Living { .. } = self.style {
+            if let Some(shown) = self.streams.get_mut(report.stream) {
+                shown.state = Some(report.state.name());
+            }
+            self.finish()?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.is_line_open) {
+            writeln!(self.out)?;
+        }
+        self.out.flush()
+    }
+}

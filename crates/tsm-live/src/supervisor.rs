@@ -1,0 +1,192 @@
+//! Keeps one source going: connects, watches for silence, connects again.
+//!
+//! ```text
+//!            ┌──────────────── wait (backoff) ◄──────────────┐
+//!            ▼                                               │ live source, worked once
+//! Session::start ─ frames ─ watch ─┬─ end ─ recorded? ─► Finished
+//!                                  ├─ error ─ never worked, or recorded? ─► Failed
+//!                                  └─ silence ───────────────┘
+//! ```
+//!
+//! One thread a source. A camera never ends by itself: its end of stream is a fault like any other,
+//! and silence has to be noticed here because no element does (a dead TCP link looks like a quiet one).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use tsm_ingest::{Liveness, Session, SessionEvent, Source, SourceError};
+
+use crate::backoff::Backoff;
+use crate::clock;
+use crate::intake::{Intake, StreamProgress};
+use crate::newest_frame::FrameSender;
+use crate::report::{SourceReport, SourceState};
+use crate::sampler::SampleRate;
+use crate::settings::{LiveSettings, Retries};
+
+/// How often silence and the stop signal are looked at; a stop is answered within a second.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What a supervisor tells the model's thread.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// A live source changed.
+    Source(SourceReport),
+    /// A recorded source came to its end.
+    Finished { stream: usize },
+    /// The source cannot be used, or is damaged from here on.
+    Failed { stream: usize, error: SourceError },
+    /// A live source that worked once did not come back in the attempts allowed.
+    GivenUp { stream: usize, attempts: u32, reason: String },
+}
+
+/// The message that ends a supervisor is that the channel closes.
+#[derive(Debug)]
+pub(crate) enum Never {}
+
+/// One source and all that its connections share.
+pub(crate) struct Supervisor {
+    pub(crate) stream: usize,
+    pub(crate) source: Source,
+    pub(crate) settings: LiveSettings,
+    pub(crate) rate: SampleRate,
+    pub(crate) sender: FrameSender,
+    pub(crate) progress: Arc<StreamProgress>,
+    pub(crate) notices: Sender<Notice>,
+    pub(crate) stop: Receiver<Never>,
+}
+
+/// How a connection ended.
+enum Ending {
+    Stopped,
+    EndOfStream,
+    Silent(Duration),
+    Error(SourceError),
+}
+
+impl Supervisor {
+    /// Runs until the source is finished, given up or stopped.
+    pub(crate) fn run(self) {
+        let mut backoff = Backoff::new(self.stream as u64 + 1);
+        let mut attempt = 0;
+        loop {
+            let frames_before = self.progress.frames_in();
+            let ending = self.connection(attempt);
+            if self.progress.frames_in() > frames_before {
+                backoff.reset();
+            }
+            let Some(reason) = self.judge(ending) else { return };
+            let wait;
+            (attempt, wait) = backoff.next_attempt();
+            if matches!(self.settings.retries, Retries::AtMost(most) if attempt > most) {
+                self.notify(Notice::GivenUp { stream: self.stream, attempts: attempt - 1, reason });
+                return;
+            }
+            self.report(SourceState::Retrying, Some(reason), attempt);
+            if !matches!(self.stop.recv_timeout(wait), Err(RecvTimeoutError::Timeout)) {
+                return;
+            }
+        }
+    }
+
+    /// Why to connect again; none if the source is done, in which case that has been told.
+    fn judge(&self, ending: Ending) -> Option<String> {
+        let stream = self.stream;
+        let has_worked = self.progress.frames_in() > 0;
+        let may_return = self.progress.is_live() && has_worked;
+        match ending {
+            Ending::Stopped => None,
+            Ending::EndOfStream if may_return => Some("the source ended the stream".to_owned()),
+            Ending::EndOfStream if self.progress.is_live() => {
+                self.notify(Notice::Failed { stream, error: SourceError::ConnectionLost {
+                    place: self.source.to_string(),
+                    detail: "it ended before the first frame".to_owned(),
+                } });
+                None
+            }
+            Ending::EndOfStream => {
+                self.notify(Notice::Finished { stream });
+                None
+            }
+            Ending::Silent(silence) if may_return => {
+                let reason = format!("no frame for {:.1} s", silence.as_secs_f64());
+                self.report(SourceState::Stalled, Some(reason.clone()), 0);
+                Some(reason)
+            }
+            Ending::Silent(silence) => {
+                self.notify(Notice::Failed { stream, error: SourceError::NoAnswer {
+                    place: self.source.to_string(),
+                    timeout: silence,
+                } });
+                None
+            }
+            Ending::Error(error) if may_return => Some(error.to_string()),
+            Ending::Error(error) => {
+                self.notify(Notice::Failed { stream, error });
+                None
+            }
+        }
+    }
+
+    /// One pipeline, from start to whatever ends it.
+    fn connection(&self, attempt: u32) -> Ending {
+        let is_surely_live = self.progress.is_live();
+        if is_surely_live {
+            self.report(SourceState::Connecting, None, attempt);
+        }
+        let frames_before = self.progress.frames_in();
+        let began = clock::now();
+        let mut intake = Intake::new(Arc::clone(&self.progress), self.sender.clone(), self.rate);
+        let session = match Session::start(&self.source, &self.settings.session, move |frame| intake.accept(frame)) {
+            Ok(session) => session,
+            Err(error) => return Ending::Error(error),
+        };
+        self.progress.set_live(session.liveness() == Liveness::Live);
+        if self.progress.is_live() && !is_surely_live {
+            self.report(SourceState::Connecting, None, attempt);
+        }
+        let mut is_live_reported = false;
+        loop {
+            let event = session.next_event(TICK);
+            let has_frames = self.progress.frames_in() > frames_before;
+            if has_frames && !is_live_reported && self.progress.is_live() {
+                self.report(SourceState::Live, None, attempt);
+                is_live_reported = true;
+            }
+            match event {
+                Some(SessionEvent::EndOfStream) => return Ending::EndOfStream,
+                Some(SessionEvent::Failed(error)) => return Ending::Error(error),
+                _ => {}
+            }
+            if !matches!(self.stop.try_recv(), Err(crossbeam_channel::TryRecvError::Empty)) {
+                return Ending::Stopped;
+            }
+            if let Some(silence) = self.silence(began, has_frames) {
+                return Ending::Silent(silence);
+            }
+        }
+    }
+
+    /// How long the source has said nothing, if that is too long.
+    fn silence(&self, began: Instant, has_frames: bool) -> Option<Duration> {
+        let (since, limit) = match self.progress.last_arrival().filter(|_last| has_frames) {
+            Some(last) if self.progress.is_live() => (last, self.settings.stall_timeout),
+            // A recording is allowed to pause: its frames wait for the model.
+            Some(_) => return None,
+            None if matches!(self.source, Source::File(_)) => return None,
+            None => (began, self.settings.session.connect_timeout),
+        };
+        let silence = clock::now().saturating_duration_since(since);
+        (silence > limit).then_some(silence)
+    }
+
+    fn report(&self, state: SourceState, reason: Option<String>, attempt: u32) {
+        self.notify(Notice::Source(SourceReport { stream: self.stream, state, reason, attempt }));
+    }
+
+    fn notify(&self, notice: Notice) {
+        // A run that is over needs no notices.
+        let _closed = self.notices.send(notice);
+    }
+}

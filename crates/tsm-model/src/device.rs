@@ -1,0 +1,106 @@
+//! Where tensors live, as the user names it, and what a device says when it fails.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::Device;
+
+/// A device as flags name it: `cpu`, `cuda`, `cuda:1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The n-th NVIDIA GPU.
+    Cuda(usize),
+}
+
+/// Why a device cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The text names no device.
+    #[error("`{0}` is no device; known are cpu, cuda and cuda:N")]
+    Unknown(String),
+    /// The program was built without CUDA.
+    #[error("this tsm was built without CUDA; build it with `cargo build --release --features cuda`, or use --device cpu")]
+    NotBuilt,
+    /// There is no such GPU, or no driver.
+    #[error("no CUDA device {index}: {source}; use --device cpu")]
+    Absent {
+        /// The GPU's number.
+        index: usize,
+        /// What the driver says.
+        source: ComputeError,
+    },
+}
+
+impl FromStr for DeviceChoice {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        let unknown = || DeviceError::Unknown(text.to_owned());
+        match text.split_once(':') {
+            None if text == "cpu" => Ok(Self::Cpu),
+            None if text == "cuda" => Ok(Self::Cuda(0)),
+            Some(("cuda", index)) => index.parse().map(Self::Cuda).map_err(|_not_a_number| unknown()),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotBuilt`] without the feature `cuda`, [`DeviceError::Absent`] without GPU.
+    pub fn open(self) -> Result<Device, DeviceError> {
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(_) if !cfg!(feature = "cuda") => Err(DeviceError::NotBuilt),
+            Self::Cuda(index) => {
+                Device::new_cuda(index).map_err(|source| DeviceError::Absent { index, source: source.into() })
+            }
+        }
+    }
+}
+
+/// A failed tensor operation. Candle's own message may carry a backtrace; this one is a line.
+#[derive(Debug)]
+pub struct ComputeError(candle_core::Error);
+
+impl From<candle_core::Error> for ComputeError {
+    fn from(error: candle_core::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl fmt::Display for ComputeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        f.write_str(text.lines().next().unwrap_or("unknown fault"))
+    }
+}
+
+impl std::error::Error for ComputeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_named_as_users_write_them() {
+        assert_eq!("cpu".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cpu);
+        assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(0));
+        assert_eq!("cuda:2".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(2));
+        for wrong in ["", "gpu", "cuda:", "cuda:x", "cpu:0"] {
+            assert!(matches!(wrong.parse::<DeviceChoice>(), Err(DeviceError::Unknown(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_compute_error_is_one_line() {
+        let error = candle_core::Error::Msg("first\nsecond".into());
+        assert_eq!(ComputeError::from(error).to_string(), "first");
+    }
+}

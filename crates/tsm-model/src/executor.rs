@@ -1,0 +1,218 @@
+//! The seam under the step: whoever runs a network, runs it through [`Executor`].
+//!
+//! ```text
+//!  Model ── dyn Executor ──┬─ CandleExecutor   any device; the reference
+//!                          └─ (planned CPU executor: packed weights, one arena)
+//!  caller ── owns one StreamState a stream ── made and understood by its executor alone
+//! ```
+//!
+//! Frames and logits cross the seam as plain slices, so that an executor without allocation can
+//! stand behind it. Nothing above knows how a state looks inside.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use candle_core::Tensor;
+
+use crate::device::ComputeError;
+use crate::spec::ModelSpec;
+
+/// Which executor made a state; no two executors of a process share one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExecutorId(u64);
+
+impl ExecutorId {
+    /// A number that no other executor of this process has.
+    pub fn unique() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What an executor keeps for one stream, behind [`StreamState`].
+pub trait StateBody: Any + Send {
+    /// Back to zeros, as before the first frame.
+    fn reset(&mut self);
+    /// A copy that shares nothing.
+    fn boxed_clone(&self) -> Box<dyn StateBody>;
+    /// Bytes of remembered features.
+    fn bytes(&self) -> usize;
+}
+
+/// What one stream remembers between frames: the moved channels of every shifted block.
+///
+/// Made by [`Executor::fresh_state`] and understood by that executor alone; another one refuses it.
+pub struct StreamState {
+    owner: ExecutorId,
+    age_steps: u64,
+    body: Box<dyn StateBody>,
+}
+
+impl StreamState {
+    /// Wraps what `owner` keeps for a stream that has seen nothing.
+    pub fn new(owner: ExecutorId, body: Box<dyn StateBody>) -> Self {
+        Self { owner, age_steps: 0, body }
+    }
+
+    /// Forgets everything: the next step is a first one.
+    pub fn reset(&mut self) {
+        self.body.reset();
+        self.age_steps = 0;
+    }
+
+    /// Steps since it was made or reset.
+    pub fn age_steps(&self) -> u64 {
+        self.age_steps
+    }
+
+    /// Bytes of remembered features.
+    pub fn bytes(&self) -> usize {
+        self.body.bytes()
+    }
+
+    /// The executor's own part, if `owner` made it and it is a `B`.
+    pub fn body<B: StateBody>(&self, owner: ExecutorId) -> Option<&B> {
+        if self.owner != owner {
+            return None;
+        }
+        let body: &dyn Any = self.body.as_ref();
+        body.downcast_ref()
+    }
+
+    /// As [`Self::body`], to be changed by a step that succeeded; counts the step.
+    pub fn advance<B: StateBody>(&mut self, owner: ExecutorId) -> Option<&mut B> {
+        if self.owner != owner {
+            return None;
+        }
+        self.age_steps += 1;
+        let body: &mut dyn Any = self.body.as_mut();
+        body.downcast_mut()
+    }
+}
+
+impl Clone for StreamState {
+    fn clone(&self) -> Self {
+        Self { owner: self.owner, age_steps: self.age_steps, body: self.body.boxed_clone() }
+    }
+}
+
+impl fmt::Debug for StreamState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { owner, age_steps, body } = self;
+        write!(f, "StreamState({owner:?}, {age_steps} steps, {} bytes)", body.bytes())
+    }
+}
+
+/// One remembered fold, copied out for comparison: row-major `[1, c, h, w]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StateTensor {
+    /// `[1, c, h, w]`.
+    pub shape: [usize; 4],
+    /// The values.
+    pub values: Vec<f32>,
+}
+
+/// What a clip evaluates to.
+#[derive(Debug, Clone)]
+pub struct ClipLogits {
+    /// `[n, t, classes]`: one row a segment.
+    pub segments: Tensor,
+    /// `[n, classes]`: the mean over the segments.
+    pub consensus: Tensor,
+}
+
+/// Why a step or a clip could not be evaluated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepError {
+    /// The state was made by another executor.
+    #[error("the state of stream {index} was made by another network; take one from this network's fresh_state")]
+    ForeignState {
+        /// Its place in the batch.
+        index: usize,
+    },
+    /// Frames, states and logits do not agree in number.
+    #[error("{what} holds {found} values, but {streams} streams need {needed}")]
+    Length {
+        /// `frames` or `logits`.
+        what: &'static str,
+        /// Values given.
+        found: usize,
+        /// Values needed.
+        needed: usize,
+        /// Streams in this batch.
+        streams: usize,
+    },
+    /// The network looks into the future.
+    #[error("a two-way shift needs frames that are still to come, so it cannot label a stream; use a causal model")]
+    NotStreamable,
+    /// The clip has another shape.
+    #[error("a clip must be [n, t, 3, h, w] with h and w multiples of 32, not {found:?}")]
+    ClipShape {
+        /// The shape given.
+        found: Vec<usize>,
+    },
+    /// A tensor operation failed.
+    #[error("the network could not be evaluated: {0}")]
+    Compute(#[from] ComputeError),
+}
+
+impl From<candle_core::Error> for StepError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Compute(error.into())
+    }
+}
+
+/// Runs one network on one device.
+pub trait Executor: Send {
+    /// What it runs.
+    fn spec(&self) -> &ModelSpec;
+
+    /// A state for a stream that has seen nothing.
+    fn fresh_state(&self) -> StreamState;
+
+    /// Labels the next frame of each of n independent streams.
+    ///
+    /// `frames` is `[n, 3, size, size]`, normalised, row-major; `states` the n streams' states, which
+    /// move on by one frame; `logits` `[n, classes]` is overwritten. The states are as before if it fails.
+    ///
+    /// # Errors
+    /// [`StepError`]; see its cases.
+    fn step(
+        &mut self,
+        frames: &[f32],
+        states: &mut [&mut StreamState],
+        logits: &mut [f32],
+    ) -> Result<(), StepError>;
+
+    /// Labels whole clips `[n, t, 3, h, w]`, normalised, any t, h and w multiples of 32.
+    ///
+    /// # Errors
+    /// [`StepError::ClipShape`], or a failed operation.
+    fn forward_clip(&mut self, clips: &Tensor) -> Result<ClipLogits, StepError>;
+
+    /// Copies a state out, one tensor a shifted block in network order.
+    ///
+    /// # Errors
+    /// [`StepError::ForeignState`] if it was made elsewhere.
+    fn export_state(&self, state: &StreamState) -> Result<Vec<StateTensor>, StepError>;
+}
+
+/// Checks the lengths that every step relies on.
+pub(crate) fn check_lengths(
+    spec: &ModelSpec,
+    frames: &[f32],
+    streams: usize,
+    logits: &[f32],
+) -> Result<(), StepError> {
+    let size = spec.input.size_px;
+    let lengths =
+        [("frames", frames.len(), streams * 3 * size * size), ("logits", logits.len(), streams * spec.classes.len())];
+    for (what, found, needed) in lengths {
+        if found != needed {
+            return Err(StepError::Length { what, found, needed, streams });
+        }
+    }
+    if spec.shift.is_streamable() { Ok(()) } else { Err(StepError::NotStreamable) }
+}

@@ -1,0 +1,96 @@
+//! A model ready to label: a checkpoint on a device.
+//!
+//! ```text
+//! file ─ Checkpoint::open ─► Checkpoint ─ Model::load ─► Model ─┬─ step         stream by stream
+//!                                                               └─ forward_clip whole clips
+//! ```
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::architecture::Architecture;
+use crate::candle_executor::CandleExecutor;
+use crate::checkpoint::Checkpoint;
+use crate::device::ComputeError;
+use crate::executor::{ClipLogits, Executor, StateTensor, StepError, StreamState};
+use crate::spec::ModelSpec;
+
+/// A network with its weights on a device.
+pub struct Model {
+    executor: Box<dyn Executor>,
+    architecture: Architecture,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("spec", self.spec()).finish_non_exhaustive()
+    }
+}
+
+impl Model {
+    /// Puts `checkpoint` on `device`, computing in f32.
+    ///
+    /// # Errors
+    /// [`ComputeError`] if the device refuses or runs out of memory.
+    pub fn load(checkpoint: &Checkpoint, device: Device) -> Result<Self, ComputeError> {
+        Self::load_as(checkpoint, device, DType::F32)
+    }
+
+    /// As [`Self::load`], computing in `dtype`.
+    ///
+    /// # Errors
+    /// [`ComputeError`] if the device refuses, lacks the type or runs out of memory.
+    pub fn load_as(checkpoint: &Checkpoint, device: Device, dtype: DType) -> Result<Self, ComputeError> {
+        let executor = CandleExecutor::new(checkpoint, device, dtype)?;
+        Ok(Self::with_executor(Box::new(executor)))
+    }
+
+    /// A model that another executor runs.
+    pub fn with_executor(executor: Box<dyn Executor>) -> Self {
+        let architecture = Architecture::of(executor.spec());
+        Self { executor, architecture }
+    }
+
+    /// What the model is.
+    pub fn spec(&self) -> &ModelSpec {
+        self.executor.spec()
+    }
+
+    /// Its layers.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// A state for a stream that has seen nothing.
+    pub fn fresh_state(&self) -> StreamState {
+        self.executor.fresh_state()
+    }
+
+    /// Labels the next frame of each of n streams; see [`Executor::step`].
+    ///
+    /// # Errors
+    /// [`StepError`]; the states are then as before.
+    pub fn step(
+        &mut self,
+        frames: &[f32],
+        states: &mut [&mut StreamState],
+        logits: &mut [f32],
+    ) -> Result<(), StepError> {
+        self.executor.step(frames, states, logits)
+    }
+
+    /// Labels whole clips `[n, t, 3, h, w]`; see [`Executor::forward_clip`].
+    ///
+    /// # Errors
+    /// [`StepError`].
+    pub fn forward_clip(&mut self, clips: &Tensor) -> Result<ClipLogits, StepError> {
+        self.executor.forward_clip(clips)
+    }
+
+    /// Copies a stream's state out for comparison, one tensor a shifted block.
+    ///
+    /// # Errors
+    /// [`StepError::ForeignState`] if another network made it.
+    pub fn export_state(&self, state: &StreamState) -> Result<Vec<StateTensor>, StepError> {
+        self.executor.export_state(state)
+    }
+}
