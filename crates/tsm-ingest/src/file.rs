@@ -69,7 +69,13 @@ pub(crate) fn damage(path: &Path, seen: &Summary) -> Option<SourceError> {
         return Some(SourceError::Corrupt { place, detail });
     }
     if let Some(warning) = seen.container_warnings.first() {
-        let detail = warning.lines().last().unwrap_or_default().trim().to_owned();
+        // `file.c(12): function (): /path/of/element:` and a new line precede the reason.
+        let detail = warning.lines().last().unwrap_or_default().rsplit("): ").next().unwrap_or_default();
+        let detail = detail
+            .rsplit_once(": ")
+            .filter(|(head, _)| head.starts_with('/'))
+            .map_or(detail, |(_, tail)| tail);
+        let detail = format!("lost packets: {}", detail.trim());
         return Some(SourceError::Corrupt { place, detail });
     }
     let detail = lost_pictures(seen).or_else(|| missing_tail(seen))?;

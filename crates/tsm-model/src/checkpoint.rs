@@ -131,7 +131,9 @@ impl Checkpoint {
 
     fn read(path: &Path, bytes: &[u8], overrides: &SpecOverrides) -> Result<Self, CheckpointError> {
         match content::parse(bytes).map_err(|fault| fault.at(path))? {
-            content::Content::Own { description, tensors } => own::open(path, &description, tensors, overrides),
+            content::Content::Own { description, tensors } => {
+                own::open(path, &description, tensors, overrides)
+            }
             content::Content::Foreign(tensors) => import::import(path, tensors, overrides),
         }
     }

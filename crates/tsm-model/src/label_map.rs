@@ -121,6 +121,8 @@ mod tests {
         assert!(read(b"a\nb\xff\n").unwrap_err().contains("line 2 is no plain text"));
         assert!(read(b"a\n\x1b[31mred\n").unwrap_err().contains("line 2 is no plain text"));
         assert!(read_labels(Path::new("/")).unwrap_err().to_string().contains("cannot be read"));
-        assert!(read_labels(Path::new("/none.txt")).unwrap_err().to_string().contains("none.txt: cannot be read"));
+        assert!(
+            read_labels(Path::new("/none.txt")).unwrap_err().to_string().contains("none.txt: cannot be read")
+        );
     }
 }

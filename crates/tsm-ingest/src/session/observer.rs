@@ -30,6 +30,8 @@ struct State {
     seen: Summary,
     open: BTreeSet<gst::ClockTime>,
     demuxer: Option<gst::Element>,
+    /// Compressed pictures without PTS (MPEG-4 in AVI) that no decoded picture answers yet; they can only be counted.
+    undated: u64,
 }
 
 #[derive(Debug)]
@@ -136,6 +138,8 @@ impl Observer {
         let state = self.state();
         let mut summary = state.seen.clone();
         summary.lost += u64::try_from(state.open.len()).unwrap_or(u64::MAX);
+        // One undated picture may be the empty one that ends a packed stream (DivX).
+        summary.lost += state.undated.saturating_sub(1);
         summary.duration = duration.map(Into::into);
         summary.codec = codec;
         summary.streams = state.demuxer.as_ref().map_or(0, |d| usize::from(d.num_src_pads()));
@@ -185,6 +189,8 @@ impl Observer {
                 state.open.pop_first();
                 state.seen.lost += 1;
             }
+        } else if buffer.pts().is_none() && is_mpeg4(pad) {
+            state.undated += 1;
         }
     }
 
@@ -202,11 +208,20 @@ impl Observer {
             state.seen.corrupted += 1;
         }
         if let Some(pts) = buffer.pts() {
-            state.open.remove(&pts);
+            if !state.open.remove(&pts) {
+                state.undated = state.undated.saturating_sub(1);
+            }
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The one codec whose containers leave pictures undated and whose pictures are never split in fields.
+fn is_mpeg4(pad: &gst::Pad) -> bool {
+    let caps = pad.current_caps();
+    let structure = caps.as_ref().and_then(|caps| caps.structure(0));
+    structure.is_some_and(|s| s.name() == "video/mpeg" && s.get::<i32>("mpegversion") == Ok(4))
 }

@@ -35,7 +35,9 @@ fn played(path: &Path) -> Played {
     let end = match Session::start(&source, &SessionOptions::default(), on_frame) {
         Ok(session) => {
             assert_eq!(session.liveness(), Liveness::Recorded);
-            session.next_event(Duration::from_mins(1)).expect("a file ends within a minute")
+            session
+                .next_event(Duration::from_mins(1))
+                .unwrap_or_else(|| panic!("{} does not end", path.display()))
         }
         Err(error) => SessionEvent::Failed(error),
     };

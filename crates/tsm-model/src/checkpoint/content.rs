@@ -69,6 +69,8 @@ enum Kind {
 }
 
 fn kind(head: &[u8], len: u64) -> Result<Kind, Fault> {
+    // A file of the kernel's (/proc) says 0 and has bytes all the same.
+    let len = len.max(head.len() as u64);
     if head.is_empty() {
         return Err(Fault::NotAModel("it is empty (0 bytes); copy or download it again".to_owned()));
     }
@@ -127,8 +129,8 @@ fn description(head: &[u8]) -> String {
         let line: String = text.lines().next().unwrap_or_default().chars().take(40).collect();
         return format!("it is a text file that begins with `{}`", shown(&line));
     }
-    let first: String = head.iter().take(8).map(|byte| format!(" {byte:02x}")).collect();
-    format!("it begins with the bytes{first}")
+    let first: Vec<String> = head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("it begins with the bytes {}", first.join(" "))
 }
 
 /// UTF-8 without control characters; the last character may be cut.
@@ -214,7 +216,10 @@ mod tests {
     fn a_directory_and_a_missing_file_are_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let line = read(folder.path()).unwrap_err().to_string();
-        assert!(line.ends_with("is not a model: it is a directory; name the file of the checkpoint"), "{line}");
+        assert!(
+            line.ends_with("is not a model: it is a directory; name the file of the checkpoint"),
+            "{line}"
+        );
         let line = read(&folder.path().join("none.pth")).unwrap_err().to_string();
         assert!(line.contains("none.pth: cannot be read"), "{line}");
     }

@@ -159,6 +159,7 @@ pub(super) enum Fault {
     Unsupported(String),
     Contradiction(String),
     BadSpec(String),
+    LabelCount { names: usize, classes: usize },
 }
 
 impl Fault {
@@ -171,6 +172,7 @@ impl Fault {
             Self::Unsupported(what) => CheckpointError::Unsupported { path, what },
             Self::Contradiction(what) => CheckpointError::Contradiction { path, what },
             Self::BadSpec(what) => CheckpointError::BadSpec { path, what },
+            Self::LabelCount { names, classes } => CheckpointError::LabelCount { path, names, classes },
         }
     }
 }

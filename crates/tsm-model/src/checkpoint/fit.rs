@@ -38,7 +38,8 @@ pub(super) fn load(
     }
     let mut weights = Weights::new();
     for needed in parameters {
-        let bad = |what| CheckpointError::BadValues { path: path.to_owned(), tensor: needed.name.clone(), what };
+        let bad =
+            |what| CheckpointError::BadValues { path: path.to_owned(), tensor: needed.name.clone(), what };
         let Some((_, raw)) = tensors.remove(&needed.name) else { continue };
         let values = raw.read().ok_or_else(|| bad("holds whole numbers, not floats".to_owned()))?;
         check_values(&needed.name, &values).map_err(bad)?;

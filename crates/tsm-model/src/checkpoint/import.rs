@@ -36,7 +36,7 @@ pub(super) fn import(
 ) -> Result<Checkpoint, CheckpointError> {
     let format = tensors.format;
     let (mut file, spec, origin) =
-        settle(path, tensors, overrides, format).map_err(|refusal| refusal.at(path))?;
+        settle(path, tensors, overrides, format).map_err(|fault| fault.at(path))?;
     let linear = Architecture::of(&spec).linear;
     for field in ["weight", "bias"] {
         if let Some(tensor) = file.tensors.remove(&format!("{HEAD}.{field}")) {
@@ -47,33 +47,12 @@ pub(super) fn import(
     Ok(Checkpoint { spec, weights, origin })
 }
 
-/// A fault, or labels that do not fit.
-enum Refusal {
-    Fault(Fault),
-    Labels { names: usize, classes: usize },
-}
-
-impl Refusal {
-    fn at(self, path: &Path) -> CheckpointError {
-        match self {
-            Self::Fault(fault) => fault.at(path),
-            Self::Labels { names, classes } => CheckpointError::LabelCount { path: path.to_owned(), names, classes },
-        }
-    }
-}
-
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
 fn settle<'a>(
     path: &Path,
     tensors: RawTensors<'a>,
     overrides: &SpecOverrides,
     format: &str,
-) -> Result<(Translated<'a>, ModelSpec, Origin), Refusal> {
+) -> Result<(Translated<'a>, ModelSpec, Origin), Fault> {
     let facts = file_name::facts(path)?;
     let file = naming::translate(tensors.tensors)?;
     let network = recognise::recognise(&file)?;
@@ -82,7 +61,9 @@ fn settle<'a>(
     let classes = recognise::classes(&file, Architecture::of(&spec).features)?;
     let origin = origin(&file, classes);
     spec.classes = match &overrides.classes {
-        Some(names) if names.len() != classes => return Err(Refusal::Labels { names: names.len(), classes }),
+        Some(names) if names.len() != classes => {
+            return Err(Fault::LabelCount { names: names.len(), classes });
+        }
         Some(names) => names.clone(),
         None => (0..classes).map(|class| class.to_string()).collect(),
     };
@@ -114,9 +95,9 @@ fn check_backbone(
 ) -> Result<(), Fault> {
     let is = network.backbone;
     match (overrides.backbone, facts.map(|facts| facts.backbone)) {
-        (Some(flag), _) if flag != is => {
-            Err(Fault::Contradiction(format!("--backbone says {flag}, but the tensors are a {is}; drop the flag")))
-        }
+        (Some(flag), _) if flag != is => Err(Fault::Contradiction(format!(
+            "--backbone says {flag}, but the tensors are a {is}; drop the flag"
+        ))),
         (None, Some(name)) if name != is => Err(Fault::Contradiction(format!(
             "the file name says {name}, but the tensors are a {is}; pass --backbone {is} or rename the file"
         ))),
@@ -131,15 +112,15 @@ fn shift(
     facts: Option<&NameFacts>,
     overrides: &SpecOverrides,
 ) -> Result<ShiftSpec, Fault> {
-    let named = facts.map(|facts| facts.shift);
-    check_shift(file, named, overrides)?;
-    let named = named.flatten();
+    check_shift(file, facts, overrides)?;
+    let named = facts.and_then(|facts| facts.shift);
     let kind = overrides.shift.unwrap_or(match (file.place, origin) {
         (Some(_), _) => ShiftKind::Mit,
         (None, Origin::MitOnline) => ShiftKind::Causal,
         (None, _) => ShiftKind::None,
     });
-    let place = overrides.place.or(file.place).or(named.map(|(_, place)| place)).unwrap_or(ShiftPlace::Blockres);
+    let place =
+        overrides.place.or(file.place).or(named.map(|(_, place)| place)).unwrap_or(ShiftPlace::Blockres);
     let div = overrides.shift_div.or(named.map(|(div, _)| div)).unwrap_or(MIT_SHIFT_DIV);
     let segments = overrides.segments.or(facts.and_then(|facts| facts.segments)).unwrap_or(USUAL_SEGMENTS);
     let mut shift = ShiftSpec::new(kind, place, div, segments, network.backbone);
@@ -154,10 +135,10 @@ fn shift(
     Ok(shift)
 }
 
-/// The shift in the file name (`None`: no such name), the wrappers around tensors and the flags.
+/// The shift in the file name, the wrappers around tensors and the flags.
 fn check_shift(
     file: &Translated<'_>,
-    named: Option<Option<(usize, ShiftPlace)>>,
+    facts: Option<&NameFacts>,
     overrides: &SpecOverrides,
 ) -> Result<(), Fault> {
     let contradiction = |text: String| Err(Fault::Contradiction(text));
@@ -170,7 +151,7 @@ fn check_shift(
             place_name(place)
         ));
     }
-    match (named, file.place) {
+    match (facts.map(|facts| facts.shift), file.place) {
         (Some(Some((div, place))), None) if overrides.shift.is_none() => contradiction(format!(
             "the file name says shift{div}_{}, but no tensor's name has the shift's `.net`; pass --shift mit or causal \
              if it was trained so, else --shift none",

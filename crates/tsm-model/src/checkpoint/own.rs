@@ -70,7 +70,7 @@ fn apply(path: &Path, spec: &mut ModelSpec, overrides: &SpecOverrides) -> Result
     if let Some(names) = &overrides.classes {
         if names.len() != spec.classes.len() {
             let (names, classes) = (names.len(), spec.classes.len());
-            return Err(CheckpointError::LabelCount { path: path.to_owned(), names, classes });
+            return Err(Fault::LabelCount { names, classes }.at(path));
         }
         spec.classes.clone_from(names);
     }
@@ -145,16 +145,17 @@ fn encode(
         return Err(CheckpointError::Shape { path, tensor, found, needed: shape, backbone });
     }
     let is_half = storage == Storage::F16 && shape.len() > 1;
-    let encoded = values(held).map_err(|error| format!("cannot be read: {}", first_line(&error))).and_then(|values| {
-        fit::check_values(&tensor, &values)?;
-        if !is_half {
-            return Ok((Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()));
-        }
-        if let Some(at) = values.iter().position(|v| !f16::from_f32(*v).is_finite()) {
-            return Err(format!("holds {} at element {at}, beyond f16; store it as f32", values[at]));
-        }
-        Ok((Dtype::F16, values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()))
-    });
+    let encoded =
+        values(held).map_err(|error| format!("cannot be read: {}", first_line(&error))).and_then(|values| {
+            fit::check_values(&tensor, &values)?;
+            if !is_half {
+                return Ok((Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()));
+            }
+            if let Some(at) = values.iter().position(|v| !f16::from_f32(*v).is_finite()) {
+                return Err(format!("holds {} at element {at}, beyond f16; store it as f32", values[at]));
+            }
+            Ok((Dtype::F16, values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()))
+        });
     encoded.map_err(|what| CheckpointError::BadValues { path, tensor, what })
 }
 

@@ -11,6 +11,7 @@
 //! file and nesting costs no stack. It does not know where storages lie.
 
 mod global;
+mod input;
 mod machine;
 mod opcode;
 

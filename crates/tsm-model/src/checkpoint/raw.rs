@@ -62,7 +62,9 @@ impl<'a> RawTensor<'a> {
             return Err(Fault::Damaged(text));
         }
         let beyond = || {
-            let text = format!("a tensor {shape:?} with strides {strides:?} at {offset} leaves its storage of {held} elements");
+            let text = format!(
+                "a tensor {shape:?} with strides {strides:?} at {offset} leaves its storage of {held} elements"
+            );
             Fault::Damaged(text)
         };
         let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).ok_or_else(beyond)?;
@@ -196,7 +198,10 @@ mod tests {
             (0, &[2, 2], &[1]),
             (0, &[1; 9], &[1; 9]),
         ] {
-            assert!(matches!(view(offset, shape, strides), Err(Fault::Damaged(_))), "{offset} {shape:?} {strides:?}");
+            assert!(
+                matches!(view(offset, shape, strides), Err(Fault::Damaged(_))),
+                "{offset} {shape:?} {strides:?}"
+            );
         }
     }
 

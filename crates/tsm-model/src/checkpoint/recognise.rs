@@ -24,7 +24,8 @@ pub(super) fn recognise(file: &Translated<'_>) -> Result<Recognised, Fault> {
         && shape.len() == 4
         && shape[1] != 3
     {
-        let text = format!("its first convolution takes {} channels (10: optical flow), run are 3 (RGB)", shape[1]);
+        let text =
+            format!("its first convolution takes {} channels (10: optical flow), run are 3 (RGB)", shape[1]);
         return Err(Fault::Unsupported(text));
     }
     if file.tensors.keys().any(|name| name.starts_with("features.")) {
@@ -52,12 +53,15 @@ fn resnet(file: &Translated<'_>) -> Result<Backbone, Fault> {
         file.tensors.keys().filter_map(index).max().map_or(0, |last| last.saturating_add(1))
     });
     let has_bottlenecks = file.tensors.keys().any(|name| name.ends_with(".conv3.weight"));
-    if let (Some([_, per_group, ..]), Some([_, width, ..])) =
-        (shape(file, "layer1.0.conv2.weight"), shape(file, "layer1.0.bn2.weight").map(|s| [0, s[0]]).as_ref().map(<[_; 2]>::as_slice))
-        && per_group * 2 <= *width
+    if let (Some([_, per_group, ..]), Some([_, width, ..])) = (
+        shape(file, "layer1.0.conv2.weight"),
+        shape(file, "layer1.0.bn2.weight").map(|s| [0, s[0]]).as_ref().map(<[_; 2]>::as_slice),
+    ) && per_group * 2 <= *width
         && has_bottlenecks
     {
-        return Err(Fault::Unsupported("a ResNeXt (grouped 3x3 convolutions); run are the plain ResNets".to_owned()));
+        return Err(Fault::Unsupported(
+            "a ResNeXt (grouped 3x3 convolutions); run are the plain ResNets".to_owned(),
+        ));
     }
     let found = Backbone::ALL.into_iter().find(|candidate| {
         let network = Architecture::of(&ModelSpec::new(*candidate, 1));
@@ -72,7 +76,9 @@ fn resnet(file: &Translated<'_>) -> Result<Backbone, Fault> {
     });
     found.ok_or_else(|| {
         let kind = if has_bottlenecks { "bottleneck" } else { "basic" };
-        Fault::Unsupported(format!("a ResNet of {depths:?} {kind} blocks; run are ResNet-18, 34, 50, 101 and 152"))
+        Fault::Unsupported(format!(
+            "a ResNet of {depths:?} {kind} blocks; run are ResNet-18, 34, 50, 101 and 152"
+        ))
     })
 }
 
@@ -97,7 +103,8 @@ fn width(file: &Translated<'_>) -> f64 {
 pub(super) fn classes(file: &Translated<'_>, features: usize) -> Result<usize, Fault> {
     let weight = format!("{HEAD}.weight");
     let Some((name, tensor)) = file.tensors.get(&weight) else {
-        let text = "it has no linear layer (`new_fc`, `fc` or `classifier`): a backbone alone gives no labels";
+        let text =
+            "it has no linear layer (`new_fc`, `fc` or `classifier`): a backbone alone gives no labels";
         return Err(Fault::Unsupported(text.to_owned()));
     };
     match *tensor.shape() {

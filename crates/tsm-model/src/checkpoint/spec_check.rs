@@ -70,7 +70,7 @@ fn check_shift(spec: &ModelSpec) -> Result<(), String> {
 
 fn check_input(spec: &ModelSpec) -> Result<(), String> {
     let input = &spec.input;
-    if input.size_px == 0 || input.size_px % 32 != 0 || input.size_px > MAX_SIDE_PX {
+    if input.size_px == 0 || !input.size_px.is_multiple_of(32) || input.size_px > MAX_SIDE_PX {
         return Err(format!("size_px is {}, it must be a multiple of 32 up to {MAX_SIDE_PX}", input.size_px));
     }
     if !(input.size_px..=2 * MAX_SIDE_PX).contains(&input.short_side_px) {

@@ -37,11 +37,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<RawTensors<'_>, Fault> {
     let mut tensors = Vec::new();
     for (name, tensor) in object.state_dict()? {
         let key = tensor.storage.key;
-        let data = *storages
-            .get(key)
-            .ok_or_else(|| Fault::Damaged(format!("storage `{}` of `{}` is missing", shown(key), shown(name))))?;
+        let data = *storages.get(key).ok_or_else(|| {
+            Fault::Damaged(format!("storage `{}` of `{}` is missing", shown(key), shown(name)))
+        })?;
         let (shape, strides) = (tensor.shape.clone(), tensor.strides.clone());
-        tensors.push((name.to_owned(), RawTensor::view(data, tensor.storage.kind, tensor.offset, shape, strides)?));
+        tensors.push((
+            name.to_owned(),
+            RawTensor::view(data, tensor.storage.kind, tensor.offset, shape, strides)?,
+        ));
     }
     Ok(RawTensors { format: "torch legacy", tensors })
 }
@@ -64,7 +67,9 @@ fn storages<'a>(
             return Err(Fault::Damaged(format!("storage `{}` is declared in two ways", shown(storage.key))));
         }
     }
-    let keys = keys.items(keys.root()).ok_or_else(|| Fault::Damaged("the list of storages is missing".to_owned()))?;
+    let keys = keys
+        .items(keys.root())
+        .ok_or_else(|| Fault::Damaged("the list of storages is missing".to_owned()))?;
     let mut storages = HashMap::new();
     for key in keys {
         let Value::Text(key) = *key else {

@@ -50,7 +50,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<RawTensors<'_>, Fault> {
                 data.len()
             ))
         })?;
-        let raw = RawTensor::view(data, storage.kind, tensor.offset, tensor.shape.clone(), tensor.strides.clone())?;
+        let raw =
+            RawTensor::view(data, storage.kind, tensor.offset, tensor.shape.clone(), tensor.strides.clone())?;
         tensors.push((name.to_owned(), raw));
     }
     Ok(RawTensors { format: "torch zip", tensors })
@@ -84,7 +85,11 @@ impl<'a> Archive<'a> {
                 return Err(Fault::Unsupported(text));
             }
             let range = range(&entry, bytes.len()).ok_or_else(|| {
-                Fault::Damaged(format!("zip: entry `{}` of {} bytes leaves the file", shown(&name), entry.size()))
+                Fault::Damaged(format!(
+                    "zip: entry `{}` of {} bytes leaves the file",
+                    shown(&name),
+                    entry.size()
+                ))
             })?;
             ranges.push((entry.header_start(), range.end as u64));
             positions.insert(name.clone(), position);
@@ -104,7 +109,8 @@ impl<'a> Archive<'a> {
         let mut roots = self.index.keys().filter_map(|name| name.strip_suffix("data.pkl"));
         let root = roots.find(|root| root.is_empty() || root.ends_with('/'));
         let Some(root) = root else {
-            let text = "it is a zip archive without data.pkl; pass a checkpoint of torch or a .safetensors file";
+            let text =
+                "it is a zip archive without data.pkl; pass a checkpoint of torch or a .safetensors file";
             return Err(Fault::NotAModel(text.to_owned()));
         };
         if self.index.contains_key(&format!("{root}constants.pkl")) {
@@ -120,8 +126,9 @@ impl<'a> Archive<'a> {
         let (range, &position) =
             found.ok_or_else(|| Fault::Damaged(format!("zip: entry `{}` is missing", shown(name))))?;
         let mut reader = self.zip.by_index(position).map_err(|error| damaged(&error))?;
-        io::copy(&mut reader, &mut io::sink())
-            .map_err(|error| Fault::Damaged(format!("zip: entry `{}`: {}", shown(name), first_line(&error))))?;
+        io::copy(&mut reader, &mut io::sink()).map_err(|error| {
+            Fault::Damaged(format!("zip: entry `{}`: {}", shown(name), first_line(&error)))
+        })?;
         Ok(&self.bytes[range.clone()])
     }
 }

@@ -36,8 +36,9 @@ pub(in crate::checkpoint) fn facts(path: &Path) -> Result<Option<NameFacts>, Fau
 
 fn parse(name: &str) -> Result<Option<NameFacts>, Fault> {
     let mut name = name;
-    while let Some(shorter) =
-        [".tar", ".pth", ".pt", ".legacy", ".zip", ".safetensors", ".best"].iter().find_map(|end| name.strip_suffix(end))
+    while let Some(shorter) = [".tar", ".pth", ".pt", ".legacy", ".zip", ".safetensors", ".best"]
+        .iter()
+        .find_map(|end| name.strip_suffix(end))
     {
         name = shorter;
     }
@@ -77,9 +78,11 @@ fn shift(options: &[&str]) -> Result<Option<(usize, ShiftPlace)>, Fault> {
     let Some(at) = options.iter().position(|token| token.starts_with("shift")) else {
         return Ok(None);
     };
-    let wrong = |what: &str| Fault::Contradiction(format!("the file name says `{}`, {what}", shown(options[at])));
+    let wrong =
+        |what: &str| Fault::Contradiction(format!("the file name says `{}`, {what}", shown(options[at])));
     let div = options[at].trim_start_matches("shift").parse().ok().filter(|div| *div >= 2);
-    let div = div.ok_or_else(|| wrong("but a two-way shift needs a divisor of at least 2; rename the file"))?;
+    let div =
+        div.ok_or_else(|| wrong("but a two-way shift needs a divisor of at least 2; rename the file"))?;
     let place = match options.get(at + 1) {
         Some(&"blockres") => ShiftPlace::Blockres,
         Some(&"block") => ShiftPlace::Block,

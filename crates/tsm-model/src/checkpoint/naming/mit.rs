@@ -44,7 +44,9 @@ pub(super) fn without_wrapper(name: &str) -> Result<Bare, Fault> {
         ),
         [layer, "net", ..] if layer.starts_with("layer") => {
             let text = format!("a network with temporal pooling (`{}`)", shown(name));
-            return Err(Fault::Unsupported(format!("{text}; its clips shrink in time, which is not run here")));
+            return Err(Fault::Unsupported(format!(
+                "{text}; its clips shrink in time, which is not run here"
+            )));
         }
         other => (other.to_vec(), None),
     };
@@ -68,10 +70,9 @@ pub(super) fn torchvision_name(name: &str) -> String {
         (_, "0") => "0.0",
         (_, "1") => "0.1",
         ("1", "3") => "1",
-        ("1", "4") => "2",
         (_, "3") => "1.0",
+        ("1", "4") | (_, "6") => "2",
         (_, "4") => "1.1",
-        (_, "6") => "2",
         (_, "7") => "3",
         _ => return name.to_owned(),
     };
@@ -96,14 +97,21 @@ mod tests {
         );
         assert_eq!(
             bare("base_model.layer3.5.net.downsample.0.weight"),
-            ("layer3.5.downsample.0.weight".to_owned(), true, Some(("layer3.5".to_owned(), ShiftPlace::Block)))
+            (
+                "layer3.5.downsample.0.weight".to_owned(),
+                true,
+                Some(("layer3.5".to_owned(), ShiftPlace::Block))
+            )
         );
         assert_eq!(
             bare("features.3.conv.0.net.weight"),
             ("features.3.conv.0.weight".to_owned(), false, blockres("features.3"))
         );
         assert_eq!(bare("module.new_fc.bias"), ("new_fc.bias".to_owned(), false, None));
-        assert!(matches!(without_wrapper("module.base_model.layer2.net.0.conv1.weight"), Err(Fault::Unsupported(_))));
+        assert!(matches!(
+            without_wrapper("module.base_model.layer2.net.0.conv1.weight"),
+            Err(Fault::Unsupported(_))
+        ));
     }
 
     #[test]

@@ -57,13 +57,20 @@ pub(super) enum Called<'a> {
 /// Reads `('storage', type, key, location, count[, view])`; the location (`cuda:0`) says nothing to us.
 pub(super) fn persistent<'a>(id: Value<'a>, arena: &Arena<'a>) -> Result<StorageRef<'a>, Fault> {
     let items = arena.items(id).unwrap_or_default();
-    let &[Value::Text("storage"), Value::Global(Global::Storage(kind)), Value::Text(key), _, Value::Int(count), ref rest @ ..] =
-        items
+    let &[
+        Value::Text("storage"),
+        Value::Global(Global::Storage(kind)),
+        Value::Text(key),
+        _,
+        Value::Int(count),
+        ref rest @ ..,
+    ] = items
     else {
         return Err(Fault::Damaged("its pickle refers to something that is no storage".to_owned()));
     };
     if !matches!(rest, [] | [Value::None]) {
-        let text = "a storage that is a view of another (torch before 0.4); load and save it with a newer torch";
+        let text =
+            "a storage that is a view of another (torch before 0.4); load and save it with a newer torch";
         return Err(Fault::Unsupported(text.to_owned()));
     }
     Ok(StorageRef { key, kind, count: size(Value::Int(count))? })
@@ -76,7 +83,8 @@ fn tensor<'a>(
     strides: Value<'a>,
     arena: &Arena<'a>,
 ) -> Result<TensorRef<'a>, Fault> {
-    let storage = arena.storage(storage).ok_or_else(|| Fault::Damaged("a tensor has no storage".to_owned()))?;
+    let storage =
+        arena.storage(storage).ok_or_else(|| Fault::Damaged("a tensor has no storage".to_owned()))?;
     let sizes = |value| -> Result<Vec<usize>, Fault> {
         let items = arena.items(value).ok_or_else(|| Fault::Damaged("a tensor has no shape".to_owned()))?;
         // A shape is copied for every tensor: without a limit a shared long one would multiply.

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 
 use super::global::{self, Called, Global};
+use super::input::{Input, damaged, underflow};
 use super::opcode as op;
 use super::{Node, Pickle, StorageRef, Value};
 use crate::checkpoint::error::Fault;
@@ -22,7 +23,7 @@ const MAX_COPIED: usize = 1 << 20;
 /// Runs the pickle at the beginning of `bytes`.
 pub(super) fn run(bytes: &[u8]) -> Result<Pickle<'_>, Fault> {
     let mut machine = Machine {
-        input: Input { bytes, at: 0 },
+        input: Input::new(bytes),
         arena: Arena::default(),
         stack: Vec::new(),
         marks: Vec::new(),
@@ -32,7 +33,7 @@ pub(super) fn run(bytes: &[u8]) -> Result<Pickle<'_>, Fault> {
         let opcode = machine.input.byte()?;
         if opcode == op::STOP {
             let root = machine.pop()?;
-            return Ok(Pickle { nodes: machine.arena.nodes, root, len: machine.input.at });
+            return Ok(Pickle { nodes: machine.arena.nodes, root, len: machine.input.position() });
         }
         machine.step(opcode)?;
     }
@@ -99,7 +100,7 @@ impl<'a> Machine<'a> {
                 Ok(())
             }
             op::POP => self.discard(),
-            op::POP_MARK => self.to_mark().map(drop),
+            op::POP_MARK => self.pop_to_mark().map(drop),
             op::DUP => self.top().map(|value| self.stack.push(value)),
             op::EMPTY_TUPLE | op::TUPLE | op::TUPLE1 | op::TUPLE2 | op::TUPLE3 => self.tuple(opcode),
             op::EMPTY_LIST | op::LIST | op::APPEND | op::APPENDS => self.list(opcode),
@@ -139,7 +140,7 @@ impl<'a> Machine<'a> {
     fn tuple(&mut self, opcode: u8) -> Result<(), Fault> {
         let items = match opcode {
             op::EMPTY_TUPLE => Vec::new(),
-            op::TUPLE => self.to_mark()?,
+            op::TUPLE => self.pop_to_mark()?,
             fixed => self.pop_many(usize::from(fixed - op::TUPLE1) + 1)?,
         };
         self.push_node(Node::Tuple(items));
@@ -150,7 +151,7 @@ impl<'a> Machine<'a> {
         let added = match opcode {
             op::EMPTY_LIST => Vec::new(),
             op::APPEND => vec![self.pop()?],
-            _ => self.to_mark()?,
+            _ => self.pop_to_mark()?,
         };
         if matches!(opcode, op::EMPTY_LIST | op::LIST) {
             self.push_node(Node::List(added));
@@ -167,7 +168,7 @@ impl<'a> Machine<'a> {
         let flat = match opcode {
             op::EMPTY_DICT => Vec::new(),
             op::SETITEM => self.pop_many(2)?,
-            _ => self.to_mark()?,
+            _ => self.pop_to_mark()?,
         };
         let (pairs, rest) = flat.as_chunks::<2>();
         if !rest.is_empty() {
@@ -189,7 +190,7 @@ impl<'a> Machine<'a> {
     /// Sets occur in optimiser states at most; their elements are dropped.
     fn set(&mut self, opcode: u8) -> Result<(), Fault> {
         if opcode != op::EMPTY_SET {
-            self.to_mark()?;
+            self.pop_to_mark()?;
         }
         if opcode == op::ADDITEMS {
             return match self.top_node()? {
@@ -220,7 +221,8 @@ impl<'a> Machine<'a> {
             _ => u64::from(self.input.u32()?),
         };
         let value = self.memo.get(&slot).copied();
-        self.stack.push(value.ok_or_else(|| damaged(format!("recalls slot {slot}, which was never filled")))?);
+        self.stack
+            .push(value.ok_or_else(|| damaged(format!("recalls slot {slot}, which was never filled")))?);
         Ok(())
     }
 
@@ -294,7 +296,7 @@ impl<'a> Machine<'a> {
         Ok(self.stack.split_off(start.ok_or_else(underflow)?))
     }
 
-    fn to_mark(&mut self) -> Result<Vec<Value<'a>>, Fault> {
+    fn pop_to_mark(&mut self) -> Result<Vec<Value<'a>>, Fault> {
         let mark = self.marks.pop().ok_or_else(|| damaged("lacks a mark"))?;
         Ok(self.stack.split_off(mark))
     }
@@ -305,155 +307,9 @@ impl<'a> Machine<'a> {
     }
 
     fn top_node(&mut self) -> Result<&mut Node<'a>, Fault> {
-        let index = match self.top()? {
-            Value::Node(index) => index,
-            _ => return Err(damaged("fills what is no container")),
+        let Value::Node(index) = self.top()? else {
+            return Err(damaged("fills what is no container"));
         };
         self.arena.nodes.get_mut(index).ok_or_else(underflow)
-    }
-}
-
-fn underflow() -> Fault {
-    damaged("takes a value from an empty stack")
-}
-
-fn damaged(what: impl Into<String>) -> Fault {
-    Fault::Damaged(format!("its pickle {}", crate::checkpoint::error::shown(&what.into())))
-}
-
-/// The bytes of the pickle from the front; every length is checked against what is left.
-struct Input<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Input<'a> {
-    /// The value that an opcode holds in itself; `None` for all others.
-    fn literal(&mut self, opcode: u8) -> Result<Option<Value<'a>>, Fault> {
-        Ok(Some(match opcode {
-            op::NONE => Value::None,
-            op::NEWTRUE => Value::Bool(true),
-            op::NEWFALSE => Value::Bool(false),
-            op::BININT => Value::Int(i32::from_le_bytes(self.array()?).into()),
-            op::BININT1 => Value::Int(self.byte()?.into()),
-            op::BININT2 => Value::Int(u16::from_le_bytes(self.array()?).into()),
-            op::LONG1 => {
-                let len = self.byte()?;
-                self.long(len.into())?
-            }
-            op::LONG4 => {
-                let len = self.u32()?;
-                self.long(len.into())?
-            }
-            op::INT | op::LONG => self.decimal_value()?,
-            op::FLOAT => {
-                let text = self.line()?;
-                Value::Float(text.parse().map_err(|_| damaged(format!("has the number `{text}`")))?)
-            }
-            op::BINFLOAT => Value::Float(f64::from_be_bytes(self.array()?)),
-            op::SHORT_BINSTRING | op::SHORT_BINUNICODE | op::SHORT_BINBYTES => {
-                let len = self.byte()?;
-                self.string(opcode, len.into())?
-            }
-            op::BINSTRING | op::BINUNICODE | op::BINBYTES => {
-                let len = self.u32()?;
-                self.string(opcode, len.into())?
-            }
-            op::BINUNICODE8 | op::BINBYTES8 | op::BYTEARRAY8 => {
-                let len = self.u64()?;
-                self.string(opcode, len)?
-            }
-            op::STRING | op::UNICODE => self.quoted(opcode)?,
-            _ => return Ok(None),
-        }))
-    }
-
-    fn take(&mut self, count: u64) -> Result<&'a [u8], Fault> {
-        let left = &self.bytes[self.at..];
-        let taken = usize::try_from(count).ok().and_then(|count| left.get(..count));
-        let taken = taken.ok_or_else(|| damaged(format!("ends early: {count} bytes announced, {} left", left.len())))?;
-        self.at += taken.len();
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
-        let taken = self.take(N as u64)?;
-        taken.try_into().map_err(|_| underflow())
-    }
-
-    fn byte(&mut self) -> Result<u8, Fault> {
-        self.array().map(|[byte]| byte)
-    }
-
-    fn u32(&mut self) -> Result<u32, Fault> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Result<u64, Fault> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    /// The text up to the next line feed, which is taken, too.
-    fn line(&mut self) -> Result<&'a str, Fault> {
-        let left = &self.bytes[self.at..];
-        let end = left.iter().position(|byte| *byte == b'\n').ok_or_else(|| damaged("has a line without an end"))?;
-        self.at += end + 1;
-        std::str::from_utf8(&left[..end]).map_err(|_| damaged("has a line that is no text"))
-    }
-
-    fn decimal(&mut self) -> Result<u64, Fault> {
-        let text = self.line()?;
-        text.parse().map_err(|_| damaged(format!("has the number `{text}`")))
-    }
-
-    /// `I01` and `I00` are truth values, `L12L` ends on its letter.
-    fn decimal_value(&mut self) -> Result<Value<'a>, Fault> {
-        let text = self.line()?;
-        match text {
-            "00" => return Ok(Value::Bool(false)),
-            "01" => return Ok(Value::Bool(true)),
-            _ => {}
-        }
-        let number = text.strip_suffix('L').unwrap_or(text).parse();
-        number.map(Value::Int).map_err(|_| damaged(format!("has the number `{text}`")))
-    }
-
-    /// A little-endian two's complement number of `len` bytes.
-    fn long(&mut self, len: u64) -> Result<Value<'a>, Fault> {
-        let bytes = self.take(len)?;
-        if bytes.len() > 16 {
-            return Err(damaged(format!("has a number of {} bytes", bytes.len())));
-        }
-        let is_negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
-        let mut wide = if is_negative { [0xff; 16] } else { [0; 16] };
-        wide[..bytes.len()].copy_from_slice(bytes);
-        Ok(Value::Int(i128::from_le_bytes(wide)))
-    }
-
-    fn string(&mut self, opcode: u8, len: u64) -> Result<Value<'a>, Fault> {
-        let bytes = self.take(len)?;
-        match opcode {
-            op::SHORT_BINBYTES | op::BINBYTES | op::BINBYTES8 | op::BYTEARRAY8 => Ok(Value::Bytes(bytes)),
-            // Python 2 writes names as byte strings.
-            op::SHORT_BINSTRING | op::BINSTRING => {
-                Ok(std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Text))
-            }
-            _ => std::str::from_utf8(bytes).map(Value::Text).map_err(|_| damaged("has text that is not UTF-8")),
-        }
-    }
-
-    /// Protocol 0's text; escapes occur in no name of a tensor.
-    fn quoted(&mut self, opcode: u8) -> Result<Value<'a>, Fault> {
-        let line = self.line()?;
-        let text = if opcode == op::STRING {
-            let stripped = ['\'', '"'].iter().find_map(|q| line.strip_prefix(*q)?.strip_suffix(*q));
-            stripped.ok_or_else(|| damaged("has a string without quotes"))?
-        } else {
-            line
-        };
-        if text.contains('\\') {
-            return Err(damaged("has a string with escapes"));
-        }
-        Ok(Value::Text(text))
     }
 }

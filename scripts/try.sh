@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# The first command: sets up, builds and recognises, from the first camera, or, where there is none,
+# from a short real clip of this repository.
+#
+#   scripts/try.sh [FLAGS OF tsm live]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/setup.sh
+cargo build --release --locked --bin tsm
+tsm=target/release/tsm
+clip=tests/clips/pose-squats.mp4
+if [ "$("$tsm" devices --json)" != "[]" ]; then
+  echo "try: from the first camera (Ctrl-C ends it)" >&2
+  exec "$tsm" live webcam "$@"
+fi
+echo "try: no camera here, so from the clip $clip" >&2
+exec "$tsm" live "$clip" --realtime "$@"
