@@ -1,1 +1,18 @@
-//! Integration tests of the whole program.
+//! The rig of the integration tests: the current `tsm`, real media, a real RTSP camera.
+//!
+//! ```text
+//! topics/*.rs ─┬─ program.rs      builds tsm, runs it, collects its lines, signals it
+//!              ├─ media.rs        clips of several codecs, made by ffmpeg and GStreamer
+//!              ├─ rtsp_camera.rs  a gst-rtsp-server in a process of its own, to be frozen or killed
+//!              ├─ pipewire.rs     a virtual webcam
+//!              └─ shared.rs       reference data, where it is
+//! ```
+
+#![forbid(unsafe_code)]
+#![expect(clippy::disallowed_methods, reason = "the rig watches other processes: it waits by the real clock")]
+
+pub mod media;
+pub mod pipewire;
+pub mod program;
+pub mod rtsp_camera;
+pub mod shared;

@@ -1,2 +1,12 @@
-//! Integration tests.
-fn main() {}
+//! The real program on real video: one binary, a topic a file.
+
+#![expect(clippy::disallowed_methods, reason = "the rig watches other processes: it waits by the real clock")]
+
+mod bad_input;
+mod decision;
+mod files;
+mod model_files;
+mod pictures;
+mod rtsp;
+mod stopping;
+mod webcam;

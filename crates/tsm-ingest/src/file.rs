@@ -19,7 +19,8 @@ mod containers;
 /// The `file://` address of a readable, non-empty file.
 ///
 /// # Errors
-/// [`SourceError::NotFound`], [`SourceError::IsFolder`], [`SourceError::PermissionDenied`], [`SourceError::EmptyFile`].
+/// [`SourceError::NotFound`], [`SourceError::IsFolder`], [`SourceError::PermissionDenied`], [`SourceError::EmptyFile`],
+/// and [`SourceError::Truncated`] for an mp4 without its index.
 pub(crate) fn uri_of(path: &Path) -> Result<String, SourceError> {
     let metadata = std::fs::metadata(path).map_err(|e| open_error(path, &e))?;
     if metadata.is_dir() {
@@ -28,6 +29,9 @@ pub(crate) fn uri_of(path: &Path) -> Result<String, SourceError> {
     std::fs::File::open(path).map_err(|e| open_error(path, &e))?;
     if metadata.is_file() && metadata.len() == 0 {
         return Err(SourceError::EmptyFile { place: path.display().to_string() });
+    }
+    if let Some(detail) = containers::unplayable(path) {
+        return Err(SourceError::Truncated { place: path.display().to_string(), detail });
     }
     let absolute = std::path::absolute(path).map_err(|e| open_error(path, &e))?;
     url::Url::from_file_path(&absolute)
@@ -94,6 +98,12 @@ pub(crate) fn explained(fault: SourceError, path: &Path, seen: &Summary) -> Sour
         }
         other => other,
     }
+}
+
+/// The verdict on a file that gave neither a picture nor an end for `waited`.
+pub(crate) fn silent(path: &Path, waited: Duration) -> SourceError {
+    let detail = format!("no picture could be read within {:.0} s", waited.as_secs_f64());
+    SourceError::Corrupt { place: path.display().to_string(), detail }
 }
 
 /// Compressed pictures that were never answered.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -112,6 +112,9 @@ pub struct Session {
     observer: Arc<Observer>,
     faults: Mutex<Faults>,
     file: Option<std::path::PathBuf>,
+    /// When a file that has given no picture yet is given up: `decodebin` may swallow a demuxer's ERROR.
+    patience: Duration,
+    started: Instant,
 }
 
 impl Session {
@@ -137,8 +140,17 @@ impl Session {
         let bus = bus_of(&pipeline);
         let faults = Mutex::new(Faults::new(context, options.connect_timeout));
         let file = if let Source::File(path) = source { Some(path.clone()) } else { None };
-        let mut session =
-            Self { pipeline, bus, liveness: Liveness::Recorded, stopping, observer, faults, file };
+        let mut session = Self {
+            pipeline,
+            bus,
+            liveness: Liveness::Recorded,
+            stopping,
+            observer,
+            faults,
+            file,
+            patience: options.connect_timeout,
+            started: arrival_now(),
+        };
         session.liveness = session.set_playing(&sink, options.pace)?;
         debug!(source = %source, liveness = ?session.liveness, "pipeline started");
         Ok(session)
@@ -154,13 +166,28 @@ impl Session {
         let deadline = arrival_now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(arrival_now());
-            let message =
-                self.bus.timed_pop(gst::ClockTime::try_from(left).unwrap_or(gst::ClockTime::ZERO))?;
+            let Some(message) =
+                self.bus.timed_pop(gst::ClockTime::try_from(left).unwrap_or(gst::ClockTime::ZERO))
+            else {
+                return self.silence();
+            };
             if let Some(event) = self.event_of(&message) {
                 debug!(?event, "session event");
                 return Some(event);
             }
         }
+    }
+
+    /// A file that has given no picture for too long; asked whenever nothing else happened.
+    fn silence(&self) -> Option<SessionEvent> {
+        let path = self.file.as_deref()?;
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = arrival_now().duration_since(self.started);
+        if faults.is_over() || self.observer.has_frames() || waited < self.patience {
+            return None;
+        }
+        faults.end();
+        Some(SessionEvent::Failed(file::silent(path, waited)))
     }
 
     /// Ends the pipeline.
@@ -170,6 +197,8 @@ impl Session {
 
     /// To PLAYING, by way of PAUSED, whose answer tells whether the source is live.
     fn set_playing(&self, sink: &gst_app::AppSink, pace: Pace) -> Result<Liveness, SourceError> {
+        // One clock for everything: PipeWire's own, chosen late, makes the PTS jump by hours after the first frame.
+        self.pipeline.use_clock(Some(&gst::SystemClock::obtain()));
         let paused = self.pipeline.set_state(gst::State::Paused);
         let liveness = match paused {
             Ok(gst::StateChangeSuccess::NoPreroll) => Liveness::Live,
@@ -217,15 +246,6 @@ impl Session {
             gst::MessageView::Warning(warning) => {
                 debug!(text = %redacted(warning.error().message()), "pipeline warning");
                 self.observer.note_warning(warning);
-                None
-            }
-            gst::MessageView::ClockLost(_) => {
-                // The clock's provider went away (a camera unplugged from a pipeline that goes on): choose a new one.
-                let chosen = self
-                    .pipeline
-                    .set_state(gst::State::Paused)
-                    .and(self.pipeline.set_state(gst::State::Playing));
-                debug!(?chosen, "pipeline clock lost");
                 None
             }
             _ => None,

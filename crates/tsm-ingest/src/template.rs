@@ -51,12 +51,22 @@ pub(crate) fn filled(text: &str, argument: Option<&str>) -> Result<String, Templ
                 "the template holds {placeholder}, but no SOURCE is given to fill it; add one"
             )));
         };
-        launch = fill(&launch, placeholder, argument);
+        let address = (placeholder == "{uri}").then(|| file_address(argument)).flatten();
+        launch = fill(&launch, placeholder, address.as_deref().unwrap_or(argument));
     }
     if launch.trim().is_empty() {
         return Err(TemplateFault::Wrong("the template is empty; copy one from pipelines/".to_owned()));
     }
     Ok(launch)
+}
+
+/// The `file://` address of a path; `None` for what is an address already.
+fn file_address(argument: &str) -> Option<String> {
+    if argument.contains("://") {
+        return None;
+    }
+    let path = std::path::absolute(argument).ok()?;
+    url::Url::from_file_path(path).ok().map(Into::into)
 }
 
 /// Puts `argument` in place of `placeholder`, quoted as `gst-launch-1.0` understands it unless the template quotes it.
@@ -120,5 +130,28 @@ impl TemplateFault {
             Self::MissingElement(name) => crate::decoders::missing_element(&name),
             Self::Wrong(reason) => SourceError::Template { path: path.to_owned(), reason },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_filled_and_quoted_once() {
+        let check = |text: &str, argument: &str, expected: &str| {
+            assert_eq!(filled(text, Some(argument)).unwrap(), expected);
+        };
+        check("# {uri} here\na location={uri} ! b", "rtsp://h/x y", "a location=\"rtsp://h/x y\" ! b");
+        check("a location=\"{uri}\" ! b", "rtsp://h/x", "a location=\"rtsp://h/x\" ! b");
+        check("a uri={uri}", "/clips/a b.mp4", "a uri=\"file:///clips/a%20b.mp4\"");
+        check("a device={device}", "/dev/video0", "a device=\"/dev/video0\"");
+        check("a device={device}", "x\" ! filesink", "a device=\"x\\\" ! filesink\"");
+    }
+
+    #[test]
+    fn a_placeholder_without_argument_and_an_empty_template_are_refused() {
+        assert!(matches!(filled("a uri={uri}", None), Err(TemplateFault::Wrong(_))));
+        assert!(matches!(filled("# nothing\n", None), Err(TemplateFault::Wrong(_))));
     }
 }

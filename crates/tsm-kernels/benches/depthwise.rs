@@ -12,7 +12,7 @@ use tsm_kernels::bias_activation::Activation;
 use tsm_kernels::candle_ops;
 use tsm_kernels::cpu_level::CpuLevel;
 
-/// Channels, side and stride of MobileNetV2's depthwise layers.
+/// Channels, side and stride of `MobileNetV2`'s depthwise layers.
 const LAYERS: [(usize, usize, usize); 8] = [
     (32, 112, 1),
     (96, 112, 2),

@@ -19,7 +19,7 @@ pub enum Activation {
     None,
     /// `max(0, x)`.
     Relu,
-    /// `min(6, max(0, x))`, as MobileNetV2 has it.
+    /// `min(6, max(0, x))`, as `MobileNetV2` has it.
     Relu6,
 }
 
@@ -169,7 +169,7 @@ mod tests {
         for level in CpuLevel::available() {
             let mut x = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
             bias_activation_at(level, &mut x, &[-2.0, 1.0], 2, Activation::Relu6);
-            assert_eq!(x, [0.0, 0.0, 3.0, 4.0, 2.0, 3.0, 6.0, 6.0], "{level}");
+            assert_eq!(bits(&x), bits(&[0.0, 0.0, 3.0, 4.0, 2.0, 3.0, 6.0, 6.0]), "{level}");
         }
     }
 

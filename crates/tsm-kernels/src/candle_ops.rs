@@ -106,10 +106,6 @@ pub fn bias_activation(x: Tensor, bias: &Tensor, activation: Activation) -> Resu
 ///
 /// # Errors
 /// If the shapes, devices or data types differ.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the caller's x ends here; a planned executor may reuse it"
-)]
 pub fn add_activation(x: Tensor, residual: &Tensor, activation: Activation) -> Result<Tensor> {
     if x.dims() != residual.dims() {
         bail!("add_activation: x is {:?}, but residual is {:?}", x.dims(), residual.dims())
@@ -226,5 +222,117 @@ impl CustomOp2 for AddActivation {
         let mut y = values(x, x_layout)?.to_vec();
         kernel::residual_activation(&mut y, residual, self.0);
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    fn random(shape: impl Into<Shape>) -> Tensor {
+        Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap()
+    }
+
+    /// The largest difference; both have to have the same shape.
+    fn difference(a: &Tensor, b: &Tensor) -> f32 {
+        assert_eq!(a.dims(), b.dims());
+        let difference = (a - b).unwrap().abs().unwrap();
+        difference.flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
+    }
+
+    #[test]
+    fn depthwise_gives_what_candle_gives() {
+        for (n, c, h, w, k, stride, padding) in [
+            (1, 5, 9, 14, 3, 1, 1),
+            (3, 4, 15, 14, 3, 2, 1),
+            (2, 32, 56, 57, 3, 1, 1),
+            (1, 3, 7, 7, 5, 1, 2),
+            (2, 6, 1, 1, 3, 2, 1),
+        ] {
+            let (x, weight) = (random((n, c, h, w)), random((c, 1, k, k)));
+            let ours = depthwise_conv2d(&x, &weight, stride, padding).unwrap();
+            let candle = x.conv2d(&weight, padding, stride, 1, c).unwrap();
+            // Nine products of about 1, summed up in another order.
+            assert!(difference(&ours, &candle) < 1e-5, "{n} {c} {h} {w} {k} {stride} {padding}");
+        }
+    }
+
+    #[test]
+    fn views_are_taken_for_what_they_show() {
+        let x = random((2, 8, 6, 10)).transpose(2, 3).unwrap().narrow(1, 3, 4).unwrap();
+        let weight = random((6, 1, 3, 3)).narrow(0, 1, 4).unwrap();
+        let plain = depthwise_conv2d(&x.contiguous().unwrap(), &weight.contiguous().unwrap(), 1, 1).unwrap();
+        assert!(difference(&depthwise_conv2d(&x, &weight, 1, 1).unwrap(), &plain) == 0.0);
+        let bias = random(8).narrow(0, 2, 4).unwrap();
+        let ours = bias_activation(x.clone(), &bias, Activation::Relu).unwrap();
+        let candle = x.broadcast_add(&bias.reshape((1, 4, 1, 1)).unwrap()).unwrap().relu().unwrap();
+        assert!(difference(&ours, &candle) == 0.0);
+    }
+
+    #[test]
+    fn pointwise_gives_what_candle_gives() {
+        for n in [1, 3] {
+            let (x, weight) = (random((n, 24, 5, 7)), random((9, 24, 1, 1)));
+            let candle = x.conv2d(&weight, 0, 1, 1, 1).unwrap();
+            assert!(difference(&pointwise_conv2d(&x, &weight).unwrap(), &candle) < 1e-4);
+        }
+    }
+
+    #[test]
+    fn sums_and_activations_are_candles_and_leave_their_inputs_alone() {
+        let (x, y) = (random((2, 3, 4, 5)), random((2, 3, 4, 5)));
+        let (x_before, y_before) = (x.copy().unwrap(), y.copy().unwrap());
+        for (activation, expected) in [
+            (Activation::None, (&x + &y).unwrap()),
+            (Activation::Relu, (&x + &y).unwrap().relu().unwrap()),
+            (Activation::Relu6, (&x + &y).unwrap().clamp(0f32, 6f32).unwrap()),
+        ] {
+            let ours = add_activation(x.clone(), &y, activation).unwrap();
+            assert!(difference(&ours, &expected) == 0.0);
+        }
+        assert!(difference(&x, &x_before) == 0.0 && difference(&y, &y_before) == 0.0);
+    }
+
+    #[test]
+    fn a_variable_gets_its_gradient() {
+        let weight = Var::from_tensor(&random((2, 1, 3, 3))).unwrap();
+        let bias = Var::from_tensor(&random(2)).unwrap();
+        let y = depthwise_conv2d(&random((1, 2, 6, 6)), &weight, 1, 1).unwrap();
+        let y = bias_activation(y, &bias, Activation::Relu6).unwrap();
+        let gradients = y.sum_all().unwrap().backward().unwrap();
+        assert!(gradients.get(&weight).is_some() && gradients.get(&bias).is_some());
+    }
+
+    #[test]
+    fn other_data_types_take_candles_way() {
+        let x = random((1, 4, 6, 6)).to_dtype(DType::F64).unwrap();
+        let weight = random((4, 1, 3, 3)).to_dtype(DType::F64).unwrap();
+        assert_eq!(depthwise_conv2d(&x, &weight, 1, 1).unwrap().dtype(), DType::F64);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_refused_with_both() {
+        let x = random((1, 4, 6, 6));
+        let first_line =
+            |result: Result<Tensor>| result.unwrap_err().to_string().lines().next().unwrap().to_owned();
+        let error = first_line(depthwise_conv2d(&x, &random((3, 1, 3, 3)), 1, 1));
+        assert!(error.contains("[1, 4, 6, 6]") && error.contains("[3, 1, 3, 3]"), "{error}");
+        let error = first_line(pointwise_conv2d(&x, &random((3, 5, 1, 1))));
+        assert!(error.contains("[o, 4, 1, 1]") && error.contains("[3, 5, 1, 1]"), "{error}");
+        let error = first_line(bias_activation(x.clone(), &random(5), Activation::None));
+        assert!(error.contains("[4]") && error.contains("[5]"), "{error}");
+        assert!(depthwise_conv2d(&x, &random((4, 1, 9, 9)), 1, 1).is_err());
+        assert!(depthwise_conv2d(&x, &random((4, 1, 3, 3)), 0, 1).is_err());
+    }
+
+    #[test]
+    fn tasks_hold_whole_channels_of_one_picture() {
+        for (planes, channels, out_plane) in
+            [(32, 32, 112 * 112), (960, 960, 49), (8 * 96, 96, 56 * 56), (7, 7, 1), (0, 4, 9)]
+        {
+            let part = channels_a_task(planes, channels, out_plane);
+            assert!(part >= 1 && channels % part == 0, "{planes} {channels} {out_plane}: {part}");
+        }
     }
 }

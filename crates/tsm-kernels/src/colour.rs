@@ -34,6 +34,8 @@ pub struct RowScratch {
     y: Vec<u8>,
     u: Vec<u8>,
     v: Vec<u8>,
+    /// Y, U and V with 15 bits.
+    fine: [Vec<i32>; 3],
 }
 
 impl RowScratch {
@@ -108,14 +110,27 @@ impl<'a> RgbRows<'a> {
         let (Pixels::Yuv { y, u, v, samples, .. }, Some(rule)) = (self.picture.pixels(), &self.rule) else {
             return;
         };
-        let RowScratch { tables: Some(tables), y: y_row, u: u_row, v: v_row } = &mut *self.scratch else {
+        let RowScratch { tables: Some(tables), y: y_row, u: u_row, v: v_row, fine } = &mut *self.scratch
+        else {
             return;
         };
-        let y = plain_row(y, *samples, row, columns, y_row);
         let shared = rule.spread.chroma_columns(columns);
+        if rule.spread == Spread::Pixels && (rule.filtered() || *samples != Samples::Eight) {
+            let [fine_y, fine_u, fine_v] = fine;
+            fine_y.clear();
+            fine_y.extend(columns.clone().map(|x| samples.fifteen_bits(y.from(x, row))));
+            chroma_filter::filtered_row(u, *samples, rule, row, shared.clone(), fine_u);
+            chroma_filter::filtered_row(v, *samples, rule, row, shared, fine_v);
+            return tables.row_of_fine_pixels([fine_y, fine_u, fine_v], rgb);
+        }
+        let y = plain_row(y, *samples, row, columns, y_row);
         let (u, v) = if rule.filtered() {
-            chroma_filter::filtered_row(u, *samples, rule, row, shared.clone(), u_row);
-            chroma_filter::filtered_row(v, *samples, rule, row, shared, v_row);
+            for (component, out) in [(u, &mut *u_row), (v, &mut *v_row)] {
+                let [fine, ..] = fine;
+                chroma_filter::filtered_row(component, *samples, rule, row, shared.clone(), fine);
+                out.clear();
+                out.extend(fine.iter().map(|&sample| chroma_filter::to_eight(sample)));
+            }
             (&u_row[..], &v_row[..])
         } else {
             let chroma_row = row >> rule.vertical_log2;

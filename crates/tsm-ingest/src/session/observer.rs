@@ -207,10 +207,10 @@ impl Observer {
         if buffer.flags().contains(gst::BufferFlags::CORRUPTED) {
             state.seen.corrupted += 1;
         }
-        if let Some(pts) = buffer.pts() {
-            if !state.open.remove(&pts) {
-                state.undated = state.undated.saturating_sub(1);
-            }
+        if let Some(pts) = buffer.pts()
+            && !state.open.remove(&pts)
+        {
+            state.undated = state.undated.saturating_sub(1);
         }
     }
 

@@ -45,8 +45,8 @@ pub(crate) fn made() -> Option<&'static Path> {
 
 fn make() -> Option<PathBuf> {
     Command::new("ffmpeg").arg("-version").output().ok()?;
-    let dir = std::env::temp_dir().join(format!("tsm-ingest-files-{}", std::process::id()));
-    fs::create_dir_all(&dir).expect("the folder of temporary files is writable");
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("made-files");
+    fs::create_dir_all(&dir).expect("the target folder is writable");
     let from_picture = |out: &str, args: &str| ffmpeg(&dir, &PICTURE, args, out);
     from_picture("h264.mp4", "-c:v libx264 -movflags +faststart");
     from_picture("moov-last.mp4", "-c:v libx264");

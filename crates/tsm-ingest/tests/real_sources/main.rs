@@ -191,6 +191,36 @@ fn a_password_opens_the_camera_and_shows_in_no_error() {
 }
 
 #[test]
+fn the_senders_clock_tells_the_age_after_its_first_report() {
+    let server = RtspServer::open(CAMERA);
+    let (sender, ages) = mpsc::channel();
+    let source = Source::parse(&server.address("/cam")).unwrap();
+    let session = Session::start(&source, &SessionOptions::default(), move |frame| {
+        if sender.send(frame.capture_age()).is_ok() { Flow::Continue } else { Flow::Stop }
+    })
+    .unwrap();
+    // 20 s of frames: sender reports come every few seconds at most.
+    let age = ages.iter().take(500).flatten().next().expect("an age within 500 frames");
+    assert!(age < Duration::from_secs(5), "{age:?}");
+    session.stop();
+}
+
+#[test]
+fn udp_gives_frames_too() {
+    let server = RtspServer::open(CAMERA);
+    let options = SessionOptions { transport: tsm_ingest::Transport::Udp, ..SessionOptions::default() };
+    let (sender, frames) = mpsc::channel();
+    let source = Source::parse(&server.address("/cam")).unwrap();
+    let session = Session::start(&source, &options, move |frame| {
+        if sender.send(frame.pts()).is_ok() { Flow::Continue } else { Flow::Stop }
+    })
+    .unwrap();
+    let pts: Vec<_> = frames.iter().take(20).collect();
+    assert!(pts.windows(2).all(|w| w[0] < w[1]), "{pts:?}");
+    session.stop();
+}
+
+#[test]
 fn a_server_that_never_answers_is_given_up_in_time() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = frames_of(&format!("rtsp://{}/cam", listener.local_addr().unwrap()), 1);
@@ -204,6 +234,27 @@ fn a_camera_without_video_is_named() {
     );
     let sound = frames_of(&server.address("/cam"), 1);
     assert!(matches!(sound, Err(SourceError::NoVideo { .. })), "{sound:?}");
+}
+
+/// Needs a display: `xvfb-run cargo test -p tsm-ingest -- --ignored window`.
+#[test]
+#[ignore = "opens a window; needs DISPLAY"]
+fn a_window_shows_frames_until_it_is_dropped() {
+    let mut preview = tsm_ingest::Preview::open("tsm").unwrap();
+    let (sender, frames) = mpsc::sync_channel(1);
+    let session =
+        Session::start(&Source::Test, &SessionOptions::default(), move |frame| match sender.send(frame) {
+            Ok(()) => Flow::Continue,
+            Err(_) => Flow::Stop,
+        })
+        .unwrap();
+    for frame in frames.iter().take(150) {
+        preview.label("clap 87 %", 0.87);
+        preview.show(&frame);
+    }
+    assert!(!preview.is_closed());
+    drop(frames);
+    session.stop();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Interpolates chroma bicubically to more columns and rows, as libswscale does by default.
 //!
 //! ```text
-//! stored chroma, 4 x 4 samples around ── horizontal taps ──► 4 values of 15 bits ── vertical taps ──► one u8
+//! stored chroma, 4 x 4 samples around ── horizontal taps ──► 4 values of 15 bits ── vertical taps ──► one of 15
 //! ```
 //!
 //! Samples are centred in the pixels they stand for. The taps are those of the cubic with `a = -0.6`, as
@@ -11,13 +11,14 @@
 
 use std::ops::Range as Span;
 
-use super::rule::Rule;
+use super::rule::{Arithmetic, Rule};
 use crate::picture::{Component, Samples};
 
 const TAPS: usize = 4;
 const HORIZONTAL_BITS: u32 = 14;
 const VERTICAL_BITS: u32 = 12;
-const SAMPLE_BITS: u32 = 15;
+/// Bits of a sample between the passes, as libswscale has them.
+pub(super) const SAMPLE_BITS: u32 = 15;
 const MOST: i32 = (1 << SAMPLE_BITS) - 1;
 
 /// The four weights for one wanted sample, and the stored sample of the first (may be negative).
@@ -72,14 +73,14 @@ fn cubic(d: f64) -> f64 {
     }
 }
 
-/// Writes the wanted `columns` of picture row `row` to `out`.
+/// Writes the wanted `columns` of picture row `row` to `out`, 15 bits each; a cubic may overshoot them.
 pub(super) fn filtered_row(
     chroma: &Component<'_>,
     samples: Samples,
     rule: &Rule,
     row: usize,
     columns: Span<usize>,
-    out: &mut Vec<u8>,
+    out: &mut Vec<i32>,
 ) {
     let vertical = (rule.rows[0] != rule.rows[1]).then(|| Taps::new(row, rule.rows, VERTICAL_BITS));
     let sample = |x: usize, y: usize| samples.fifteen_bits(chroma.from(x, y));
@@ -95,10 +96,20 @@ pub(super) fn filtered_row(
     }));
 }
 
-fn vertically(taps: Option<&Taps>, rule: &Rule, row: usize, sample: impl Fn(usize) -> i32) -> u8 {
+fn vertically(taps: Option<&Taps>, rule: &Rule, row: usize, sample: impl Fn(usize) -> i32) -> i32 {
     match taps {
-        Some(taps) => rounded(taps.sum(rule.rows[0], sample), VERTICAL_BITS),
-        None => to_eight(sample(row)),
+        Some(taps) => {
+            let half = (1 << (SAMPLE_BITS - 8 + VERTICAL_BITS)) >> 1;
+            let sum = taps.sum(rule.rows[0], sample);
+            match rule.arithmetic {
+                // To whole codes at once: rounded twice, one in a thousand would be a code off.
+                Arithmetic::Shifted | Arithmetic::Floored => {
+                    (sum + half) >> (SAMPLE_BITS - 8 + VERTICAL_BITS) << (SAMPLE_BITS - 8)
+                }
+                Arithmetic::Exact => (sum + (1 << (VERTICAL_BITS - 1))) >> VERTICAL_BITS,
+            }
+        }
+        None => sample(row),
     }
 }
 
@@ -119,13 +130,8 @@ impl Samples {
 
 /// To the nearest of 8 bits.
 pub(super) fn to_eight(fifteen_bits: i32) -> u8 {
-    rounded(fifteen_bits, 0)
-}
-
-/// A value of 15 bits with `fraction_bits` more to the nearest of 8 bits.
-fn rounded(value: i32, fraction_bits: u32) -> u8 {
-    let drop = SAMPLE_BITS - 8 + fraction_bits;
-    let level = (value + (1 << (drop - 1))) >> drop;
+    const DROP: u32 = SAMPLE_BITS - 8;
+    let level = (fifteen_bits + (1 << (DROP - 1))) >> DROP;
     u8::try_from(level.clamp(0, 255)).expect("clamped to a byte")
 }
 

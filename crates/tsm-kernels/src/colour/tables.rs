@@ -10,6 +10,7 @@
 //! s is 255/219 or 1. Entries are fixed point with 16 fractional bits. Where the factors of `Floored` are
 //! quantised, they are quantised as libswscale has them, so that its floors fall where its floors fall.
 
+use super::chroma_filter::SAMPLE_BITS;
 use super::rule::Arithmetic;
 use crate::picture::{Matrix, Range};
 
@@ -141,6 +142,22 @@ impl Tables {
         }
     }
 
+    /// Converts a row of 15-bit samples whose pixels each have a `u` and a `v`: `Exact`, without tables.
+    pub(super) fn row_of_fine_pixels(&self, [y, u, v]: [&[i32]; 3], rgb: &mut [u8]) {
+        const MORE: u32 = SAMPLE_BITS - 8;
+        let [red_v, blue_u, green_u, green_v] = chroma_factors(self.key.matrix, self.key.range);
+        let black = i64::from(self.factors.black) << MORE;
+        for (((rgb, &y), &u), &v) in rgb.chunks_exact_mut(3).zip(y).zip(u).zip(v) {
+            let luma = scaled(i64::from(y) - black, self.key.range);
+            let (u, v) = (i64::from(u) - (128 << MORE), i64::from(v) - (128 << MORE));
+            let sums = [red_v * v, green_u * u + green_v * v, blue_u * u];
+            rgb.copy_from_slice(&sums.map(|chroma| {
+                let level = (luma + chroma + (ONE << MORE >> 1)) >> (FRACTION_BITS + MORE);
+                u8::try_from(level.clamp(0, 255)).expect("clamped to a byte")
+            }));
+        }
+    }
+
     /// Converts a row without chroma.
     pub(super) fn grey_row(&self, y: &[u8], rgb: &mut [u8]) {
         for (rgb, &y) in rgb.chunks_exact_mut(3).zip(y) {
@@ -223,7 +240,11 @@ mod tests {
                     Range::Full => f64::from(y),
                 };
                 let rgb = tables.rgb(y, tables.chroma(128, 128));
-                assert!(rgb.iter().all(|&c| f64::from(c) == expected), "{:?} {y}: {rgb:?}", tables.key);
+                assert!(
+                    rgb.iter().all(|&c| (f64::from(c) - expected).abs() < 1e-9),
+                    "{:?} {y}: {rgb:?}",
+                    tables.key
+                );
             }
         }
     }
@@ -231,8 +252,8 @@ mod tests {
     #[test]
     fn every_rule_stays_near_the_formula() {
         for tables in all() {
-            let [red_v, blue_u, green_u, green_v] =
-                chroma_factors(tables.key.matrix, tables.key.range).map(|k| k as f64 / ONE as f64);
+            let [red_v, blue_u, green_u, green_v] = chroma_factors(tables.key.matrix, tables.key.range)
+                .map(|k| f64::from(i32::try_from(k).unwrap()) / 65536.0);
             let (black, s) = match tables.key.range {
                 Range::Limited => (16.0, 255.0 / 219.0),
                 Range::Full => (0.0, 1.0),

@@ -50,7 +50,7 @@ fn horizontal_body(axis: &AxisWeights, split: &SplitWeights, source: [&[u8]; 2],
             let rows = load_rows(&row_0[12 * group..], &row_1[12 * group..]);
             for (pair, &order) in taps.iter().enumerate() {
                 let values = _mm256_shuffle_epi8(rows, order);
-                let (l, h) = (pair_of(weights.low, pair), pair_of(weights.high, pair));
+                let (l, h) = (_mm256_set1_epi32(weights.low[pair]), _mm256_set1_epi32(weights.high[pair]));
                 low = _mm256_add_epi32(low, _mm256_madd_epi16(values, l));
                 high = _mm256_add_epi32(high, _mm256_madd_epi16(values, h));
             }
@@ -86,7 +86,8 @@ fn vertical_body<'a>(groups: &[SplitGroup], row: impl Fn(usize) -> &'a [u8], out
         let mut high = low;
         for pair in 0..2 * groups.len() {
             let weights = groups[pair / 2];
-            let (l, h) = (pair_of(weights.low, pair % 2), pair_of(weights.high, pair % 2));
+            let (l, h) =
+                (_mm256_set1_epi32(weights.low[pair % 2]), _mm256_set1_epi32(weights.high[pair % 2]));
             let a = _mm256_cvtepu8_epi16(load(&row(2 * pair)[done..]));
             let b = _mm256_cvtepu8_epi16(load(&row(2 * pair + 1)[done..]));
             let values = [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)];
@@ -111,14 +112,6 @@ fn vertical_body<'a>(groups: &[SplitGroup], row: impl Fn(usize) -> &'a [u8], out
 fn levels(low: __m256i, high: __m256i) -> __m256i {
     let sum = _mm256_add_epi32(_mm256_slli_epi32::<15>(high), low);
     _mm256_srai_epi32::<22>(_mm256_add_epi32(sum, _mm256_set1_epi32(1 << 21)))
-}
-
-/// Weights 2 · `pair` and the next one, in every 32-bit lane.
-#[target_feature(enable = "avx2")]
-#[inline]
-fn pair_of(weights: [i16; 4], pair: usize) -> __m256i {
-    let [a, b] = [weights[2 * pair], weights[2 * pair + 1]].map(i16::to_le_bytes);
-    _mm256_set1_epi32(i32::from_le_bytes([a[0], a[1], b[0], b[1]]))
 }
 
 #[target_feature(enable = "avx2")]

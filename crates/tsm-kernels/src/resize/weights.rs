@@ -35,11 +35,12 @@ pub(super) struct SplitWeights {
     groups_an_output: usize,
 }
 
-/// Four weights, split; beyond the window they are 0.
+/// Four weights, split; beyond the window they are 0. Each `i32` holds two parts of 16 bits, the first one low,
+/// so that vector code spreads a pair with one load.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct SplitGroup {
-    pub(super) low: [i16; 4],
-    pub(super) high: [i16; 4],
+    pub(super) low: [i32; 2],
+    pub(super) high: [i32; 2],
 }
 
 impl AxisWeights {
@@ -105,14 +106,14 @@ impl SplitWeights {
         if most_taps > MOST_SPLIT_TAPS {
             return None;
         }
-        let part = |weight: i32| i16::try_from(weight).expect("a weight is 0 to 2^22");
         let mut groups = Vec::new();
         for row in weights.chunks_exact(most_taps) {
             for four in row.chunks(4) {
                 let mut group = SplitGroup::default();
                 for (i, &weight) in four.iter().enumerate() {
-                    group.low[i] = part(weight & ((1 << LOW_BITS) - 1));
-                    group.high[i] = part(weight >> LOW_BITS);
+                    let up = 16 * (i % 2);
+                    group.low[i / 2] |= (weight & ((1 << LOW_BITS) - 1)) << up;
+                    group.high[i / 2] |= (weight >> LOW_BITS) << up;
                 }
                 groups.push(group);
             }
@@ -179,7 +180,10 @@ mod tests {
         let split = axis.split().unwrap();
         for i in 0..197 {
             let together = split.of(i).iter().flat_map(|group| {
-                [0, 1, 2, 3].map(|k| (i32::from(group.high[k]) << LOW_BITS) | i32::from(group.low[k]))
+                [0, 1, 2, 3].map(|k| {
+                    let part = |pairs: [i32; 2]| (pairs[k / 2] >> (16 * (k % 2))) & 0xFFFF;
+                    (part(group.high) << LOW_BITS) | part(group.low)
+                })
             });
             let expected = axis.of(i).iter().copied().chain(std::iter::repeat(0));
             assert!(together.zip(expected).all(|(a, b)| a == b));

@@ -1,0 +1,64 @@
+//! Clips of several codecs, containers and shapes, made on this machine from real ones.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::shared;
+
+/// The folder that made clips are kept in.
+fn folder() -> PathBuf {
+    let folder = shared::workspace().join("target/test-media");
+    std::fs::create_dir_all(&folder).expect("target can be written");
+    folder
+}
+
+/// A clip made by `ffmpeg -i INPUT ARGUMENTS NAME`, once.
+///
+/// # Panics
+/// If ffmpeg is missing or refuses.
+#[track_caller]
+pub fn ffmpeg(input: &Path, arguments: &str, name: &str) -> PathBuf {
+    make(name, |made| {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-nostdin", "-v", "error", "-y"]);
+        command.arg("-i").arg(input).args(arguments.split_whitespace()).arg(made);
+        command
+    })
+}
+
+/// A clip made by `gst-launch-1.0 LAUNCH ! filesink`, once.
+///
+/// # Panics
+/// If GStreamer's tools are missing or refuse.
+#[track_caller]
+pub fn gstreamer(launch: &str, name: &str) -> PathBuf {
+    make(name, |made| {
+        let mut command = Command::new("gst-launch-1.0");
+        let line = format!("{launch} ! filesink location={}", made.display());
+        command.arg("-q").args(line.split_whitespace());
+        command
+    })
+}
+
+/// The H.264 stream of a clip without a container, for a camera that loops it.
+pub fn elementary_h264(clip: &Path) -> PathBuf {
+    let stem = clip.file_stem().expect("a clip has a name").to_string_lossy();
+    let arguments = "-an -vf scale=320:240 -c:v libx264 -preset ultrafast -tune zerolatency -g 25 -bsf:v h264_mp4toannexb -f h264";
+    ffmpeg(clip, arguments, &format!("{stem}.h264"))
+}
+
+/// Makes a file under another name first, so that a test beside this one never sees half of it.
+#[track_caller]
+fn make(name: &str, command: impl FnOnce(&Path) -> Command) -> PathBuf {
+    let path = folder().join(name);
+    if !path.exists() {
+        let extension = path.extension().expect("the extension names the container").to_string_lossy().into_owned();
+        let unfinished = tempfile::Builder::new().suffix(&format!(".{extension}")).tempfile_in(folder());
+        let unfinished = unfinished.expect("target can be written").into_temp_path();
+        let mut command = command(&unfinished);
+        let status = command.stdin(Stdio::null()).status();
+        assert!(status.is_ok_and(|status| status.success()), "{command:?} failed; scripts/setup.sh --tests");
+        unfinished.persist(&path).expect("both lie in one folder");
+    }
+    path
+}

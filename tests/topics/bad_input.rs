@@ -1,0 +1,148 @@
+//! Everything that can be wrong with what the user gives: one line, exit code 2.
+
+use std::path::Path;
+
+use tsm_tests::program::{Running, run};
+use tsm_tests::rtsp_camera::RtspCamera;
+use tsm_tests::{media, shared};
+
+fn live(source: &Path) -> tsm_tests::program::Finished {
+    run(&["live", source.to_str().unwrap(), "--format", "jsonl"])
+}
+
+#[test]
+fn files_that_are_no_video_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    live(&folder.path().join("absent.mp4")).assert_bad_input("no such file");
+    live(folder.path()).assert_bad_input("folder");
+    live(&file("empty.mp4", b"")).assert_bad_input("empty");
+    live(&file("text.mp4", b"this is no video\n")).assert_bad_input("not a video");
+    live(&file("random.mp4", &[0x5A; 20_000])).assert_bad_input("not a video");
+    let sound = media::gstreamer("audiotestsrc num-buffers=50 ! wavenc", "sound.wav");
+    live(&sound).assert_bad_input("no video");
+}
+
+#[test]
+fn a_damaged_file_is_labelled_up_to_the_damage() {
+    let clip = shared::clip("asl-walk.mkv");
+    let whole = media::ffmpeg(&clip, "-c:v libx264 -pix_fmt yuv420p -g 30 -movflags +faststart", "walk-faststart.mp4");
+    let bytes = std::fs::read(&whole).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut.mp4");
+    std::fs::write(&cut, &bytes[..bytes.len() * 6 / 10]).unwrap();
+    let finished = live(&cut);
+    finished.assert_bad_input("cut.mp4");
+    let frames = finished.frames().len();
+    assert!((5..34).contains(&frames), "{frames} frames before the damage");
+}
+
+#[test]
+fn a_missing_decoder_is_named_with_its_package() {
+    let clip = media::ffmpeg(&shared::clip("asl-walk.mkv"), "-c:v libx264 -pix_fmt yuv420p", "walk.mp4");
+    let ranks = "avdec_h264:NONE,openh264dec:NONE,vah264dec:NONE,nvh264dec:NONE,v4l2h264dec:NONE";
+    let running = Running::start_with(
+        &["live", clip.to_str().unwrap()],
+        &[("GST_PLUGIN_FEATURE_RANK", ranks)],
+    );
+    running.finish().assert_bad_input("gstreamer1.0-libav");
+}
+
+#[test]
+fn a_model_that_is_none_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = shared::clip("asl-walk.mkv");
+    let with_model = |model: &Path| run(&["live", clip.to_str().unwrap(), "--model", model.to_str().unwrap()]);
+    with_model(&folder.path().join("absent.pth")).assert_bad_input("absent.pth");
+    for (name, bytes) in [("empty.pth", &b""[..]), ("text.safetensors", b"hello"), ("zip.pth", b"PK\x03\x04....")] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        with_model(&path).assert_bad_input(name);
+    }
+    with_model(&clip).assert_bad_input("asl-walk.mkv");
+}
+
+#[test]
+fn labels_that_do_not_match_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let labels = folder.path().join("labels.txt");
+    std::fs::write(&labels, "walk\nrun\n").unwrap();
+    let clip = shared::clip("asl-walk.mkv");
+    let finished = run(&["live", clip.to_str().unwrap(), "--labels", labels.to_str().unwrap()]);
+    finished.assert_bad_input("1000");
+}
+
+#[test]
+fn flags_that_make_no_sense_are_named() {
+    let clip = shared::clip("asl-walk.mkv");
+    let clip = clip.to_str().unwrap();
+    for (flags, needle) in [
+        (&["--fps", "0"][..], "--fps"),
+        (&["--fps", "-3"], "--fps"),
+        (&["--top-k", "0"], "--top-k"),
+        (&["--window", "0"], "--window"),
+        (&["--device", "gpu"], "--device"),
+        (&["--device", "cuda"], "CUDA"),
+        (&["--stall-timeout", "0"], "--stall-timeout"),
+        (&["--decision", "mit"], "27"),
+        (&["--shift", "mit"], "causal"),
+        (&["--backbone", "resnet50"], "resnet50"),
+        (&["--show"], "--show"),
+        (&["--pipeline", "/nowhere/my.launch"], "my.launch"),
+    ] {
+        let mut arguments = vec!["live", clip];
+        arguments.extend(flags);
+        run(&arguments).assert_bad_input(needle);
+    }
+    run(&["live"]).assert_bad_input("SOURCE");
+    run(&["live", ""]).assert_bad_input("empty");
+}
+
+#[test]
+fn a_pipeline_without_its_sink_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (text, needle) in [
+        ("videotestsrc ! fakesink", "appsink"),
+        ("videotestsrc ! nosuchelement ! appsink name=tsm", "nosuchelement"),
+        ("filesrc location={uri} ! appsink name=tsm", "{uri}"),
+        ("", ""),
+    ] {
+        let path = folder.path().join("mine.launch");
+        std::fs::write(&path, text).unwrap();
+        run(&["live", "--pipeline", path.to_str().unwrap()]).assert_bad_input(needle);
+    }
+}
+
+#[test]
+fn cameras_that_are_absent_are_said_so() {
+    run(&["live", "webcam:9"]).assert_bad_input("camera");
+    run(&["live", "/dev/video77"]).assert_bad_input("/dev/video77");
+}
+
+#[test]
+fn servers_that_refuse_are_told_apart_and_no_password_is_shown() {
+    let launch = "( videotestsrc is-live=true ! video/x-raw,width=320,height=240 ! x264enc tune=zerolatency ! rtph264pay name=pay0 )";
+    let camera = RtspCamera::protected(launch, "ada", "lovelace");
+    let address = |user_info: &str, path: &str| camera.address_of(user_info, path);
+    let refused = |address: &str, needle: &str| {
+        let finished = run(&["live", address, "-vvv", "--connect-timeout", "5"]);
+        assert_eq!(finished.code(), 2, "{}", finished.stderr);
+        let last = finished.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains(needle), "`{needle}` is not in {last}");
+        for text in [&finished.stdout, &finished.stderr] {
+            assert!(!text.contains("wrongpass") && !text.contains("lovelace"), "a password is shown: {text}");
+        }
+    };
+    refused(&address("ada:wrongpass@", "cam"), "401");
+    refused(&address("", "cam"), "401");
+    refused(&address("ada:lovelace@", "nothere"), "404");
+    refused("rtsp://ada:wrongpass@127.0.0.1:9/cam", "connect");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let finished = run(&["live", &format!("rtsp://ada:wrongpass@127.0.0.1:{port}/x"), "--connect-timeout", "2"]);
+    finished.assert_bad_input("no answer");
+}

@@ -1,0 +1,111 @@
+//! A real RTSP camera on loopback, and what happens when it misbehaves.
+
+use tsm_tests::program::{Running, run};
+use tsm_tests::rtsp_camera::RtspCamera;
+use tsm_tests::shared;
+
+#[test]
+fn a_camera_is_labelled_over_tcp_and_udp() {
+    let camera = RtspCamera::looping(&shared::clip("asl-walk.mkv"));
+    for transport in ["tcp", "udp"] {
+        let arguments = ["live", &camera.address(), "--transport", transport, "--format", "jsonl", "--frames", "8"];
+        let finished = run(&arguments);
+        assert_eq!(finished.code(), 0, "{transport}: {}", finished.stderr);
+        assert_eq!(finished.frames().len(), 8);
+        let states: Vec<_> = finished.json_lines().into_iter().filter(|line| line.get("source_state").is_some()).collect();
+        assert_eq!(states[0]["source_state"], "connecting", "{transport}");
+        assert_eq!(states[1]["source_state"], "live", "{transport}");
+    }
+}
+
+#[test]
+fn three_cameras_share_steps_and_keep_their_own_states() {
+    let cameras = [(); 3].map(|()| RtspCamera::looping(&shared::clip("asl-walk.mkv")));
+    let addresses = cameras.each_ref().map(RtspCamera::address);
+    let mut arguments = vec!["live"];
+    arguments.extend(addresses.iter().map(String::as_str));
+    arguments.extend(["--format", "jsonl", "--frames", "90", "--fps", "all"]);
+    let finished = run(&arguments);
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let frames = finished.frames();
+    for stream in 0..3 {
+        let own: Vec<_> = frames.iter().filter(|line| line["stream"] == stream).collect();
+        assert!(own.len() >= 10, "stream {stream} has {} frames", own.len());
+        for (index, line) in own.iter().enumerate() {
+            assert_eq!(line["frame"], index);
+            assert_eq!(line["state_age"], index + 1, "stream {stream} lost its state");
+        }
+    }
+    let summary = finished.stderr.lines().last().unwrap();
+    let steps: u64 = number_before(summary, " steps");
+    assert!(steps < 90, "90 frames took {steps} steps: no step was shared");
+}
+
+/// The number before `word` in `text`.
+fn number_before(text: &str, word: &str) -> u64 {
+    let head = text.split(word).next().unwrap();
+    head.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_age_comes_from_the_senders_clock() {
+    let camera = RtspCamera::test_picture();
+    let running = Running::start(&["live", &camera.address(), "--format", "jsonl"]);
+    let line = running.wait_for("age", |line| line["latency_millis"]["since_capture"].is_number());
+    let age = line["latency_millis"]["since_capture"].as_f64().unwrap();
+    let since_arrival = line["latency_millis"]["since_arrival"].as_f64().unwrap();
+    assert!(age >= since_arrival && age < 5_000.0, "{line}");
+    running.signal("INT");
+    assert_eq!(running.finish().code(), 0);
+}
+
+#[test]
+fn a_camera_that_reboots_is_labelled_again_with_a_new_state_and_later_times() {
+    let mut camera = RtspCamera::test_picture();
+    let running = Running::start(&["live", &camera.address(), "--format", "jsonl"]);
+    let before = running.wait_for("fourth frame", |line| line["frame"] == 3);
+    camera.reboot();
+    let retrying = running.wait_for_state("retrying");
+    assert_eq!(retrying["attempt"], 1);
+    assert!(retrying["reason"].is_string(), "{retrying}");
+    running.wait_for_state("live");
+    let after = running.wait_for_frame();
+    assert_eq!(after["state_age"], 1, "no state crosses a reconnect");
+    assert!(after["frame"].as_u64() > before["frame"].as_u64());
+    assert!(after["pts_millis"].as_f64() > before["pts_millis"].as_f64(), "{before} {after}");
+    running.signal("INT");
+    let finished = running.finish();
+    assert_eq!(finished.code(), 0);
+    for state in ["connecting", "live", "retrying"] {
+        assert!(finished.stderr.contains(state), "{state} is not told: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn a_frozen_camera_is_stalled_and_its_old_frames_are_not_shown_as_now() {
+    let camera = RtspCamera::test_picture();
+    let running = Running::start(&["live", &camera.address(), "--format", "jsonl", "--stall-timeout", "2"]);
+    running.wait_for("fourth frame", |line| line["frame"] == 3);
+    camera.freeze();
+    let stalled = running.wait_for_state("stalled");
+    assert!(stalled["reason"].as_str().unwrap().contains("no frame"), "{stalled}");
+    running.wait_for_state("retrying");
+    camera.thaw();
+    running.wait_for_state("live");
+    assert_eq!(running.wait_for_frame()["state_age"], 1);
+    running.signal("INT");
+    assert_eq!(running.finish().code(), 0);
+}
+
+#[test]
+fn a_camera_that_does_not_return_is_given_up_after_its_retries() {
+    let mut camera = RtspCamera::test_picture();
+    let running = Running::start(&["live", &camera.address(), "--format", "jsonl", "--retries", "2"]);
+    running.wait_for_frame();
+    camera.kill();
+    let finished = running.finish();
+    assert_eq!(finished.code(), 3, "{}", finished.stderr);
+    let retries: Vec<_> =
+        finished.json_lines().into_iter().filter(|line| line["source_state"] == "retrying").collect();
+    assert_eq!(retries.len(), 2, "{retries:?}");
+}
