@@ -112,7 +112,7 @@ pub struct Session {
     observer: Arc<Observer>,
     faults: Mutex<Faults>,
     file: Option<std::path::PathBuf>,
-    /// When a file that has given no picture yet is given up: `decodebin` may swallow a demuxer's ERROR.
+    /// When a file that has given no picture yet is given up: see `file::containers::unplayable`.
     patience: Duration,
     started: Instant,
 }

@@ -53,7 +53,7 @@ fn main() {
     println!("cargo bench -p tsm-kernels --bench pixels    ({model}, one core)");
     println!("\nto {SIDE}x{SIDE}, ms                  colour   resize   both streamed   normalise");
     for (width, height) in [(1920, 1080), (1280, 720), (640, 480)] {
-        let data: Vec<u8> = (0..width * height * 3).map(|i| (i * 7 + i / 640 % 251) as u8).collect();
+        let data: Vec<u8> = (0u8..=250).cycle().take(width * height * 3).collect();
         for format in ["I420", "NV12", "YUY2", "P010"] {
             for level in CpuLevel::available() {
                 bench(format, &picture(format, &data, width, height), level);
