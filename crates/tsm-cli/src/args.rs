@@ -65,7 +65,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
     /// A model: our .safetensors, or a checkpoint of MIT's TSM or torchvision [default: built in]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
     pub(crate) model: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) spec: SpecArgs,
@@ -73,7 +73,7 @@ pub(crate) struct ModelArgs {
 
 /// Flags that go before what the file says.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Model description (goes before what the file says)")]
+#[command(next_help_heading = "Model")]
 pub(crate) struct SpecArgs {
     /// The two-dimensional network
     #[arg(long)]
@@ -164,8 +164,6 @@ pub(crate) struct LiveArgs {
     /// webcam, webcam:1 or 1, /dev/video0, rtsp://…, a file, any GStreamer URI, or test:
     #[arg(value_name = "SOURCE", required_unless_present = "pipeline")]
     pub(crate) sources: Vec<String>,
-    #[command(flatten)]
-    pub(crate) model: ModelArgs,
     /// How labels are written on stdout
     #[arg(long, default_value = "text")]
     pub(crate) format: FormatArg,
@@ -194,6 +192,8 @@ pub(crate) struct LiveArgs {
     pub(crate) decision: DecisionArgs,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -296,17 +296,15 @@ pub(crate) struct InfoArgs {
     /// A model [default: built in]
     #[arg(value_name = "MODEL", conflicts_with = "model")]
     pub(crate) file: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) model: ModelArgs,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    #[command(flatten)]
-    pub(crate) model: ModelArgs,
     /// Recorded tensors: `frames_u8` [T, H, W, 3] and what came out; several files are united
     #[arg(long, required = true, value_name = "FILE")]
     pub(crate) vectors: Vec<PathBuf>,
@@ -319,6 +317,8 @@ pub(crate) struct VerifyArgs {
     /// cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu", value_name = "D")]
     pub(crate) device: DeviceChoice,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
 }
 
 /// Answers `--help` and `--version`, or says in one line what is wrong with the flags.

@@ -13,8 +13,8 @@ use crate::exit_code::Failure;
 static SHIPPED: &[u8] = include_bytes!("../models/mobilenetv2-imagenet.safetensors");
 
 /// Said wherever the shipped model labels a camera.
-pub(crate) const SHIPPED_NOTE: &str = "using the built-in model, which names objects (ImageNet), not actions: \
-     a stand-in until a trained one ships; give your own with --model FILE";
+pub(crate) const SHIPPED_NOTE: &str =
+    "the built-in model names objects (ImageNet), not actions; give your own with --model FILE";
 
 /// Where a model comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,12 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
 use tsm_ingest::{Flow, Frame, FrameFormat, Pts};
 
 use crate::clock;
 use crate::newest_frame::{FrameSender, SampledFrame, WhenFull};
+use crate::report::SourceReport;
 use crate::sampler::{Admission, FrameSampler, SampleRate};
 use crate::staleness::StalenessGuard;
+use crate::supervisor::Notice;
 
 /// What is known of a stream across its connections.
 #[derive(Debug)]
@@ -75,9 +78,33 @@ impl StreamProgress {
     }
 }
 
+/// Says once that frames come; whoever sees the first one of a connection makes it.
+#[derive(Debug)]
+pub(crate) struct LiveAnnouncement {
+    notices: Sender<Notice>,
+    report: SourceReport,
+    is_made: AtomicBool,
+}
+
+impl LiveAnnouncement {
+    /// The announcement of a connection.
+    pub(crate) fn new(notices: Sender<Notice>, report: SourceReport) -> Self {
+        Self { notices, report, is_made: AtomicBool::new(false) }
+    }
+
+    /// Makes it, unless it was made. Before the frame is handed on, so that it is told before the frame's label.
+    pub(crate) fn make(&self) {
+        if !self.is_made.swap(true, Ordering::Relaxed) {
+            // A run that is over needs no notices.
+            let _closed = self.notices.send(Notice::Source(self.report.clone()));
+        }
+    }
+}
+
 /// Takes the frames of one connection.
 #[derive(Debug)]
 pub(crate) struct Intake {
+    announcement: Arc<LiveAnnouncement>,
     progress: Arc<StreamProgress>,
     sender: FrameSender,
     sampler: FrameSampler,
@@ -90,10 +117,15 @@ pub(crate) struct Intake {
 
 impl Intake {
     /// The intake of a new connection of the stream.
-    pub(crate) fn new(progress: Arc<StreamProgress>, sender: FrameSender, rate: SampleRate) -> Self {
+    pub(crate) fn new(
+        announcement: Arc<LiveAnnouncement>,
+        progress: Arc<StreamProgress>,
+        sender: FrameSender,
+        rate: SampleRate,
+    ) -> Self {
         let timeline = Timeline::default();
         let (sampler, guard) = (FrameSampler::new(rate), StalenessGuard::default());
-        Self { progress, sender, sampler, guard, timeline, format: None, has_sender_clock: false }
+        Self { announcement, progress, sender, sampler, guard, timeline, format: None, has_sender_clock: false }
     }
 
     /// Takes a decoded frame.
@@ -103,6 +135,9 @@ impl Intake {
         self.progress.note_arrival(arrival);
         let pts = frame.pts().unwrap_or_else(|| Pts(arrival.saturating_duration_since(self.progress.began)));
         let is_live = self.progress.is_live();
+        if is_live {
+            self.announcement.make();
+        }
         if is_live && self.is_stale(&frame, pts) {
             self.progress.stale.fetch_add(1, Ordering::Relaxed);
             return Flow::Continue;

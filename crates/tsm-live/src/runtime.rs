@@ -273,6 +273,12 @@ impl<'a> Runtime<'a> {
         }
         self.gather();
         self.collect()?;
+        // What was told before these frames were sent is told before their labels.
+        while let Ok(notice) = self.notices.try_recv() {
+            if self.hear(notice) == Next::Done {
+                return Ok(Next::Done);
+            }
+        }
         let began = clock::now();
         let mut states: Vec<_> = self
             .streams

@@ -19,7 +19,7 @@ use tsm_ingest::{Liveness, Session, SessionEvent, Source, SourceError};
 
 use crate::backoff::Backoff;
 use crate::clock;
-use crate::intake::{Intake, StreamProgress};
+use crate::intake::{Intake, LiveAnnouncement, StreamProgress};
 use crate::newest_frame::FrameSender;
 use crate::report::{SourceReport, SourceState};
 use crate::sampler::SampleRate;
@@ -137,7 +137,10 @@ impl Supervisor {
         }
         let frames_before = self.progress.frames_in();
         let began = clock::now();
-        let mut intake = Intake::new(Arc::clone(&self.progress), self.sender.clone(), self.rate);
+        let live = SourceReport { stream: self.stream, state: SourceState::Live, reason: None, attempt };
+        let announcement = Arc::new(LiveAnnouncement::new(self.notices.clone(), live));
+        let mut intake =
+            Intake::new(Arc::clone(&announcement), Arc::clone(&self.progress), self.sender.clone(), self.rate);
         let session = match Session::start(&self.source, &self.settings.session, move |frame| intake.accept(frame)) {
             Ok(session) => session,
             Err(error) => return Ending::Error(error),
@@ -146,13 +149,11 @@ impl Supervisor {
         if self.progress.is_live() && !is_surely_live {
             self.report(SourceState::Connecting, None, attempt);
         }
-        let mut is_live_reported = false;
         loop {
             let event = session.next_event(TICK);
             let has_frames = self.progress.frames_in() > frames_before;
-            if has_frames && !is_live_reported && self.progress.is_live() {
-                self.report(SourceState::Live, None, attempt);
-                is_live_reported = true;
+            if has_frames && self.progress.is_live() {
+                announcement.make();
             }
             match event {
                 Some(SessionEvent::EndOfStream) => return Ending::EndOfStream,
