@@ -33,9 +33,10 @@ pub fn ffmpeg(input: &Path, arguments: &str, name: &str) -> PathBuf {
 #[track_caller]
 pub fn gstreamer(launch: &str, name: &str) -> PathBuf {
     make(name, |made| {
-        let mut command = Command::new("gst-launch-1.0");
+        // gst-launch waits for ever after some errors.
+        let mut command = Command::new("timeout");
         let line = format!("{launch} ! filesink location={}", made.display());
-        command.arg("-q").args(line.split_whitespace());
+        command.args(["30", "gst-launch-1.0", "-q"]).args(line.split_whitespace());
         command
     })
 }
@@ -43,7 +44,7 @@ pub fn gstreamer(launch: &str, name: &str) -> PathBuf {
 /// The H.264 stream of a clip without a container, for a camera that loops it.
 pub fn elementary_h264(clip: &Path) -> PathBuf {
     let stem = clip.file_stem().expect("a clip has a name").to_string_lossy();
-    let arguments = "-an -vf scale=320:240 -c:v libx264 -preset ultrafast -tune zerolatency -g 25 -bsf:v h264_mp4toannexb -f h264";
+    let arguments = "-an -vf scale=320:240,fps=25 -c:v libx264 -preset ultrafast -tune zerolatency -g 25 -bsf:v h264_mp4toannexb -f h264";
     ffmpeg(clip, arguments, &format!("{stem}.h264"))
 }
 
@@ -52,7 +53,8 @@ pub fn elementary_h264(clip: &Path) -> PathBuf {
 fn make(name: &str, command: impl FnOnce(&Path) -> Command) -> PathBuf {
     let path = folder().join(name);
     if !path.exists() {
-        let extension = path.extension().expect("the extension names the container").to_string_lossy().into_owned();
+        let extension =
+            path.extension().expect("the extension names the container").to_string_lossy().into_owned();
         let unfinished = tempfile::Builder::new().suffix(&format!(".{extension}")).tempfile_in(folder());
         let unfinished = unfinished.expect("target can be written").into_temp_path();
         let mut command = command(&unfinished);

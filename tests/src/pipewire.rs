@@ -43,7 +43,9 @@ impl VirtualCamera {
 
     /// Adds the camera.
     pub fn plug(&mut self, feed: &str) {
-        let properties = format!("props,media.class=Video/Source,media.role=Camera,node.name={NAME},node.description={NAME}");
+        let properties = format!(
+            "props,media.class=Video/Source,media.role=Camera,node.name={NAME},node.description={NAME}"
+        );
         let line = format!("{feed} ! pipewiresink mode=provide stream-properties={properties}");
         let words: Vec<&str> = ["gst-launch-1.0", "-q"].into_iter().chain(line.split_whitespace()).collect();
         self.feed = Some(self.spawn(&words));

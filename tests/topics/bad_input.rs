@@ -30,7 +30,11 @@ fn files_that_are_no_video_are_named() {
 #[test]
 fn a_damaged_file_is_labelled_up_to_the_damage() {
     let clip = shared::clip("asl-walk.mkv");
-    let whole = media::ffmpeg(&clip, "-c:v libx264 -pix_fmt yuv420p -g 30 -movflags +faststart", "walk-faststart.mp4");
+    let whole = media::ffmpeg(
+        &clip,
+        "-c:v libx264 -pix_fmt yuv420p -g 30 -movflags +faststart",
+        "walk-faststart.mp4",
+    );
     let bytes = std::fs::read(&whole).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let cut = folder.path().join("cut.mp4");
@@ -45,10 +49,8 @@ fn a_damaged_file_is_labelled_up_to_the_damage() {
 fn a_missing_decoder_is_named_with_its_package() {
     let clip = media::ffmpeg(&shared::clip("asl-walk.mkv"), "-c:v libx264 -pix_fmt yuv420p", "walk.mp4");
     let ranks = "avdec_h264:NONE,openh264dec:NONE,vah264dec:NONE,nvh264dec:NONE,v4l2h264dec:NONE";
-    let running = Running::start_with(
-        &["live", clip.to_str().unwrap()],
-        &[("GST_PLUGIN_FEATURE_RANK", ranks)],
-    );
+    let running =
+        Running::start_with(&["live", clip.to_str().unwrap()], &[("GST_PLUGIN_FEATURE_RANK", ranks)]);
     running.finish().assert_bad_input("gstreamer1.0-libav");
 }
 
@@ -56,9 +58,12 @@ fn a_missing_decoder_is_named_with_its_package() {
 fn a_model_that_is_none_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let clip = shared::clip("asl-walk.mkv");
-    let with_model = |model: &Path| run(&["live", clip.to_str().unwrap(), "--model", model.to_str().unwrap()]);
+    let with_model =
+        |model: &Path| run(&["live", clip.to_str().unwrap(), "--model", model.to_str().unwrap()]);
     with_model(&folder.path().join("absent.pth")).assert_bad_input("absent.pth");
-    for (name, bytes) in [("empty.pth", &b""[..]), ("text.safetensors", b"hello"), ("zip.pth", b"PK\x03\x04....")] {
+    for (name, bytes) in
+        [("empty.pth", &b""[..]), ("text.safetensors", b"hello"), ("zip.pth", b"PK\x03\x04....")]
+    {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         with_model(&path).assert_bad_input(name);
@@ -143,6 +148,7 @@ fn servers_that_refuse_are_told_apart_and_no_password_is_shown() {
     refused("rtsp://ada:wrongpass@127.0.0.1:9/cam", "connect");
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    let finished = run(&["live", &format!("rtsp://ada:wrongpass@127.0.0.1:{port}/x"), "--connect-timeout", "2"]);
+    let finished =
+        run(&["live", &format!("rtsp://ada:wrongpass@127.0.0.1:{port}/x"), "--connect-timeout", "2"]);
     finished.assert_bad_input("no answer");
 }

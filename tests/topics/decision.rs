@@ -17,7 +17,8 @@ fn window_and_confirmation_of_one_show_the_raw_class() {
 #[test]
 fn a_long_confirmation_holds_the_first_label() {
     let clip = shared::clip("asl-walk.mkv");
-    let finished = run(&["live", clip.to_str().unwrap(), "--format", "jsonl", "--window", "1", "--confirm", "99"]);
+    let finished =
+        run(&["live", clip.to_str().unwrap(), "--format", "jsonl", "--window", "1", "--confirm", "99"]);
     let frames = finished.frames();
     assert!(frames.iter().all(|line| line["label"] == frames[0]["label"]));
     assert!(frames.iter().any(|line| line["raw_label"] != frames[0]["raw_label"]), "the clip never changes");

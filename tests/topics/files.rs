@@ -138,9 +138,8 @@ fn a_pipeline_of_the_users_own_is_run_as_written() {
     let template = folder.path().join("mine.launch");
     std::fs::write(&template, "# mine\nuridecodebin uri={uri} ! videoconvert ! appsink name=tsm\n").unwrap();
     let clip = shared::clip("asl-walk.mkv");
-    let finished = run(&[
-        "live", "--pipeline", template.to_str().unwrap(), clip.to_str().unwrap(), "--format", "jsonl",
-    ]);
+    let finished =
+        run(&["live", "--pipeline", template.to_str().unwrap(), clip.to_str().unwrap(), "--format", "jsonl"]);
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     assert_eq!(finished.frames().len(), labelled(&clip, &[]).len());
     assert!(!finished.stdout.contains("source_state"), "a recording has no source states");
@@ -150,6 +149,10 @@ fn a_pipeline_of_the_users_own_is_run_as_written() {
 fn text_is_a_line_a_frame_where_there_is_no_terminal() {
     let finished = run(&["live", shared::clip("asl-walk.mkv").to_str().unwrap(), "--frames", "3"]);
     assert_eq!(finished.stdout.lines().count(), 3);
-    assert!(finished.stdout.lines().all(|line| line.starts_with("[0]") && line.ends_with('%')), "{}", finished.stdout);
+    assert!(
+        finished.stdout.lines().all(|line| line.starts_with("[0]") && line.ends_with('%')),
+        "{}",
+        finished.stdout
+    );
     assert!(!finished.stdout.contains('\u{1b}'), "no cursor tricks");
 }

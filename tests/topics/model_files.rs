@@ -36,7 +36,17 @@ fn a_converted_checkpoint_still_gives_the_reference_values() {
         // 16 rows, 10 states, the verdict.
         assert_eq!(finished.stdout.lines().count(), 27, "{}", finished.stdout);
     }
-    let stateless = ["verify", "--model", online, "--vectors", &frames, "--vectors", &logits, "--expect", "logits_stateless"];
+    let stateless = [
+        "verify",
+        "--model",
+        online,
+        "--vectors",
+        &frames,
+        "--vectors",
+        &logits,
+        "--expect",
+        "logits_stateless",
+    ];
     assert_eq!(run(&stateless).code(), 1);
     let info = run(&["info", converted, "--json"]).json_lines().remove(0);
     assert_eq!(info["state_bytes"], 108_192);
@@ -54,7 +64,8 @@ fn an_offline_checkpoint_is_verified_by_clips_and_refused_for_streams() {
     let [frames, logits] = vectors(&format!("{name}.safetensors")).unwrap();
     let finished = run(&["verify", "--model", offline, "--vectors", &frames, "--vectors", &logits]);
     assert_eq!(finished.code(), 0, "{} {}", finished.stdout, finished.stderr);
-    let reversed = ["verify", "--model", offline, "--shift", "paddle", "--vectors", &frames, "--vectors", &logits];
+    let reversed =
+        ["verify", "--model", offline, "--shift", "paddle", "--vectors", &frames, "--vectors", &logits];
     assert_eq!(run(&reversed).code(), 1, "the other fold order is another network");
     let clip = shared::clip("asl-walk.mkv");
     run(&["live", clip.to_str().unwrap(), "--model", offline]).assert_bad_input("causal");

@@ -8,11 +8,13 @@ use tsm_tests::shared;
 fn a_camera_is_labelled_over_tcp_and_udp() {
     let camera = RtspCamera::looping(&shared::clip("asl-walk.mkv"));
     for transport in ["tcp", "udp"] {
-        let arguments = ["live", &camera.address(), "--transport", transport, "--format", "jsonl", "--frames", "8"];
+        let arguments =
+            ["live", &camera.address(), "--transport", transport, "--format", "jsonl", "--frames", "8"];
         let finished = run(&arguments);
         assert_eq!(finished.code(), 0, "{transport}: {}", finished.stderr);
         assert_eq!(finished.frames().len(), 8);
-        let states: Vec<_> = finished.json_lines().into_iter().filter(|line| line.get("source_state").is_some()).collect();
+        let states: Vec<_> =
+            finished.json_lines().into_iter().filter(|line| line.get("source_state").is_some()).collect();
         assert_eq!(states[0]["source_state"], "connecting", "{transport}");
         assert_eq!(states[1]["source_state"], "live", "{transport}");
     }

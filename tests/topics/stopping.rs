@@ -32,8 +32,12 @@ fn a_signal_while_connecting_stops_too() {
 #[test]
 fn a_reader_that_goes_away_ends_the_run_quietly() {
     let clip = shared::clip("asl-walk.mkv");
-    let line = format!("'{}' live '{}' --format jsonl --realtime | head -n 2", tsm().display(), clip.display());
-    let output = std::process::Command::new("bash").args(["-c", &format!("set -o pipefail; {line}")]).output().unwrap();
+    let line =
+        format!("'{}' live '{}' --format jsonl --realtime | head -n 2", tsm().display(), clip.display());
+    let output = std::process::Command::new("bash")
+        .args(["-c", &format!("set -o pipefail; {line}")])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
     let stderr = String::from_utf8(output.stderr).unwrap();

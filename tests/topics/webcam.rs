@@ -3,13 +3,15 @@
 use tsm_tests::pipewire::VirtualCamera;
 use tsm_tests::program::Running;
 
-const PICTURE: &str = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=YUY2,width=640,height=480,framerate=30/1";
+const PICTURE: &str =
+    "videotestsrc is-live=true pattern=ball ! video/x-raw,format=YUY2,width=640,height=480,framerate=30/1";
 
 #[test]
 fn a_webcam_is_listed_labelled_and_found_again() {
     let mut camera = VirtualCamera::plugged_in(PICTURE);
     let environment = camera.environment();
-    let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let environment: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let devices = Running::start_with(&["devices", "--json"], &environment).finish();
     let listed = devices.json_lines().remove(0);
     assert_eq!(listed[0]["name"], "testcam", "{listed}");

@@ -52,12 +52,16 @@ pub(crate) enum Command {
     /// Look at what this machine has, what is missing, and how to mend it
     Doctor(DoctorArgs),
     /// Make a model file of ours from a checkpoint of MIT's TSM or torchvision
-    #[command(before_help = "Example:\n  tsm convert mobilenet_v2.pth model.safetensors --shift causal --labels labels.txt")]
+    #[command(
+        before_help = "Example:\n  tsm convert mobilenet_v2.pth model.safetensors --shift causal --labels labels.txt"
+    )]
     Convert(ConvertArgs),
     /// Tell what a model is and what it costs
     Info(InfoArgs),
     /// Compare a model's outputs with recorded ones
-    #[command(before_help = "Example:\n  tsm verify --model model.safetensors --vectors frames.safetensors --vectors logits.safetensors")]
+    #[command(
+        before_help = "Example:\n  tsm verify --model model.safetensors --vectors frames.safetensors --vectors logits.safetensors"
+    )]
     Verify(VerifyArgs),
 }
 
@@ -85,10 +89,10 @@ pub(crate) struct SpecArgs {
     #[arg(long)]
     pub(crate) place: Option<PlaceArg>,
     /// A fold is one N-th of the channels
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) shift_div: Option<NonZeroUsize>,
     /// Frames of a clip
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) segments: Option<NonZeroUsize>,
     /// Class names, one a line [default: the file's own, else class numbers]
     #[arg(long, value_name = "FILE")]
@@ -168,19 +172,19 @@ pub(crate) struct LiveArgs {
     #[arg(long, default_value = "text")]
     pub(crate) format: FormatArg,
     /// Frames a second that the model sees, or `all` [default: as the model was trained, else 12]
-    #[arg(long, value_name = "F|all")]
+    #[arg(long, value_name = "F|all", allow_negative_numbers = true)]
     pub(crate) fps: Option<Fps>,
     /// cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu", value_name = "D")]
     pub(crate) device: DeviceChoice,
     /// Classes in the ranking
-    #[arg(long, default_value = "5", value_name = "K")]
+    #[arg(long, default_value = "5", value_name = "K", allow_negative_numbers = true)]
     pub(crate) top_k: NonZeroUsize,
     /// A GStreamer launch template of your own that ends in `appsink name=tsm`; see pipelines/
     #[arg(long, value_name = "FILE")]
     pub(crate) pipeline: Option<PathBuf>,
     /// Stop after N labelled frames
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) frames: Option<NonZeroU64>,
     /// Open a window with the picture, the label and a bar
     #[arg(long)]
@@ -208,10 +212,10 @@ pub(crate) enum FormatArg {
 #[command(next_help_heading = "Decision")]
 pub(crate) struct DecisionArgs {
     /// Frames whose logits are averaged; 1 for none [default: about one second of frames]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) window: Option<NonZeroUsize>,
     /// Agreeing frames before the label changes [default: the model's, else 2]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) confirm: Option<NonZeroUsize>,
     /// When the label changes
     #[arg(long, default_value = "confirm")]
@@ -233,13 +237,13 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, default_value = "tcp")]
     pub(crate) transport: TransportArg,
     /// How long to wait for a source's first frame
-    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = values::seconds)]
+    #[arg(long, default_value = "10", value_name = "SECONDS", allow_negative_numbers = true, value_parser = values::seconds)]
     pub(crate) connect_timeout: Duration,
     /// How long a live source may be silent before it is rebuilt
-    #[arg(long, default_value = "5", value_name = "SECONDS", value_parser = values::seconds)]
+    #[arg(long, default_value = "5", value_name = "SECONDS", allow_negative_numbers = true, value_parser = values::seconds)]
     pub(crate) stall_timeout: Duration,
     /// Attempts in a row after which a live source is given up [default: never]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) retries: Option<u32>,
 }
 
@@ -312,7 +316,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) expect: Option<String>,
     /// The largest difference allowed
-    #[arg(long, default_value = "1e-3", value_name = "X", value_parser = values::tolerance)]
+    #[arg(long, default_value = "1e-3", value_name = "X", allow_negative_numbers = true, value_parser = values::tolerance)]
     pub(crate) tolerance: f64,
     /// cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu", value_name = "D")]

@@ -16,7 +16,9 @@ pub(crate) fn line(text: &str) {
 pub(crate) fn result(text: &str) -> Result<(), Failure> {
     let written = writeln!(io::stdout(), "{text}").and_then(|()| io::stdout().flush());
     match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Failure { line: None, exit: Exit::Done }),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Err(Failure { line: None, exit: Exit::Done })
+        }
         other => other.map_err(|error| Failure::bad_input(format!("the output cannot be written: {error}"))),
     }
 }

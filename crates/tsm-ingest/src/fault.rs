@@ -45,6 +45,11 @@ impl Faults {
         Self { context, connect_timeout, missing: None, over: false }
     }
 
+    /// How the source is called in a message.
+    pub(crate) fn place(&self) -> &str {
+        &self.context.place
+    }
+
     /// Whether the stream has ended, one way or the other.
     pub(crate) fn is_over(&self) -> bool {
         self.over

@@ -36,6 +36,7 @@ mod frame;
 mod frame_format;
 mod library;
 mod pipeline;
+mod pipewire;
 mod preview;
 mod probe;
 mod redact;

@@ -12,6 +12,7 @@ use crate::colour;
 use crate::error::SourceError;
 use crate::fault::{Context, Kind};
 use crate::file;
+use crate::pipewire;
 use crate::rtsp;
 use crate::session::{SessionOptions, Transport};
 use crate::source::Source;
@@ -64,6 +65,7 @@ pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, 
             (kind, age_source, parts)
         }
     };
+    pipewire::shield(&pipeline);
     // A template that sets the caps of its sink has its reasons.
     if sink.caps().is_none_or(|caps| caps.is_any()) {
         sink.set_caps(Some(&colour::readable_caps()));

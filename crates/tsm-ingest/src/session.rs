@@ -8,9 +8,9 @@
 //! It reconnects nothing and keeps no clock; silence is the supervisor's business.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
@@ -115,6 +115,8 @@ pub struct Session {
     /// When a file that has given no picture yet is given up: see `file::containers::unplayable`.
     patience: Duration,
     started: Instant,
+    /// Set where the starting thread still holds the pipeline and will end it: to end it here would wait for that thread.
+    ends_itself: bool,
 }
 
 impl Session {
@@ -150,8 +152,9 @@ impl Session {
             file,
             patience: options.connect_timeout,
             started: arrival_now(),
+            ends_itself: false,
         };
-        session.liveness = session.set_playing(&sink, options.pace)?;
+        session.liveness = session.set_playing(&sink, options)?;
         debug!(source = %source, liveness = ?session.liveness, "pipeline started");
         Ok(session)
     }
@@ -181,7 +184,7 @@ impl Session {
     /// A file that has given no picture for too long; asked whenever nothing else happened.
     fn silence(&self) -> Option<SessionEvent> {
         let path = self.file.as_deref()?;
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut faults = lock(&self.faults);
         let waited = arrival_now().duration_since(self.started);
         if faults.is_over() || self.observer.has_frames() || waited < self.patience {
             return None;
@@ -196,20 +199,49 @@ impl Session {
     }
 
     /// To PLAYING, by way of PAUSED, whose answer tells whether the source is live.
-    fn set_playing(&self, sink: &gst_app::AppSink, pace: Pace) -> Result<Liveness, SourceError> {
+    fn set_playing(
+        &mut self,
+        sink: &gst_app::AppSink,
+        options: &SessionOptions,
+    ) -> Result<Liveness, SourceError> {
         // One clock for everything: PipeWire's own, chosen late, makes the PTS jump by hours after the first frame.
         self.pipeline.use_clock(Some(&gst::SystemClock::obtain()));
-        let paused = self.pipeline.set_state(gst::State::Paused);
-        let liveness = match paused {
+        let liveness = match self.paused_within(options.connect_timeout)? {
             Ok(gst::StateChangeSuccess::NoPreroll) => Liveness::Live,
             Ok(_) => Liveness::Recorded,
             Err(_) => return Err(self.start_fault()),
         };
-        if liveness == Liveness::Recorded && pace == Pace::RealTime {
+        if liveness == Liveness::Recorded && options.pace == Pace::RealTime {
             sink.set_sync(true);
         }
         self.pipeline.set_state(gst::State::Playing).map_err(|_state_change| self.start_fault())?;
         Ok(liveness)
+    }
+
+    /// To PAUSED, on a thread of its own: `pipewiresrc` holds the caller for up to 30 s where its camera does not answer,
+    /// and a driver may for longer. A late answer finds nobody, and the thread ends the pipeline.
+    fn paused_within(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<Result<gst::StateChangeSuccess, gst::StateChangeError>, SourceError> {
+        let (answer, answered) = mpsc::sync_channel(0);
+        let pipeline = self.pipeline.clone();
+        let start = move || {
+            let paused = pipeline.set_state(gst::State::Paused);
+            if answer.send(paused).is_err() {
+                let stopped = pipeline.set_state(gst::State::Null);
+                debug!(?stopped, "pipeline stopped late");
+            }
+        };
+        let place = || lock(&self.faults).place().to_owned();
+        std::thread::Builder::new().name("tsm-start".to_owned()).spawn(start).map_err(|error| {
+            SourceError::Other { message: format!("{}: no thread could be started: {error}", place()) }
+        })?;
+        answered.recv_timeout(timeout).map_err(|_late| {
+            let error = SourceError::NoAnswer { place: place(), timeout };
+            self.ends_itself = true;
+            error
+        })
     }
 
     /// The fault behind a refused state change, from the bus.
@@ -226,7 +258,7 @@ impl Session {
     }
 
     fn event_of(&self, message: &gst::Message) -> Option<SessionEvent> {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut faults = lock(&self.faults);
         if faults.is_over() {
             return None;
         }
@@ -278,9 +310,16 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Relaxed);
+        if self.ends_itself {
+            return;
+        }
         let stopped = self.pipeline.set_state(gst::State::Null);
         debug!(?stopped, "pipeline stopped");
     }
+}
+
+fn lock(faults: &Mutex<Faults>) -> MutexGuard<'_, Faults> {
+    faults.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn bus_of(pipeline: &gst::Pipeline) -> gst::Bus {

@@ -62,10 +62,13 @@ impl Decider {
     /// A decider for a stream of about `frame_hz` frames a second and logits of `classes` values.
     pub fn new(settings: &DecisionSettings, classes: usize, frame_hz: f64) -> Self {
         let (frames, rule) = match settings.rule {
-            DecisionRule::Confirm { frames } => {
-                (settings.window.unwrap_or_else(|| about_one_second(frame_hz)), Rule::Confirm(Confirmation::new(frames)))
+            DecisionRule::Confirm { frames } => (
+                settings.window.unwrap_or_else(|| about_one_second(frame_hz)),
+                Rule::Confirm(Confirmation::new(frames)),
+            ),
+            DecisionRule::Mit => {
+                (settings.window.unwrap_or(mit::WINDOW_FRAMES), Rule::Mit(MitHistory::default()))
             }
-            DecisionRule::Mit => (settings.window.unwrap_or(mit::WINDOW_FRAMES), Rule::Mit(MitHistory::default())),
         };
         Self {
             window: LogitWindow::new(frames.max(1), classes),
@@ -126,7 +129,11 @@ impl Confirmation {
 }
 
 /// Frames of about one second, at least one.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to a small positive range")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to a small positive range"
+)]
 fn about_one_second(frame_hz: f64) -> usize {
     frame_hz.round().clamp(1.0, 240.0) as usize
 }

@@ -125,7 +125,16 @@ impl Intake {
     ) -> Self {
         let timeline = Timeline::default();
         let (sampler, guard) = (FrameSampler::new(rate), StalenessGuard::default());
-        Self { announcement, progress, sender, sampler, guard, timeline, format: None, has_sender_clock: false }
+        Self {
+            announcement,
+            progress,
+            sender,
+            sampler,
+            guard,
+            timeline,
+            format: None,
+            has_sender_clock: false,
+        }
     }
 
     /// Takes a decoded frame.
@@ -148,7 +157,8 @@ impl Intake {
         self.format = Some(Arc::clone(frame.format()));
         let admission = self.sampler.admit(pts);
         let pause = before.map_or(Duration::ZERO, |before| arrival.saturating_duration_since(before));
-        let media_time = self.timeline.place(pts, &self.progress, if is_live { pause } else { Duration::ZERO });
+        let media_time =
+            self.timeline.place(pts, &self.progress, if is_live { pause } else { Duration::ZERO });
         match admission {
             Admission::Skip => return Flow::Continue,
             Admission::Use => {}
@@ -196,7 +206,9 @@ impl Timeline {
     /// a jump back) it goes on by `pause`, or by one frame where there was none.
     fn place(&mut self, pts: Pts, progress: &StreamProgress, pause: Duration) -> Duration {
         let placed = match self.stretch {
-            Some((first, base)) => pts.since_start().checked_sub(first.since_start()).map(|since| base + since),
+            Some((first, base)) => {
+                pts.since_start().checked_sub(first.since_start()).map(|since| base + since)
+            }
             None if progress.frames_in() <= 1 => Some(pts.since_start()),
             None => None,
         };

@@ -68,7 +68,8 @@ impl Preprocessor {
     /// [`PreprocessError`] if the frame contradicts its own format or has no usable size.
     pub fn run(&mut self, frame: &Frame, input: &mut [f32]) -> Result<(), PreprocessError> {
         let format = frame.format();
-        if self.plan.as_ref().is_none_or(|plan| !Arc::ptr_eq(&plan.format, format) && plan.format != *format) {
+        if self.plan.as_ref().is_none_or(|plan| !Arc::ptr_eq(&plan.format, format) && plan.format != *format)
+        {
             self.plan = Some(Plan::new(format, &self.spec)?);
         }
         let Some(plan) = &mut self.plan else { return Ok(()) };

@@ -297,7 +297,8 @@ impl<'a> Runtime<'a> {
     /// Gives the other streams a moment, so that frames of one instant share a step.
     fn gather(&self) {
         let deadline = clock::now() + GATHER;
-        let is_missing = |stream: &Stream| matches!(stream.phase, StreamPhase::Running) && !stream.has_frame();
+        let is_missing =
+            |stream: &Stream| matches!(stream.phase, StreamPhase::Running) && !stream.has_frame();
         while self.streams.iter().any(is_missing) {
             if self.wake.recv_deadline(deadline).is_err() {
                 return;
@@ -343,7 +344,12 @@ impl<'a> Runtime<'a> {
                 stream: member.stream,
                 frame: stream.count_frame(),
                 pts: member.pts,
-                decision: stream.decide(logits, &self.settings.decision, self.settings.rate, self.model.spec()),
+                decision: stream.decide(
+                    logits,
+                    &self.settings.decision,
+                    self.settings.rate,
+                    self.model.spec(),
+                ),
                 latency: Latency { model: model_time, ..member.latency },
                 state_age_steps: stream.state.age_steps(),
                 dropped: member.dropped,

@@ -84,7 +84,8 @@ impl FrameSampler {
         let SampleRate::Every(interval) = self.rate else {
             return Admission::Use;
         };
-        let elapsed = pts.since_start().saturating_sub(origin.first.since_start()) + ROUNDING.min(interval / 4);
+        let elapsed =
+            pts.since_start().saturating_sub(origin.first.since_start()) + ROUNDING.min(interval / 4);
         let reached = multiples(elapsed, interval);
         if reached < origin.due {
             return Admission::Skip;
@@ -116,7 +117,9 @@ mod tests {
     }
 
     fn camera(hz: f64, frames: u32) -> Vec<u64> {
-        (0..frames).map(|i| Duration::from_secs_f64(f64::from(i) / hz).as_millis().try_into().unwrap()).collect()
+        (0..frames)
+            .map(|i| Duration::from_secs_f64(f64::from(i) / hz).as_millis().try_into().unwrap())
+            .collect()
     }
 
     #[test]

@@ -70,7 +70,9 @@ pub enum DecisionRule {
 
 /// A model that MIT's decision logic does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("--decision mit is the logic of MIT's demo of {MIT_CLASSES} gestures, but this model has {0} classes")]
+#[error(
+    "--decision mit is the logic of MIT's demo of {MIT_CLASSES} gestures, but this model has {0} classes"
+)]
 pub struct NotMitClasses(pub usize);
 
 impl DecisionRule {

@@ -87,7 +87,11 @@ impl Stream {
     }
 
     /// Writes the network's input for the frame, `[3, size, size]`.
-    pub(crate) fn prepare(&mut self, sampled: &SampledFrame, input: &mut [f32]) -> Result<(), PreprocessError> {
+    pub(crate) fn prepare(
+        &mut self,
+        sampled: &SampledFrame,
+        input: &mut [f32],
+    ) -> Result<(), PreprocessError> {
         self.nominal_hz = nominal_hz(&sampled.frame);
         self.preprocessor.run(&sampled.frame, input)
     }

@@ -43,6 +43,10 @@ impl fmt::Display for Summary {
         }
         let percentile = |share| self.latency.percentile(share).map_or(0.0, millis);
         let (p50, p95, p99) = (percentile(0.5), percentile(0.95), percentile(0.99));
-        write!(f, "; latency p50 {p50:.1} ms, p95 {p95:.1} ms, p99 {p99:.1} ms; {:.1} fps", self.labelled_hz())
+        write!(
+            f,
+            "; latency p50 {p50:.1} ms, p95 {p95:.1} ms, p99 {p99:.1} ms; {:.1} fps",
+            self.labelled_hz()
+        )
     }
 }

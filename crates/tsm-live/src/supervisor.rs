@@ -99,10 +99,13 @@ impl Supervisor {
             Ending::Stopped => None,
             Ending::EndOfStream if may_return => Some("the source ended the stream".to_owned()),
             Ending::EndOfStream if self.progress.is_live() => {
-                self.notify(Notice::Failed { stream, error: SourceError::ConnectionLost {
-                    place: self.source.to_string(),
-                    detail: "it ended before the first frame".to_owned(),
-                } });
+                self.notify(Notice::Failed {
+                    stream,
+                    error: SourceError::ConnectionLost {
+                        place: self.source.to_string(),
+                        detail: "it ended before the first frame".to_owned(),
+                    },
+                });
                 None
             }
             Ending::EndOfStream => {
@@ -115,10 +118,10 @@ impl Supervisor {
                 Some(reason)
             }
             Ending::Silent(silence) => {
-                self.notify(Notice::Failed { stream, error: SourceError::NoAnswer {
-                    place: self.source.to_string(),
-                    timeout: silence,
-                } });
+                self.notify(Notice::Failed {
+                    stream,
+                    error: SourceError::NoAnswer { place: self.source.to_string(), timeout: silence },
+                });
                 None
             }
             Ending::Error(error) if may_return => Some(error.to_string()),
@@ -139,12 +142,17 @@ impl Supervisor {
         let began = clock::now();
         let live = SourceReport { stream: self.stream, state: SourceState::Live, reason: None, attempt };
         let announcement = Arc::new(LiveAnnouncement::new(self.notices.clone(), live));
-        let mut intake =
-            Intake::new(Arc::clone(&announcement), Arc::clone(&self.progress), self.sender.clone(), self.rate);
-        let session = match Session::start(&self.source, &self.settings.session, move |frame| intake.accept(frame)) {
-            Ok(session) => session,
-            Err(error) => return Ending::Error(error),
-        };
+        let mut intake = Intake::new(
+            Arc::clone(&announcement),
+            Arc::clone(&self.progress),
+            self.sender.clone(),
+            self.rate,
+        );
+        let session =
+            match Session::start(&self.source, &self.settings.session, move |frame| intake.accept(frame)) {
+                Ok(session) => session,
+                Err(error) => return Ending::Error(error),
+            };
         self.progress.set_live(session.liveness() == Liveness::Live);
         if self.progress.is_live() && !is_surely_live {
             self.report(SourceState::Connecting, None, attempt);

@@ -64,7 +64,8 @@ impl CandleExecutor {
     pub fn new(checkpoint: &Checkpoint, device: Device, dtype: DType) -> Result<Self, ComputeError> {
         let spec = checkpoint.spec.clone();
         let architecture = Architecture::of(&spec);
-        let network = CandleNetwork::new(&architecture, spec.shift.place, &checkpoint.weights, &device, dtype)?;
+        let network =
+            CandleNetwork::new(&architecture, spec.shift.place, &checkpoint.weights, &device, dtype)?;
         let zeros = architecture
             .state_shapes(&spec.shift, spec.input.size_px)
             .into_iter()

@@ -23,7 +23,9 @@ pub enum DeviceError {
     #[error("`{0}` is no device; known are cpu, cuda and cuda:N")]
     Unknown(String),
     /// The program was built without CUDA.
-    #[error("this tsm was built without CUDA; build it with `cargo build --release --features cuda`, or use --device cpu")]
+    #[error(
+        "this tsm was built without CUDA; build it with `cargo build --release --features cuda`, or use --device cpu"
+    )]
     NotBuilt,
     /// There is no such GPU, or no driver.
     #[error("no CUDA device {index}: {source}; use --device cpu")]

@@ -127,7 +127,9 @@ pub struct ClipLogits {
 #[non_exhaustive]
 pub enum StepError {
     /// The state was made by another executor.
-    #[error("the state of stream {index} was made by another network; take one from this network's fresh_state")]
+    #[error(
+        "the state of stream {index} was made by another network; take one from this network's fresh_state"
+    )]
     ForeignState {
         /// Its place in the batch.
         index: usize,
@@ -145,7 +147,9 @@ pub enum StepError {
         streams: usize,
     },
     /// The network looks into the future.
-    #[error("a two-way shift needs frames that are still to come, so it cannot label a stream; use a causal model")]
+    #[error(
+        "a two-way shift needs frames that are still to come, so it cannot label a stream; use a causal model"
+    )]
     NotStreamable,
     /// The clip has another shape.
     #[error("a clip must be [n, t, 3, h, w] with h and w multiples of 32, not {found:?}")]
@@ -207,8 +211,10 @@ pub(crate) fn check_lengths(
     logits: &[f32],
 ) -> Result<(), StepError> {
     let size = spec.input.size_px;
-    let lengths =
-        [("frames", frames.len(), streams * 3 * size * size), ("logits", logits.len(), streams * spec.classes.len())];
+    let lengths = [
+        ("frames", frames.len(), streams * 3 * size * size),
+        ("logits", logits.len(), streams * spec.classes.len()),
+    ];
     for (what, found, needed) in lengths {
         if found != needed {
             return Err(StepError::Length { what, found, needed, streams });

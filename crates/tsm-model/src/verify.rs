@@ -92,8 +92,9 @@ impl Vectors {
         let mut tensors = BTreeMap::new();
         for path in paths {
             let path = path.as_ref();
-            let unreadable = |fault: candle_core::Error| {
-                VerifyError::Unreadable { path: path.to_owned(), fault: fault.into() }
+            let unreadable = |fault: candle_core::Error| VerifyError::Unreadable {
+                path: path.to_owned(),
+                fault: fault.into(),
             };
             for (name, tensor) in candle_core::safetensors::load(path, &Device::Cpu).map_err(unreadable)? {
                 if tensors.insert(name.clone(), tensor).is_some() {
@@ -202,10 +203,16 @@ fn row_differences(name: &str, found: &Tensor, expected: &Tensor) -> Result<Vec<
     let found: Vec<Vec<f32>> = found.to_vec2()?;
     let expected: Vec<Vec<f32>> = expected.to_dtype(DType::F32)?.to_vec2()?;
     let rows = found.iter().zip(&expected).enumerate();
-    Ok(rows.map(|(i, (a, b))| RowDifference { name: format!("{name}[{i}]"), largest: largest(a, b) }).collect())
+    Ok(rows
+        .map(|(i, (a, b))| RowDifference { name: format!("{name}[{i}]"), largest: largest(a, b) })
+        .collect())
 }
 
-fn state_difference(index: usize, state: &StateTensor, expected: &Tensor) -> Result<RowDifference, VerifyError> {
+fn state_difference(
+    index: usize,
+    state: &StateTensor,
+    expected: &Tensor,
+) -> Result<RowDifference, VerifyError> {
     let name = format!("state.{index}");
     if expected.dims() != state.shape {
         return Err(shape(&name, expected, &format!("{:?}", state.shape)));

@@ -57,7 +57,11 @@ fn mits_online_network_gives_the_reference_logits_and_states() {
 #[test]
 fn forgetting_the_state_is_not_the_reference() {
     let file = "mit-online-mobilenetv2";
-    let off = largest_difference(&format!("{file}.pth.tar.xz"), &format!("{file}.safetensors"), Some("logits_stateless"));
+    let off = largest_difference(
+        &format!("{file}.pth.tar.xz"),
+        &format!("{file}.safetensors"),
+        Some("logits_stateless"),
+    );
     assert!(off.is_none_or(|off| off > 1.0), "{off:?}");
 }
 
@@ -79,11 +83,13 @@ fn the_imagenet_backbone_gives_torchvisions_logits() {
     let Some(weights) = shared("weights") else { return };
     let path = weights.join("mobilenetv2-imagenet.safetensors");
     let checkpoint = Checkpoint::open(&path, &SpecOverrides::default()).unwrap();
-    let check = candle_core::safetensors::load(weights.join("mobilenetv2-imagenet-check.safetensors"), &Device::Cpu);
+    let check =
+        candle_core::safetensors::load(weights.join("mobilenetv2-imagenet-check.safetensors"), &Device::Cpu);
     let check = check.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let renamed = folder.path().join("check.safetensors");
-    let tensors = [("frames_u8", "frames_u8_nhwc"), ("logits", "logits")].map(|(to, from)| (to, check[from].clone()));
+    let tensors =
+        [("frames_u8", "frames_u8_nhwc"), ("logits", "logits")].map(|(to, from)| (to, check[from].clone()));
     candle_core::safetensors::save(&std::collections::HashMap::from(tensors), &renamed).unwrap();
     let rows = verify(checkpoint, Device::Cpu, &Vectors::open(&[renamed]).unwrap(), None).unwrap();
     let largest = rows.iter().map(|row| row.largest).fold(0.0, f64::max);

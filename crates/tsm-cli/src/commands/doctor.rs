@@ -50,10 +50,15 @@ fn decoder_line(decoder: &DecoderStatus) -> String {
 
 fn cameras_line() -> Result<String, Failure> {
     let cameras = tsm_ingest::cameras()?;
-    let names: Vec<String> =
-        cameras.iter().map(|camera| format!("webcam:{} {} ({})", camera.index, camera.name, camera.node)).collect();
+    let names: Vec<String> = cameras
+        .iter()
+        .map(|camera| format!("webcam:{} {} ({})", camera.index, camera.name, camera.node))
+        .collect();
     Ok(match names.as_slice() {
-        [] => "cameras    none; plug one in, and check that /dev/video* exists and your user is in group video".to_owned(),
+        [] => {
+            "cameras    none; plug one in, and check that /dev/video* exists and your user is in group video"
+                .to_owned()
+        }
         names => format!("cameras    {}", names.join(", ")),
     })
 }
@@ -61,7 +66,8 @@ fn cameras_line() -> Result<String, Failure> {
 fn cpu_line() -> String {
     let (level, best) = (CpuLevel::detected(), CpuLevel::supported());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let lowered = if level < best { format!(" (TSM_CPU; this processor has {})", best.name()) } else { String::new() };
+    let lowered =
+        if level < best { format!(" (TSM_CPU; this processor has {})", best.name()) } else { String::new() };
     format!("cpu        {}{lowered}, {cores} cores", level.name())
 }
 
@@ -85,7 +91,8 @@ fn source_line(source: &Source, report: &ProbeReport) -> String {
         Liveness::Recorded => "recorded",
     };
     let decoder = report.decoder.as_deref().unwrap_or("none needed");
-    let rate = measured_hz.map_or_else(|| "too few frames for a rate".to_owned(), |hz| format!("{hz:.1} frames/s"));
+    let rate =
+        measured_hz.map_or_else(|| "too few frames for a rate".to_owned(), |hz| format!("{hz:.1} frames/s"));
     let nominal = match format.nominal_rate {
         Some((frames, seconds)) if frames > 0 && seconds > 0 => {
             format!(" (nominal {:.1})", f64::from(frames) / f64::from(seconds))
@@ -98,5 +105,7 @@ fn source_line(source: &Source, report: &ProbeReport) -> String {
         CaptureClock::SenderNtp => "capture clock: the sender's NTP time",
     };
     let (width, height) = (format.width_px, format.height_px);
-    format!("source     {source}: {kind}, {codec} ({decoder}), {width}x{height} {pixel_format}, {rate}{nominal}, {clock}")
+    format!(
+        "source     {source}: {kind}, {codec} ({decoder}), {width}x{height} {pixel_format}, {rate}{nominal}, {clock}"
+    )
 }

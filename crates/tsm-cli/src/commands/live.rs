@@ -36,12 +36,18 @@ pub(crate) fn run(args: &LiveArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let mut model = Model::load(&checkpoint, args.device.open()?)?;
     drop(checkpoint);
     let mut sinks = sinks(args, &model, &sources);
-    if !is_quiet && model_source::source(&args.model) == ModelSource::Shipped {
+    let note = !is_quiet && model_source::source(&args.model) == ModelSource::Shipped;
+    let is_watched = io::stderr().is_terminal();
+    if note && is_watched {
         sinks.insert(0, Box::new(ShippedNote::default()));
     }
     let mut windows = if args.show { Some(Windows::open(&sources, &model)?) } else { None };
     let viewer = windows.as_mut().map(|windows| windows as &mut dyn Viewer);
     let finished = tsm_live::run(&mut model, &sources, &settings, sinks, viewer, &stop)?;
+    if note && !is_watched && finished.output == OutputEnd::Open {
+        // A log gets it with the summary: a run that fails leaves its error alone on stderr.
+        talk::line(&format!("tsm: {SHIPPED_NOTE}"));
+    }
     tell(finished, is_quiet)
 }
 
@@ -91,7 +97,10 @@ fn settings(args: &LiveArgs, spec: &ModelSpec) -> Result<LiveSettings, Failure> 
             temperature: spec.temperature,
             top_k: args.top_k.into(),
         },
-        session: session_options(&args.connection, if args.realtime { Pace::RealTime } else { Pace::AsFastAsPossible }),
+        session: session_options(
+            &args.connection,
+            if args.realtime { Pace::RealTime } else { Pace::AsFastAsPossible },
+        ),
         stall_timeout: args.connection.stall_timeout,
         retries: args.connection.retries.map_or(Retries::Forever, Retries::AtMost),
         frame_limit: args.frames.map(Into::into),
@@ -126,7 +135,7 @@ fn sinks(args: &LiveArgs, model: &Model, sources: &[Source]) -> Vec<Box<dyn Sink
     vec![labelled, Box::new(SourceLog::new(io::stderr(), names, first_line))]
 }
 
-/// Says before the first label what the shipped model is; a source that cannot be used is not told so.
+/// Tells a person before the first label what the shipped model is.
 #[derive(Default)]
 struct ShippedNote {
     is_said: bool,

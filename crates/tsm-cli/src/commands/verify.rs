@@ -21,6 +21,9 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<Exit, Failure> {
     }
     let is_within = worst <= args.tolerance;
     let verdict = if is_within { "within" } else { "above" };
-    talk::result(&format!("largest difference {worst:.3e}, {verdict} the tolerance of {:e}", args.tolerance))?;
+    talk::result(&format!(
+        "largest difference {worst:.3e}, {verdict} the tolerance of {:e}",
+        args.tolerance
+    ))?;
     Ok(if is_within { Exit::Done } else { Exit::Differs })
 }

@@ -140,6 +140,8 @@ impl Observer {
         summary.lost += u64::try_from(state.open.len()).unwrap_or(u64::MAX);
         // One undated picture may be the empty one that ends a packed stream (DivX).
         summary.lost += state.undated.saturating_sub(1);
+        // Where as many came out as went in, only a time was rewritten (at the joint of two recordings).
+        summary.lost = summary.lost.min(summary.pictures_in.saturating_sub(summary.pictures_out));
         summary.duration = duration.map(Into::into);
         summary.codec = codec;
         summary.streams = state.demuxer.as_ref().map_or(0, |d| usize::from(d.num_src_pads()));

@@ -86,7 +86,11 @@ impl<W: Write + Send> Sink for JsonLines<W> {
         let labels = Arc::clone(&self.labels);
         let (decision, latency) = (&report.decision, &report.latency);
         let since_arrival = clock::now().saturating_duration_since(latency.arrival);
-        let ranked = |&(class, probability): &(usize, f32)| RankedLine { label: label(&labels, class), class, probability };
+        let ranked = |&(class, probability): &(usize, f32)| RankedLine {
+            label: label(&labels, class),
+            class,
+            probability,
+        };
         self.line(&FrameLine {
             stream: report.stream,
             frame: report.frame,

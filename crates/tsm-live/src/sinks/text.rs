@@ -89,7 +89,9 @@ impl<W: Write> Text<W> {
     fn redraw(&mut self, width_cells: usize) -> io::Result<()> {
         let line = match self.streams.as_slice() {
             [only] => only.alone(),
-            several => several.iter().enumerate().map(|(i, shown)| shown.among(i)).collect::<Vec<_>>().join("  "),
+            several => {
+                several.iter().enumerate().map(|(i, shown)| shown.among(i)).collect::<Vec<_>>().join("  ")
+            }
         };
         let line: String = line.chars().take(width_cells.saturating_sub(1)).collect();
         self.is_line_open = true;
@@ -119,7 +121,12 @@ impl Shown {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "0 to 20")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "0 to 20"
+)]
 fn bar(percent: f32) -> String {
     let full = (percent / 100.0 * BAR_CELLS as f32).round().clamp(0.0, BAR_CELLS as f32) as usize;
     "█".repeat(full) + &"░".repeat(BAR_CELLS - full)

@@ -68,7 +68,9 @@ impl Architecture {
 }
 
 fn conv_parameters(unit: &ConvUnit) -> [ParameterShape; 5] {
-    let norm = |field: &str, is_trained| parameter(format!("{}.{field}", unit.norm), vec![unit.out_channels], is_trained);
+    let norm = |field: &str, is_trained| {
+        parameter(format!("{}.{field}", unit.norm), vec![unit.out_channels], is_trained)
+    };
     [
         parameter(format!("{}.weight", unit.conv), unit.weight_shape().to_vec(), true),
         norm("weight", true),
@@ -95,7 +97,8 @@ mod tests {
     fn cost(backbone: Backbone, classes: usize) -> (usize, usize, usize) {
         let spec = ModelSpec::new(backbone, classes);
         let network = Architecture::of(&spec);
-        let floats: usize = network.state_shapes(&spec.shift, 224).iter().map(|s| s.iter().product::<usize>()).sum();
+        let floats: usize =
+            network.state_shapes(&spec.shift, 224).iter().map(|s| s.iter().product::<usize>()).sum();
         (network.parameter_count(), network.multiply_adds(224), floats * 4)
     }
 

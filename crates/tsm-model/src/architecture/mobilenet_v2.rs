@@ -9,8 +9,15 @@ use tsm_kernels::bias_activation::Activation;
 use super::{Architecture, Block, ConvUnit, Shortcut};
 
 /// Expansion, channels, repeats, first stride of each stage.
-const STAGES: [(usize, usize, usize, usize); 7] =
-    [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)];
+const STAGES: [(usize, usize, usize, usize); 7] = [
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+];
 
 /// The network with `width` times the channels, rounded to multiples of 8 as torchvision does.
 pub(super) fn architecture(width: f64, classes: usize) -> Architecture {
@@ -71,11 +78,25 @@ fn conv(
     activation: Activation,
 ) -> ConvUnit {
     let (conv, norm) = (conv.to_owned(), norm.to_owned());
-    ConvUnit { conv, norm, in_channels, out_channels, kernel, stride, padding: kernel / 2, groups, activation }
+    ConvUnit {
+        conv,
+        norm,
+        in_channels,
+        out_channels,
+        kernel,
+        stride,
+        padding: kernel / 2,
+        groups,
+        activation,
+    }
 }
 
 /// The nearest multiple of 8, at least 8 and at least nine tenths of `channels`.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "channel counts are small and positive")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "channel counts are small and positive"
+)]
 fn rounded(channels: f64) -> usize {
     let nearest = (((channels + 4.0) / 8.0) as usize * 8).max(8);
     if lossless(nearest) < 0.9 * channels { nearest + 8 } else { nearest }
@@ -92,7 +113,8 @@ mod tests {
 
     #[test]
     fn the_ten_blocks_of_the_reference_are_shifted() {
-        let expected: Vec<String> = [3, 5, 6, 8, 9, 10, 12, 13, 15, 16].map(|i| format!("features.{i}")).into();
+        let expected: Vec<String> =
+            [3, 5, 6, 8, 9, 10, 12, 13, 15, 16].map(|i| format!("features.{i}")).into();
         assert_eq!(shifted_blocks(), expected);
     }
 

@@ -52,14 +52,22 @@ pub(super) fn architecture(backbone: Backbone, classes: usize) -> Architecture {
 pub(super) fn shifted_blocks(backbone: Backbone, is_thinned: bool) -> Vec<String> {
     let depths = depths(backbone);
     let every = if is_thinned && depths[2] >= 23 { 2 } else { 1 };
-    let layer = |(layer, depth): (usize, usize)| (0..depth).step_by(every).map(move |i| format!("layer{layer}.{i}"));
+    let layer =
+        |(layer, depth): (usize, usize)| (0..depth).step_by(every).map(move |i| format!("layer{layer}.{i}"));
     (1..).zip(depths).flat_map(layer).collect()
 }
 
 fn block(name: &str, input: usize, width: usize, expansion: usize, stride: usize) -> Block {
     let output = width * expansion;
     let conv = |index: usize, channels: [usize; 2], kernel, stride, activation| {
-        unit(&format!("{name}.conv{index}"), &format!("{name}.bn{index}"), channels, kernel, stride, activation)
+        unit(
+            &format!("{name}.conv{index}"),
+            &format!("{name}.bn{index}"),
+            channels,
+            kernel,
+            stride,
+            activation,
+        )
     };
     let convs = if expansion == 1 {
         vec![
@@ -91,7 +99,17 @@ fn unit(
     activation: Activation,
 ) -> ConvUnit {
     let (conv, norm) = (conv.to_owned(), norm.to_owned());
-    ConvUnit { conv, norm, in_channels, out_channels, kernel, stride, padding: kernel / 2, groups: 1, activation }
+    ConvUnit {
+        conv,
+        norm,
+        in_channels,
+        out_channels,
+        kernel,
+        stride,
+        padding: kernel / 2,
+        groups: 1,
+        activation,
+    }
 }
 
 #[cfg(test)]
