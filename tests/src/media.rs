@@ -42,6 +42,9 @@ pub fn gstreamer(launch: &str, name: &str) -> PathBuf {
 }
 
 /// The H.264 stream of a clip without a container, for a camera that loops it.
+///
+/// # Panics
+/// If ffmpeg is missing or refuses.
 pub fn elementary_h264(clip: &Path) -> PathBuf {
     let stem = clip.file_stem().expect("a clip has a name").to_string_lossy();
     let arguments = "-an -vf scale=320:240,fps=25 -c:v libx264 -preset ultrafast -tune zerolatency -g 25 -bsf:v h264_mp4toannexb -f h264";

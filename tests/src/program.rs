@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Longer than anything a test waits for on a busy machine: reached, it is a failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The program as the checkout has it now: built once a test run, by the cargo that runs the tests.
 ///
@@ -69,7 +69,10 @@ impl Finished {
         self.json_lines().into_iter().filter(|line| line.get("frame").is_some()).collect()
     }
 
-    /// That it ended with code 2 and said why in one line that holds `needle`.
+    /// Asserts that it ended with code 2 and said why in one line that holds `needle`.
+    ///
+    /// # Panics
+    /// If it did not.
     #[track_caller]
     pub fn assert_bad_input(&self, needle: &str) {
         assert_eq!(self.code(), 2, "{self:?}");
@@ -197,7 +200,7 @@ impl Running {
         }
         let status = self.child.wait().expect("tsm can be waited for");
         let stderr = self.stderr.join().expect("stderr is text");
-        Finished { status, stdout: stdout.iter().map(|line| format!("{line}\n")).collect(), stderr }
+        Finished { status, stdout: stdout.join("\n"), stderr }
     }
 }
 

@@ -22,7 +22,7 @@ fn files_that_are_no_video_are_named() {
     live(folder.path()).assert_bad_input("folder");
     live(&file("empty.mp4", b"")).assert_bad_input("empty");
     live(&file("text.mp4", b"this is no video\n")).assert_bad_input("not a video");
-    live(&file("random.mp4", &[0x5A; 20_000])).assert_bad_input("not a video");
+    live(&file("random.mp4", &vec![0x5A; 20_000])).assert_bad_input("not a video");
     let sound = media::gstreamer("audiotestsrc num-buffers=50 ! wavenc", "sound.wav");
     live(&sound).assert_bad_input("no video");
 }

@@ -26,7 +26,7 @@ fn a_converted_checkpoint_still_gives_the_reference_values() {
     let [frames, logits] = vectors("mit-online-mobilenetv2.safetensors").unwrap();
     let converted = folder.path().join("online.safetensors");
     let labels = folder.path().join("labels.txt");
-    std::fs::write(&labels, (0..27).map(|i| format!("gesture {i}\n")).collect::<String>()).unwrap();
+    std::fs::write(&labels, (0..27).map(|i| format!("gesture {i}")).collect::<Vec<_>>().join("\n")).unwrap();
     let [online, converted, labels] = [&online, &converted, &labels].map(|path| path.to_str().unwrap());
     let finished = run(&["convert", online, converted, "--labels", labels]);
     assert_eq!(finished.code(), 0, "{}", finished.stderr);

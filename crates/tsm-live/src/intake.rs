@@ -181,12 +181,11 @@ impl Intake {
             self.has_sender_clock = has_sender_clock;
             self.guard = StalenessGuard::default();
         }
-        let transit = match frame.capture_age() {
-            Some(age) => signed_nanos(age),
-            None => {
-                let arrived = arrival.saturating_duration_since(self.progress.began);
-                signed_nanos(arrived) - signed_nanos(pts.since_start())
-            }
+        let transit = if let Some(age) = frame.capture_age() {
+            signed_nanos(age)
+        } else {
+            let arrived = arrival.saturating_duration_since(self.progress.began);
+            signed_nanos(arrived) - signed_nanos(pts.since_start())
         };
         self.guard.is_stale(arrival, transit)
     }

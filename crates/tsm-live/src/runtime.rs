@@ -213,14 +213,14 @@ impl<'a> Runtime<'a> {
         let idle = tick(IDLE);
         loop {
             select! {
-                recv(stop) -> _message => return Ok(()),
+                recv(stop) -> _ => return Ok(()),
                 recv(self.notices) -> notice => {
                     if let Ok(notice) = notice && self.hear(notice) == Next::Done {
                         return Ok(());
                     }
                 }
-                recv(self.wake) -> _woken => {}
-                recv(idle) -> _tick => {}
+                recv(self.wake) -> _ => {}
+                recv(idle) -> _ => {}
             }
             if self.label_waiting()? == Next::Done || self.retire()? == Next::Done {
                 return Ok(());
@@ -291,7 +291,7 @@ impl<'a> Runtime<'a> {
         self.model.step(&self.batch.frames, &mut states, &mut self.batch.logits)?;
         self.steps += 1;
         let model_time = clock::now().saturating_duration_since(began);
-        self.report(model_time)
+        Ok(self.report(model_time))
     }
 
     /// Gives the other streams a moment, so that frames of one instant share a step.
@@ -336,7 +336,7 @@ impl<'a> Runtime<'a> {
         Ok(())
     }
 
-    fn report(&mut self, model_time: Duration) -> Result<Next, LiveError> {
+    fn report(&mut self, model_time: Duration) -> Next {
         let classes = self.model.spec().classes.len().max(1);
         for (member, logits) in self.batch.members.iter().zip(self.batch.logits.chunks_exact(classes)) {
             let stream = &mut self.streams[member.stream];
@@ -357,17 +357,17 @@ impl<'a> Runtime<'a> {
             if let (Some(viewer), Some(frame)) = (&mut self.viewer, &member.frame)
                 && viewer.show(member.stream, frame, &report.decision) == Window::Closed
             {
-                return Ok(Next::Done);
+                return Next::Done;
             }
             let now = clock::now();
             self.first_label.get_or_insert(now);
             self.last_label = Some(now);
             self.processed += 1;
             if !self.writer.send(Report::Frame(report)) || self.settings.frame_limit == Some(self.processed) {
-                return Ok(Next::Done);
+                return Next::Done;
             }
         }
-        Ok(Next::GoOn)
+        Next::GoOn
     }
 
     /// Stops everything in order: sources first, then what is written.

@@ -103,6 +103,7 @@ fn multiples(elapsed: Duration, interval: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::Admission::{Use, UseAfresh};
     use super::*;
 
     fn millis(ms: u64) -> Pts {
@@ -124,8 +125,8 @@ mod tests {
 
     #[test]
     fn every_camera_gives_as_many_frames_a_second_as_the_model_wants() {
-        for hz in [15.0, 24.0, 25.0, 29.97, 30.0, 60.0] {
-            let ten_seconds = camera(hz, (hz * 10.0).ceil() as u32);
+        for (hz, frames) in [(15.0, 150), (24.0, 240), (25.0, 250), (29.97, 300), (30.0, 300), (60.0, 600)] {
+            let ten_seconds = camera(hz, frames);
             assert!((119..=120).contains(&used(&ten_seconds, 12.0).len()), "{hz} Hz");
         }
     }
@@ -147,7 +148,6 @@ mod tests {
     fn breaks_of_the_media_time_start_afresh() {
         let mut sampler = FrameSampler::new(SampleRate::AllFrames);
         let admissions = [0, 40, 1040, 2100, 2140, 80, 120].map(|ms| sampler.admit(millis(ms)));
-        use Admission::{Use, UseAfresh};
         assert_eq!(admissions, [UseAfresh, Use, Use, UseAfresh, Use, UseAfresh, Use]);
     }
 

@@ -1,5 +1,7 @@
 //! `--decision mit` shows what MIT's own demo showed (`../shared/golden/mit-demo-postprocess.json`).
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::path::Path;
 
 use serde_json::Value;
@@ -29,7 +31,7 @@ fn decider(window: Option<usize>) -> Decider {
 
 /// Shown classes up to where the demo itself stops with an `IndexError`.
 fn shown(case: &Value) -> Vec<usize> {
-    case["shown"].as_array().unwrap().iter().map_while(|v| v.as_u64()).map(|v| v as usize).collect()
+    case["shown"].as_array().unwrap().iter().map_while(Value::as_u64).map(class_of).collect()
 }
 
 #[test]
@@ -37,7 +39,7 @@ fn the_rules_are_those_of_the_demo() {
     let Some(golden) = golden() else { return };
     for case in golden["refine"].as_array().unwrap() {
         let mut decider = decider(Some(1));
-        let classes = case["argmax"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize);
+        let classes = case["argmax"].as_array().unwrap().iter().map(|v| class_of(v.as_u64().unwrap()));
         let found: Vec<usize> = classes
             .map(|class| {
                 let mut logits = [0.0; CLASSES];
@@ -58,7 +60,7 @@ fn the_window_is_that_of_the_demo() {
     let rows = case["logits"].as_array().unwrap();
     let found: Vec<usize> = rows
         .iter()
-        .map(|row| row.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect::<Vec<_>>())
+        .map(|row| row.as_array().unwrap().iter().map(as_f32).collect::<Vec<_>>())
         .map(|logits| decider.decide(&logits).class)
         .collect();
     let expected = shown(case);
@@ -76,4 +78,13 @@ fn a_first_frame_where_the_demo_crashes_shows_its_class() {
 #[test]
 fn other_class_counts_are_refused() {
     assert!(DecisionRule::mit(400).is_err());
+}
+
+fn class_of(number: u64) -> usize {
+    usize::try_from(number).unwrap()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the reference computes in f32")]
+fn as_f32(value: &Value) -> f32 {
+    value.as_f64().unwrap() as f32
 }

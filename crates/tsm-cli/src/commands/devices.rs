@@ -38,9 +38,9 @@ fn as_text(camera: &Camera) -> String {
     let mut text = format!("webcam:{index}  {name}  ({node}, {})", api(camera));
     for Mode { format, width_px, height_px, rates_hz } in modes {
         let rates: Vec<String> = rates_hz.iter().map(|hz| format!("{hz:.0}")).collect();
-        text.push_str(&format!("\n  {width_px}x{height_px} {format}"));
+        text = format!("{text}\n  {width_px}x{height_px} {format}");
         if !rates.is_empty() {
-            text.push_str(&format!(" at {} frames/s", rates.join(", ")));
+            text = format!("{text} at {} frames/s", rates.join(", "));
         }
     }
     text

@@ -113,7 +113,7 @@ pub(crate) fn session_options(args: &ConnectionArgs, pace: Pace) -> SessionOptio
         TransportArg::Tcp => Transport::Tcp,
         TransportArg::Udp => Transport::Udp,
     };
-    SessionOptions { transport, connect_timeout: args.connect_timeout, pace, ..SessionOptions::default() }
+    SessionOptions { transport, connect_timeout: args.connect_timeout, pace }
 }
 
 fn sinks(args: &LiveArgs, model: &Model, sources: &[Source]) -> Vec<Box<dyn Sink>> {

@@ -42,7 +42,7 @@ impl<W: Write> SourceLog<W> {
         let name = self.names.get(report.stream).map_or("?", String::as_str);
         let mut text = format!("stream {} ({name}): {}", report.stream, report.state);
         if report.attempt > 0 {
-            text.push_str(&format!(", attempt {}", report.attempt));
+            text = format!("{text}, attempt {}", report.attempt);
         }
         if let Some(reason) = &report.reason {
             text.push_str(": ");

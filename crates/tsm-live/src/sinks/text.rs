@@ -111,13 +111,11 @@ impl Shown {
     }
 
     fn among(&self, stream: usize) -> String {
-        match self.state {
-            Some(state) => format!("[{stream}] ({state})"),
-            None => {
-                let label: String = self.label.chars().take(SHARED_LABEL_CELLS).collect();
-                format!("[{stream}] {label} {:.0} %", self.percent)
-            }
+        if let Some(state) = self.state {
+            return format!("[{stream}] ({state})");
         }
+        let label: String = self.label.chars().take(SHARED_LABEL_CELLS).collect();
+        format!("[{stream}] {label} {:.0} %", self.percent)
     }
 }
 
