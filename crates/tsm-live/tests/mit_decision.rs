@@ -55,17 +55,20 @@ fn the_rules_are_those_of_the_demo() {
 #[test]
 fn the_window_is_that_of_the_demo() {
     let Some(golden) = golden() else { return };
-    let case = &golden["refine_from_logits"];
-    let mut decider = decider(None);
-    let rows = case["logits"].as_array().unwrap();
-    let found: Vec<usize> = rows
-        .iter()
-        .map(|row| row.as_array().unwrap().iter().map(as_f32).collect::<Vec<_>>())
-        .map(|logits| decider.decide(&logits).class)
-        .collect();
-    let expected = shown(case);
-    assert!(!expected.is_empty());
-    assert_eq!(found[..expected.len()], expected);
+    let mut compared = 0;
+    for case in golden["refine_from_logits"].as_array().unwrap() {
+        let mut decider = decider(None);
+        let rows = case["logits"].as_array().unwrap();
+        let found: Vec<usize> = rows
+            .iter()
+            .map(|row| row.as_array().unwrap().iter().map(as_f32).collect::<Vec<_>>())
+            .map(|logits| decider.decide(&logits).class)
+            .collect();
+        let expected = shown(case);
+        assert_eq!(found[..expected.len()], expected);
+        compared += expected.len();
+    }
+    assert!(compared >= 50, "only {compared} frames were compared");
 }
 
 #[test]
