@@ -9,8 +9,10 @@ scripts/setup.sh
 cargo build --release --locked --bin tsm
 tsm=target/release/tsm
 clip=tests/clips/pose-squats.mp4
-if [ "$("$tsm" devices --json)" != "[]" ]; then
-  echo "try: from the first camera (Ctrl-C ends it)" >&2
+cameras=$("$tsm" devices --json)
+if [ "$cameras" != "[]" ]; then
+  name=$(python3 -c 'import json, sys; print(json.loads(sys.argv[1])[0]["name"])' "$cameras" 2>/dev/null || echo webcam:0)
+  echo "try: from the first camera, $name (Ctrl-C ends it)" >&2
   exec "$tsm" live webcam "$@"
 fi
 echo "try: no camera here, so from the clip $clip" >&2

@@ -1,10 +1,10 @@
 //! Builds the current `tsm` and runs it as a person would.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -96,7 +96,8 @@ pub struct Running {
     child: Child,
     lines: Receiver<String>,
     seen: Mutex<Vec<String>>,
-    stderr: std::thread::JoinHandle<String>,
+    stderr: Arc<Mutex<String>>,
+    stderr_reader: std::thread::JoinHandle<()>,
 }
 
 impl Running {
@@ -119,7 +120,7 @@ impl Running {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("tsm starts");
         let stdout = child.stdout.take().expect("stdout is piped");
-        let mut errors = child.stderr.take().expect("stderr is piped");
+        let errors = child.stderr.take().expect("stderr is piped");
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -128,12 +129,20 @@ impl Running {
                 }
             }
         });
-        let stderr = std::thread::spawn(move || {
-            let mut text = String::new();
-            errors.read_to_string(&mut text).expect("stderr is text");
-            text
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let collected = Arc::clone(&stderr);
+        let stderr_reader = std::thread::spawn(move || {
+            for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                let mut text = collected.lock().unwrap_or_else(PoisonError::into_inner);
+                text.push_str(&line);
+                text.push('\n');
+            }
         });
-        Self { child, lines, seen: Mutex::default(), stderr }
+        Self { child, lines, seen: Mutex::default(), stderr, stderr_reader }
+    }
+
+    fn stderr(&self) -> String {
+        self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The next line of stdout that is JSON and fits, within [`PATIENCE`].
@@ -152,8 +161,8 @@ impl Running {
                         return value;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("no {what} within {PATIENCE:?}"),
-                Err(RecvTimeoutError::Disconnected) => panic!("tsm ended before {what}"),
+                Err(RecvTimeoutError::Timeout) => panic!("no {what} within {PATIENCE:?}: {}", self.stderr()),
+                Err(RecvTimeoutError::Disconnected) => panic!("tsm ended before {what}: {}", self.stderr()),
             }
         }
     }
@@ -175,11 +184,6 @@ impl Running {
         signal(self.child.id(), name);
     }
 
-    /// Stops reading stdout, as `head` does.
-    pub fn close_stdout(self) -> (Child, std::thread::JoinHandle<String>) {
-        (self.child, self.stderr)
-    }
-
     /// Waits for the end.
     ///
     /// # Panics
@@ -199,7 +203,8 @@ impl Running {
             }
         }
         let status = self.child.wait().expect("tsm can be waited for");
-        let stderr = self.stderr.join().expect("stderr is text");
+        self.stderr_reader.join().expect("reading lines does not panic");
+        let stderr = self.stderr.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Finished { status, stdout: stdout.join("\n"), stderr }
     }
 }

@@ -22,7 +22,8 @@ Exit codes:
   0  done (also after Ctrl-C, at the end of a file, or when the output's reader went away)
   1  verify: outputs differ by more than the tolerance; doctor: something needed is missing
   2  wrong use, or an input that cannot be used
-  3  a live source was given up after --retries attempts";
+  3  a live source was given up after --retries attempts
+  130  ended at once by a second Ctrl-C";
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

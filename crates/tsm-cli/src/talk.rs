@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use crate::exit_code::{Exit, Failure};
 
-/// Says a line to the person, on stderr. A closed stderr is nobody to talk to.
+/// Says a line to the person, on stderr, without the passwords of any address in it. A closed stderr is
+/// nobody to talk to.
 pub(crate) fn line(text: &str) {
-    let _closed = writeln!(io::stderr(), "{text}");
+    let _closed = writeln!(io::stderr(), "{}", tsm_ingest::redacted(text));
 }
 
 /// Writes a command's result on stdout.

@@ -26,7 +26,8 @@ fn shield_source(source: &gst::Element) {
     let Some(peer) = source.static_pad("src").and_then(|pad| pad.peer()) else { return };
     peer.add_probe(gst::PadProbeType::EVENT_UPSTREAM, |_, info| {
         match info.event().map(|event| event.type_()) {
-            Some(gst::EventType::Reconfigure) => gst::PadProbeReturn::Drop,
+            // Not `Drop`: gstreamer-rs and GStreamer would both release the event.
+            Some(gst::EventType::Reconfigure) => gst::PadProbeReturn::Handled,
             _ => gst::PadProbeReturn::Ok,
         }
     });

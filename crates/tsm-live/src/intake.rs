@@ -20,6 +20,9 @@ use crate::sampler::{Admission, FrameSampler, SampleRate};
 use crate::staleness::StalenessGuard;
 use crate::supervisor::Notice;
 
+/// Time between frames of a recording that tells neither times nor a rate: 30 frames a second.
+const ASSUMED_STEP: Duration = Duration::from_nanos(33_333_333);
+
 /// What is known of a stream across its connections.
 #[derive(Debug)]
 pub(crate) struct StreamProgress {
@@ -111,6 +114,7 @@ pub(crate) struct Intake {
     guard: StalenessGuard,
     timeline: Timeline,
     format: Option<Arc<FrameFormat>>,
+    last_pts: Option<Pts>,
     /// Whether the age of frames comes from the sender's clock; the two kinds do not mix.
     has_sender_clock: bool,
 }
@@ -133,6 +137,7 @@ impl Intake {
             guard,
             timeline,
             format: None,
+            last_pts: None,
             has_sender_clock: false,
         }
     }
@@ -142,8 +147,9 @@ impl Intake {
         let arrival = frame.arrival();
         let before = self.progress.last_arrival();
         self.progress.note_arrival(arrival);
-        let pts = frame.pts().unwrap_or_else(|| Pts(arrival.saturating_duration_since(self.progress.began)));
         let is_live = self.progress.is_live();
+        let pts = frame.pts().unwrap_or_else(|| self.assumed_pts(&frame, is_live));
+        self.last_pts = Some(pts);
         if is_live {
             self.announcement.make();
         }
@@ -151,7 +157,7 @@ impl Intake {
             self.progress.stale.fetch_add(1, Ordering::Relaxed);
             return Flow::Continue;
         }
-        if self.format.as_ref().is_some_and(|format| format != frame.format()) {
+        if self.format.as_ref().is_some_and(|format| shape(format) != shape(frame.format())) {
             self.sampler.restart();
         }
         self.format = Some(Arc::clone(frame.format()));
@@ -172,6 +178,18 @@ impl Intake {
             Ok(()) => Flow::Continue,
             Err(_closed) => Flow::Stop,
         }
+    }
+
+    /// The time of a frame that carries none: its arrival, or a frame after the last one of a recording.
+    fn assumed_pts(&self, frame: &Frame, is_live: bool) -> Pts {
+        if is_live {
+            return Pts(frame.arrival().saturating_duration_since(self.progress.began));
+        }
+        let step = match frame.format().nominal_rate {
+            Some((frames, seconds)) if frames > 0 => Duration::from_secs(1) * seconds / frames,
+            _ => ASSUMED_STEP,
+        };
+        self.last_pts.map_or(Pts(Duration::ZERO), |last| Pts(last.since_start() + step))
     }
 
     fn is_stale(&mut self, frame: &Frame, pts: Pts) -> bool {
@@ -225,6 +243,11 @@ impl Timeline {
         progress.last_pts_nanos.store(whole_nanos(media_time), Ordering::Relaxed);
         media_time
     }
+}
+
+/// What a new picture size is: the stored one, its pixels' shape and its turn.
+fn shape(format: &FrameFormat) -> (u32, u32, (u32, u32), tsm_ingest::Orientation) {
+    (format.width_px, format.height_px, format.pixel_aspect, format.orientation)
 }
 
 fn nanos(nanos: u64) -> Duration {

@@ -11,6 +11,7 @@
 
 mod backoff;
 mod clock;
+mod crew;
 pub mod decision;
 mod histogram;
 mod intake;

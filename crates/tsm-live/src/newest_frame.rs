@@ -89,6 +89,11 @@ impl FrameSender {
         Ok(())
     }
 
+    /// Whether a frame waits to be taken by a receiver that is still there.
+    pub(crate) fn is_full(&self) -> bool {
+        self.queue.is_full() && !self.shared.is_closed.load(Ordering::Acquire)
+    }
+
     fn replace(&self, mut frame: SampledFrame) -> Result<(), Closed> {
         loop {
             if self.shared.is_closed.load(Ordering::Acquire) {

@@ -7,17 +7,17 @@
 //!                                    decide
 //! ```
 //!
-//! The model thread owns every state; no lock is held anywhere on a frame's way.
+//! The model thread owns every state; no lock of the runtime lies on a frame's way.
 
 use std::io;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
+use crossbeam_channel::{Receiver, bounded, select_biased, tick};
 use tsm_ingest::{Frame, Source, SourceError};
 use tsm_model::{Model, StepError};
 
 use crate::clock;
+use crate::crew::Crew;
 use crate::preprocess::PreprocessError;
 use crate::report::{FrameReport, Latency, Report};
 use crate::sampler::SampleRate;
@@ -25,9 +25,9 @@ use crate::settings::{LiveSettings, RateChoice};
 use crate::sinks::Sink;
 use crate::stream::{Stream, StreamPhase};
 use crate::summary::Summary;
-use crate::supervisor::{Never, Notice, Supervisor};
+use crate::supervisor::{Notice, Supervisor};
 use crate::viewer::{Viewer, Window};
-use crate::writer::Writer;
+use crate::writer::{RunEnding, Sent, Writer};
 
 /// How long the first frame of a batch waits for those of other streams: a twentieth of a frame
 /// interval at 12 Hz, against a step that costs several times as much for each stream alone.
@@ -101,14 +101,14 @@ pub fn run<'a>(
     settings: &'a LiveSettings,
     sinks: Vec<Box<dyn Sink>>,
     viewer: Option<&'a mut (dyn Viewer + 'a)>,
-    stop: &Receiver<()>,
+    stop: &'a Receiver<()>,
 ) -> Result<Finished, LiveError> {
     if !model.spec().shift.is_streamable() {
         return Err(StepError::NotStreamable.into());
     }
     let writer = Writer::start(sinks).map_err(LiveError::Thread)?;
-    let mut runtime = Runtime::start(model, sources, settings, writer, viewer)?;
-    let outcome = runtime.serve(stop);
+    let mut runtime = Runtime::start(model, sources, settings, writer, viewer, stop)?;
+    let outcome = runtime.serve();
     runtime.close(outcome)
 }
 
@@ -119,9 +119,8 @@ struct Runtime<'a> {
     streams: Vec<Stream>,
     wake: Receiver<()>,
     notices: Receiver<Notice>,
-    /// Dropped to stop the supervisors.
-    stop_supervisors: Sender<Never>,
-    supervisors: Vec<JoinHandle<()>>,
+    stop: &'a Receiver<()>,
+    crew: Crew,
     writer: Writer,
     viewer: Option<&'a mut (dyn Viewer + 'a)>,
     batch: Batch,
@@ -130,6 +129,9 @@ struct Runtime<'a> {
     first_label: Option<Instant>,
     last_label: Option<Instant>,
     given_up: Option<LiveError>,
+    /// The first source that failed after it had worked.
+    failed: Option<LiveError>,
+    ending: RunEnding,
 }
 
 /// The frames of one step, in buffers that are kept.
@@ -153,10 +155,13 @@ struct Member {
 }
 
 /// Whether the run goes on.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
     GoOn,
+    /// Everything is labelled, or nobody reads.
     Done,
+    /// Somebody asked for a stop.
+    Stopped,
 }
 
 impl<'a> Runtime<'a> {
@@ -166,13 +171,13 @@ impl<'a> Runtime<'a> {
         settings: &'a LiveSettings,
         writer: Writer,
         viewer: Option<&'a mut (dyn Viewer + 'a)>,
+        stop: &'a Receiver<()>,
     ) -> Result<Self, LiveError> {
         let (wake_sender, wake) = bounded(1);
         let (notice_sender, notices) = bounded(64);
-        let (stop_supervisors, stop) = bounded(0);
+        let mut crew = Crew::new();
         let rate = sample_rate(settings.rate, model.spec().sampling.frame_interval_millis);
         let mut streams = Vec::with_capacity(sources.len());
-        let mut supervisors = Vec::with_capacity(sources.len());
         for (index, source) in sources.iter().enumerate() {
             let (stream, sender) = Stream::new(source, model, wake_sender.clone());
             let supervisor = Supervisor {
@@ -183,11 +188,10 @@ impl<'a> Runtime<'a> {
                 sender,
                 progress: stream.progress(),
                 notices: notice_sender.clone(),
-                stop: stop.clone(),
+                stop: crew.stopped(),
             };
             streams.push(stream);
-            let thread = std::thread::Builder::new().name(format!("tsm-source-{index}"));
-            supervisors.push(thread.spawn(move || supervisor.run()).map_err(LiveError::Thread)?);
+            crew.start(supervisor).map_err(LiveError::Thread)?;
         }
         Ok(Self {
             model,
@@ -195,8 +199,8 @@ impl<'a> Runtime<'a> {
             streams,
             wake,
             notices,
-            stop_supervisors,
-            supervisors,
+            stop,
+            crew,
             writer,
             viewer,
             batch: Batch::default(),
@@ -205,25 +209,28 @@ impl<'a> Runtime<'a> {
             first_label: None,
             last_label: None,
             given_up: None,
+            failed: None,
+            ending: RunEnding::ByItself,
         })
     }
 
-    /// Until every stream is done.
-    fn serve(&mut self, stop: &Receiver<()>) -> Result<(), LiveError> {
+    /// Until every stream is done, or a stop is asked for.
+    fn serve(&mut self) -> Result<(), LiveError> {
         let idle = tick(IDLE);
         loop {
-            select! {
-                recv(stop) -> _ => return Ok(()),
-                recv(self.notices) -> notice => {
-                    if let Ok(notice) = notice && self.hear(notice) == Next::Done {
-                        return Ok(());
-                    }
+            // The stop comes first: a file keeps the model busy without a pause.
+            let next = select_biased! {
+                recv(self.stop) -> _ => Next::Stopped,
+                recv(self.notices) -> notice => notice.map_or(Next::GoOn, |notice| self.hear(notice)),
+                recv(self.wake) -> _ => Next::GoOn,
+                recv(idle) -> _ => Next::GoOn,
+            };
+            for next in [next, self.label_waiting()?, self.retire()?] {
+                if next != Next::GoOn {
+                    self.ending =
+                        if next == Next::Stopped { RunEnding::Stopped } else { RunEnding::ByItself };
+                    return Ok(());
                 }
-                recv(self.wake) -> _ => {}
-                recv(idle) -> _ => {}
-            }
-            if self.label_waiting()? == Next::Done || self.retire()? == Next::Done {
-                return Ok(());
             }
         }
     }
@@ -231,11 +238,7 @@ impl<'a> Runtime<'a> {
     /// Takes note of what a supervisor says.
     fn hear(&mut self, notice: Notice) -> Next {
         match notice {
-            Notice::Source(report) => {
-                if !self.writer.send(Report::Source(report)) {
-                    return Next::Done;
-                }
-            }
+            Notice::Source(report) => return self.tell(Report::Source(report)),
             Notice::Finished { stream } => self.streams[stream].phase = StreamPhase::Ending(None),
             Notice::Failed { stream, error } => {
                 self.streams[stream].phase = StreamPhase::Ending(Some(LiveError::Source(error)));
@@ -249,15 +252,30 @@ impl<'a> Runtime<'a> {
         Next::GoOn
     }
 
-    /// Streams that have ended and whose last frame is labelled are done; a failed one ends the run.
+    /// Hands a report to the writer.
+    fn tell(&self, report: Report) -> Next {
+        match self.writer.send(report, self.stop) {
+            Sent::Yes => Next::GoOn,
+            Sent::Closed => Next::Done,
+            Sent::Stopped => Next::Stopped,
+        }
+    }
+
+    /// Streams that have ended and whose last frame is labelled are done.
+    ///
+    /// A source that cannot be used from the start ends the run: the user has to mend the command. One
+    /// that fails after it has worked lets the others go on, and is told at the end.
     fn retire(&mut self) -> Result<Next, LiveError> {
         for stream in &mut self.streams {
             if stream.has_frame() {
                 continue;
             }
+            let has_worked = stream.has_worked();
             if let StreamPhase::Ending(error) = &mut stream.phase {
-                if let Some(error) = error.take() {
-                    return Err(error);
+                match error.take() {
+                    Some(error) if has_worked => self.failed = self.failed.take().or(Some(error)),
+                    Some(error) => return Err(error),
+                    None => {}
                 }
                 stream.phase = StreamPhase::Done;
             }
@@ -275,8 +293,9 @@ impl<'a> Runtime<'a> {
         self.collect()?;
         // What was told before these frames were sent is told before their labels.
         while let Ok(notice) = self.notices.try_recv() {
-            if self.hear(notice) == Next::Done {
-                return Ok(Next::Done);
+            let next = self.hear(notice);
+            if next != Next::GoOn {
+                return Ok(next);
             }
         }
         let began = clock::now();
@@ -363,7 +382,11 @@ impl<'a> Runtime<'a> {
             self.first_label.get_or_insert(now);
             self.last_label = Some(now);
             self.processed += 1;
-            if !self.writer.send(Report::Frame(report)) || self.settings.frame_limit == Some(self.processed) {
+            let next = self.tell(Report::Frame(report));
+            if next != Next::GoOn {
+                return next;
+            }
+            if self.settings.frame_limit == Some(self.processed) {
                 return Next::Done;
             }
         }
@@ -382,15 +405,9 @@ impl<'a> Runtime<'a> {
             summary.elapsed = last.saturating_duration_since(first);
         }
         // Receivers go first: a source that waits to hand over a frame lets go and can be stopped.
-        drop(self.streams);
-        drop(self.stop_supervisors);
-        let (notices, wake) = (self.notices, self.wake);
-        drop((notices, wake));
-        for supervisor in self.supervisors {
-            // A supervisor that panicked has nothing more to say; its panic is on stderr.
-            let _ended = supervisor.join();
-        }
-        let written = self.writer.finish();
+        drop((self.streams, self.notices, self.wake));
+        self.crew.stop();
+        let written = self.writer.finish(self.ending, self.stop);
         summary.latency = written.latency;
         outcome?;
         let output = match written.error {
@@ -398,7 +415,11 @@ impl<'a> Runtime<'a> {
             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => OutputEnd::BrokenPipe,
             Some(error) => return Err(LiveError::Output(error)),
         };
-        Ok(Finished { summary, given_up: self.given_up, output })
+        let is_stopped = self.ending == RunEnding::Stopped;
+        match self.failed.filter(|_failure| !is_stopped && output == OutputEnd::Open) {
+            Some(failure) => Err(failure),
+            None => Ok(Finished { summary, given_up: self.given_up.filter(|_error| !is_stopped), output }),
+        }
     }
 }
 

@@ -73,6 +73,11 @@ impl Stream {
         self.receiver.has_frame()
     }
 
+    /// Whether it has given a frame.
+    pub(crate) fn has_worked(&self) -> bool {
+        self.progress.frames_in() > 0
+    }
+
     /// The waiting frame. A new epoch begins with nothing remembered.
     pub(crate) fn take(&mut self) -> Option<SampledFrame> {
         let sampled = self.receiver.take()?;

@@ -84,7 +84,7 @@ impl Supervisor {
                 return;
             }
             self.report(SourceState::Retrying, Some(reason), attempt);
-            if !matches!(self.stop.recv_timeout(wait), Err(RecvTimeoutError::Timeout)) {
+            if self.stop_within(wait) {
                 return;
             }
         }
@@ -165,7 +165,10 @@ impl Supervisor {
             }
             match event {
                 Some(SessionEvent::EndOfStream) => return Ending::EndOfStream,
-                Some(SessionEvent::Failed(error)) => return Ending::Error(error),
+                Some(SessionEvent::Failed(error)) => {
+                    self.drain();
+                    return Ending::Error(error);
+                }
                 _ => {}
             }
             if !matches!(self.stop.try_recv(), Err(crossbeam_channel::TryRecvError::Empty)) {
@@ -175,6 +178,27 @@ impl Supervisor {
                 return Ending::Silent(silence);
             }
         }
+    }
+
+    /// Lets a recording hand over what is decoded already: its fault overtakes the frames before it.
+    fn drain(&self) {
+        let mut frames_in = None;
+        while !self.progress.is_live() && frames_in != Some(self.progress.frames_in()) {
+            frames_in = Some(self.progress.frames_in());
+            while self.sender.is_full() {
+                if self.stop_within(TICK) {
+                    return;
+                }
+            }
+            if self.stop_within(TICK * 2) {
+                return;
+            }
+        }
+    }
+
+    /// Waits, but for a stop.
+    fn stop_within(&self, wait: Duration) -> bool {
+        !matches!(self.stop.recv_timeout(wait), Err(RecvTimeoutError::Timeout))
     }
 
     /// How long the source has said nothing, if that is too long.

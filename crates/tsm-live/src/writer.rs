@@ -1,4 +1,4 @@
-//! The thread that writes: a slow terminal or pipe never holds up the model.
+//! The thread that writes: a terminal or pipe that pauses does not hold up the model.
 //!
 //! ```text
 //! model thread ─ Report ─[64]─ writer thread ─► every sink in turn
@@ -9,7 +9,7 @@ use std::io;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
 
 use crate::clock;
 use crate::histogram::DurationHistogram;
@@ -20,7 +20,18 @@ use crate::sinks::Sink;
 const CAPACITY: usize = 64;
 
 /// How long a stop waits for a sink that takes nothing.
-const PATIENCE: Duration = Duration::from_millis(700);
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// What became of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// The writer has it.
+    Yes,
+    /// The writer has stopped: nobody reads any more.
+    Closed,
+    /// A stop was asked for while the writer took nothing.
+    Stopped,
+}
 
 /// The writing thread, seen from the model's.
 #[derive(Debug)]
@@ -28,6 +39,15 @@ pub(crate) struct Writer {
     reports: Option<Sender<Report>>,
     done: Receiver<Written>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Why nothing more is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RunEnding {
+    /// The sources ended, or one of them failed.
+    ByItself,
+    /// Somebody asked for it.
+    Stopped,
 }
 
 /// What the writer saw.
@@ -53,17 +73,34 @@ impl Writer {
         Ok(Self { reports: Some(reports), done, thread: Some(thread) })
     }
 
-    /// Hands a report over; false once the writer has stopped.
-    pub(crate) fn send(&self, report: Report) -> bool {
-        self.reports.as_ref().is_some_and(|reports| reports.send(report).is_ok())
+    /// Hands a report over; waits for room until `stop` gets a message.
+    pub(crate) fn send(&self, report: Report, stop: &Receiver<()>) -> Sent {
+        let Some(reports) = &self.reports else { return Sent::Closed };
+        match reports.try_send(report) {
+            Ok(()) => Sent::Yes,
+            Err(TrySendError::Disconnected(_report)) => Sent::Closed,
+            Err(TrySendError::Full(report)) => select! {
+                send(reports, report) -> sent => if sent.is_ok() { Sent::Yes } else { Sent::Closed },
+                recv(stop) -> _ => Sent::Stopped,
+            },
+        }
     }
 
-    /// Waits for what is under way, not for ever.
-    pub(crate) fn finish(mut self) -> Written {
+    /// Waits for what is under way: for ever where the sources ended by themselves and somebody reads
+    /// slowly, but not for long once a stop was asked for.
+    pub(crate) fn finish(mut self, ending: RunEnding, stop: &Receiver<()>) -> Written {
         self.reports = None;
-        let Ok(written) = self.done.recv_timeout(PATIENCE) else {
-            return Written::default();
+        let mut written = match ending {
+            RunEnding::Stopped => None,
+            RunEnding::ByItself => select! {
+                recv(self.done) -> written => written.ok(),
+                recv(stop) -> _ => None,
+            },
         };
+        if written.is_none() {
+            written = self.done.recv_timeout(PATIENCE).ok();
+        }
+        let Some(written) = written else { return Written::default() };
         if let Some(thread) = self.thread.take() {
             // It has sent its last word; a panic before that shows as the missing word.
             let _ended = thread.join();

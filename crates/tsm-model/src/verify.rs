@@ -69,6 +69,16 @@ pub enum VerifyError {
         /// What would do.
         needed: String,
     },
+    /// The vectors hold a state that this model has not.
+    #[error(
+        "the vectors hold `{name}`, but here this model has {states} states; is it another network, or not causal"
+    )]
+    NoSuchState {
+        /// The tensor.
+        name: String,
+        /// States that could be compared; 0 where clips were evaluated.
+        states: usize,
+    },
     /// The network failed.
     #[error("{0}")]
     Step(#[from] StepError),
@@ -158,6 +168,12 @@ pub fn verify(
     };
     let found = if name.starts_with("prob") { candle_nn::ops::softmax(&found, 1)? } else { found };
     let mut differences = row_differences(&name, &found, expected)?;
+    let state_number = |name: &String| name.strip_prefix("state.")?.parse::<usize>().ok();
+    if let Some(extra) =
+        vectors.tensors.keys().find(|name| state_number(name).is_some_and(|n| n >= states.len()))
+    {
+        return Err(VerifyError::NoSuchState { name: extra.clone(), states: states.len() });
+    }
     for (index, state) in states.iter().enumerate() {
         if let Some(expected) = vectors.tensors.get(&format!("state.{index}")) {
             differences.push(state_difference(index, state, expected)?);

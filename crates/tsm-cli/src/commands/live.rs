@@ -35,7 +35,7 @@ pub(crate) fn run(args: &LiveArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let settings = settings(args, &checkpoint.spec)?;
     let mut model = Model::load(&checkpoint, args.device.open()?)?;
     drop(checkpoint);
-    let mut sinks = sinks(args, &model, &sources);
+    let mut sinks = sinks(args, &model, &sources, is_quiet);
     let note = !is_quiet && model_source::source(&args.model) == ModelSource::Shipped;
     let is_watched = io::stderr().is_terminal();
     if note && is_watched {
@@ -78,12 +78,14 @@ fn custom(template: &Path, arguments: &[String]) -> Result<Vec<Source>, SourceEr
 }
 
 fn settings(args: &LiveArgs, spec: &ModelSpec) -> Result<LiveSettings, Failure> {
-    let rule = match args.decision.decision {
+    // MIT's logic has a window of its own, whatever the model was given.
+    let (rule, window) = match args.decision.decision {
         DecisionArg::Confirm => {
             let asked = args.decision.confirm.map(Into::into);
-            DecisionRule::Confirm { frames: asked.or(spec.decision.confirm).unwrap_or(DEFAULT_CONFIRM) }
+            let frames = asked.or(spec.decision.confirm).unwrap_or(DEFAULT_CONFIRM);
+            (DecisionRule::Confirm { frames }, spec.decision.window)
         }
-        DecisionArg::Mit => DecisionRule::mit(spec.classes.len())?,
+        DecisionArg::Mit => (DecisionRule::mit(spec.classes.len())?, None),
     };
     Ok(LiveSettings {
         rate: match args.fps {
@@ -92,7 +94,7 @@ fn settings(args: &LiveArgs, spec: &ModelSpec) -> Result<LiveSettings, Failure> 
             Some(Fps::All) => RateChoice::All,
         },
         decision: DecisionSettings {
-            window: args.decision.window.map(Into::into).or(spec.decision.window),
+            window: args.decision.window.map(Into::into).or(window),
             rule,
             temperature: spec.temperature,
             top_k: args.top_k.into(),
@@ -116,7 +118,7 @@ pub(crate) fn session_options(args: &ConnectionArgs, pace: Pace) -> SessionOptio
     SessionOptions { transport, connect_timeout: args.connect_timeout, pace }
 }
 
-fn sinks(args: &LiveArgs, model: &Model, sources: &[Source]) -> Vec<Box<dyn Sink>> {
+fn sinks(args: &LiveArgs, model: &Model, sources: &[Source], is_quiet: bool) -> Vec<Box<dyn Sink>> {
     let labels: Arc<[String]> = model.spec().classes.clone().into();
     let names: Arc<[String]> = sources.iter().map(ToString::to_string).collect();
     let out = io::stdout();
@@ -124,7 +126,7 @@ fn sinks(args: &LiveArgs, model: &Model, sources: &[Source]) -> Vec<Box<dyn Sink
         FormatArg::Jsonl => Box::new(JsonLines::new(out, labels)),
         FormatArg::Text => {
             let style = if out.is_terminal() {
-                TextStyle::Living { width_cells: terminal_cells() }
+                TextStyle::Living { width_cells: terminal_cells }
             } else {
                 TextStyle::Plain
             };
@@ -132,7 +134,11 @@ fn sinks(args: &LiveArgs, model: &Model, sources: &[Source]) -> Vec<Box<dyn Sink
         }
     };
     let first_line = if io::stderr().is_terminal() { FirstLine::AtOnce } else { FirstLine::HeldBack };
-    vec![labelled, Box::new(SourceLog::new(io::stderr(), names, first_line))]
+    let mut sinks = vec![labelled];
+    if !is_quiet {
+        sinks.push(Box::new(SourceLog::new(io::stderr(), names, first_line)));
+    }
+    sinks
 }
 
 /// Tells a person before the first label what the shipped model is.
@@ -154,7 +160,7 @@ impl Sink for ShippedNote {
     }
 }
 
-/// Width of the terminal in cells.
+/// Width of the terminal in cells, now.
 fn terminal_cells() -> usize {
-    std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).unwrap_or(ASSUMED_CELLS)
+    terminal_size::terminal_size().map_or(ASSUMED_CELLS, |(width, _height)| width.0.into())
 }

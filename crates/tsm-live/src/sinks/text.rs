@@ -21,12 +21,12 @@ const BAR_CELLS: usize = 20;
 const SHARED_LABEL_CELLS: usize = 18;
 
 /// How text looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum TextStyle {
-    /// One line that is written over, at most this many cells wide.
+    /// One line that is written over.
     Living {
-        /// Cells of the terminal.
-        width_cells: usize,
+        /// Tells how many cells the terminal has now; it may be resized.
+        width_cells: fn() -> usize,
     },
     /// A line a frame.
     Plain,
@@ -136,7 +136,7 @@ impl<W: Write + Send> Sink for Text<W> {
             TextStyle::Plain => self.plain(report),
             TextStyle::Living { width_cells } => {
                 self.update(report);
-                self.redraw(width_cells)
+                self.redraw(width_cells())
             }
         }
     }
