@@ -8,7 +8,9 @@ fn window_and_confirmation_of_one_show_the_raw_class() {
     let clip = shared::clip("asl-walk.mkv");
     let finished =
         run(&["live", clip.to_str().unwrap(), "--format", "jsonl", "--window", "1", "--confirm", "1"]);
-    for line in finished.frames() {
+    let frames = finished.frames();
+    assert!(frames.len() > 30, "{}", finished.stderr);
+    for line in frames {
         assert_eq!(line["class"], line["raw_class"]);
         assert_eq!(line["confidence"], line["raw_confidence"]);
     }

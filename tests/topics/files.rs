@@ -12,7 +12,9 @@ fn labelled(file: &Path, flags: &[&str]) -> Vec<Value> {
     let finished = run(&arguments);
     assert_eq!(finished.code(), 0, "{}: {}", file.display(), finished.stderr);
     assert!(finished.stderr.contains(" processed "), "no summary: {}", finished.stderr);
-    finished.frames()
+    let frames = finished.frames();
+    assert!(!frames.is_empty(), "{}: no frame", file.display());
+    frames
 }
 
 fn millis(line: &Value) -> f64 {
@@ -82,6 +84,7 @@ fn a_variable_rate_is_sampled_by_time() {
     let arguments = "-vf select=not(mod(n\\,3))+gte(t\\,1) -vsync vfr -c:v libx264 -pix_fmt yuv420p";
     let variable = media::ffmpeg(&clip, arguments, "walk-vfr.mp4");
     let frames = labelled(&variable, &[]);
+    assert!(frames.len() > 25, "{} frames", frames.len());
     let gaps: Vec<f64> = frames.windows(2).map(|pair| millis(&pair[1]) - millis(&pair[0])).collect();
     assert!(gaps.iter().all(|gap| (50.0..140.0).contains(gap)), "{gaps:?}");
 }
@@ -130,6 +133,47 @@ fn several_files_are_several_streams_with_states_of_their_own() {
             assert!(off.abs() < 1e-4, "{off}");
         }
     }
+}
+
+#[test]
+fn real_time_takes_as_long_as_the_clip() {
+    let began = std::time::Instant::now();
+    labelled(&shared::clip("asl-walk.mkv"), &["--realtime"]);
+    assert!(began.elapsed() > std::time::Duration::from_millis(2500), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_damaged_file_does_not_end_the_others() {
+    let clip = shared::clip("asl-walk.mkv");
+    let whole = media::ffmpeg(
+        &clip,
+        "-c:v libx264 -pix_fmt yuv420p -g 30 -movflags +faststart",
+        "walk-faststart.mp4",
+    );
+    let bytes = std::fs::read(&whole).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut.mp4");
+    std::fs::write(&cut, &bytes[..bytes.len() * 6 / 10]).unwrap();
+    let finished = run(&["live", cut.to_str().unwrap(), clip.to_str().unwrap(), "--format", "jsonl"]);
+    finished.assert_bad_input("cut.mp4");
+    let of_the_whole = finished.frames().iter().filter(|line| line["stream"] == 1).count();
+    assert_eq!(of_the_whole, labelled(&clip, &[]).len());
+}
+
+#[test]
+fn a_live_pipeline_of_the_users_own_has_source_states() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = folder.path().join("mine.launch");
+    std::fs::write(&template, "videotestsrc is-live=true ! appsink name=tsm\n").unwrap();
+    let finished =
+        run(&["live", "--pipeline", template.to_str().unwrap(), "--format", "jsonl", "--frames", "3"]);
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let states: Vec<Value> =
+        finished.json_lines().into_iter().filter(|l| l.get("source_state").is_some()).collect();
+    assert_eq!(
+        (&states[0]["source_state"], &states[1]["source_state"]),
+        (&"connecting".into(), &"live".into())
+    );
 }
 
 #[test]

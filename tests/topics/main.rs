@@ -11,3 +11,4 @@ mod pictures;
 mod rtsp;
 mod stopping;
 mod webcam;
+mod window;

@@ -72,6 +72,18 @@ fn an_offline_checkpoint_is_verified_by_clips_and_refused_for_streams() {
 }
 
 #[test]
+fn the_doctor_looks_at_a_source() {
+    let clip = shared::clip("asl-walk.mkv");
+    let finished = run(&["doctor", clip.to_str().unwrap()]);
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    for needle in
+        ["GStreamer  1.", "H.264", "cameras", "cpu", "gpu", "built-in model", "640x480", "30.0 frames/s"]
+    {
+        assert!(finished.stdout.contains(needle), "`{needle}` is not in {}", finished.stdout);
+    }
+}
+
+#[test]
 fn the_built_in_model_tells_what_it_is() {
     let info = run(&["info", "--json"]).json_lines().remove(0);
     assert_eq!((&info["parameters"], &info["multiply_adds"]), (&3_504_872.into(), &300_774_272.into()));

@@ -30,6 +30,34 @@ fn a_signal_while_connecting_stops_too() {
 }
 
 #[test]
+fn a_reader_that_reads_nothing_does_not_hold_up_the_stop() {
+    let clip = shared::clip("asl-walk.mkv");
+    // Lines of 60 kB: the pipe is full after one, the queue behind it before the clip ends.
+    let arguments = ["live", clip.to_str().unwrap(), "--fps", "all", "--format", "jsonl", "--top-k", "1000"];
+    let mut command = std::process::Command::new(tsm());
+    command.args(arguments).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(8));
+    assert!(child.try_wait().unwrap().is_none(), "the run is held up by its reader");
+    let asked = Instant::now();
+    tsm_tests::program::signal(child.id(), "INT");
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{status}");
+    assert!(asked.elapsed() < Duration::from_millis(1500), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn a_slow_reader_gets_every_line() {
+    let clip = shared::clip("asl-walk.mkv");
+    let live =
+        format!("'{}' live '{}' --fps all --format jsonl --top-k 1000", tsm().display(), clip.display());
+    let line = format!("set -o pipefail; {live} | (sleep 6; wc -l)");
+    let output = std::process::Command::new("bash").args(["-c", &line]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), "89");
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_the_run_quietly() {
     let clip = shared::clip("asl-walk.mkv");
     let line =

@@ -1,0 +1,51 @@
+//! `--show`: a window with the picture, on a screen of its own.
+
+use std::process::{Child, Command, Stdio};
+
+use tsm_tests::program::{Running, run};
+use tsm_tests::shared;
+
+/// A screen without hardware.
+struct Screen {
+    server: Child,
+    display: String,
+}
+
+impl Screen {
+    fn open() -> Self {
+        let display = format!(":{}", 90 + std::process::id() % 900);
+        let mut command = Command::new("Xvfb");
+        command.args([&display, "-screen", "0", "1024x768x24"]).stdout(Stdio::null()).stderr(Stdio::null());
+        let server = command.spawn().expect("Xvfb is installed; scripts/setup.sh --tests");
+        let socket = format!("/tmp/.X11-unix/X{}", &display[1..]);
+        let deadline = std::time::Instant::now() + tsm_tests::program::PATIENCE;
+        while !std::path::Path::new(&socket).exists() {
+            assert!(std::time::Instant::now() < deadline, "the screen does not come up");
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        Self { server, display }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // Gone either way.
+        let _gone = self.server.kill();
+        let _reaped = self.server.wait();
+    }
+}
+
+#[test]
+fn a_clip_is_shown_and_labelled() {
+    let screen = Screen::open();
+    let clip = shared::clip("asl-walk.mkv");
+    let arguments = ["live", clip.to_str().unwrap(), "--show", "--format", "jsonl", "--frames", "10"];
+    let finished = Running::start_with(&arguments, &[("DISPLAY", &screen.display)]).finish();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    assert_eq!(finished.frames().len(), 10);
+}
+
+#[test]
+fn without_a_display_one_line_says_so() {
+    run(&["live", shared::clip("asl-walk.mkv").to_str().unwrap(), "--show"]).assert_bad_input("display");
+}
