@@ -13,11 +13,12 @@ struct Screen {
 
 impl Screen {
     fn open() -> Self {
-        let display = format!(":{}", 90 + std::process::id() % 900);
+        let number = 90 + std::process::id() % 900;
+        let display = format!(":{number}");
         let mut command = Command::new("Xvfb");
         command.args([&display, "-screen", "0", "1024x768x24"]).stdout(Stdio::null()).stderr(Stdio::null());
         let server = command.spawn().expect("Xvfb is installed; scripts/setup.sh --tests");
-        let socket = format!("/tmp/.X11-unix/X{}", &display[1..]);
+        let socket = format!("/tmp/.X11-unix/X{number}");
         let deadline = std::time::Instant::now() + tsm_tests::program::PATIENCE;
         while !std::path::Path::new(&socket).exists() {
             assert!(std::time::Instant::now() < deadline, "the screen does not come up");

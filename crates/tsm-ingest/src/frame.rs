@@ -32,7 +32,7 @@ pub struct Frame {
     pub(crate) format: Arc<FrameFormat>,
     pub(crate) pts: Option<Pts>,
     pub(crate) arrival: Instant,
-    pub(crate) capture_age: Option<Duration>,
+    pub(crate) age_nanos: Option<i64>,
 }
 
 impl Frame {
@@ -53,8 +53,19 @@ impl Frame {
 
     /// How old the picture was at [`Frame::arrival`], where the source tells it: the RTP sender's NTP time, or the
     /// running time of a local camera's buffer.
+    ///
+    /// `None` also where the sender's clock is ahead of ours by more than 0.1 s: its age is then unknown.
     pub fn capture_age(&self) -> Option<Duration> {
-        self.capture_age
+        /// Two clocks kept by NTP differ by less.
+        const CLOCKS_DIFFER_NANOS: i64 = 100_000_000;
+        let age = self.age_nanos.filter(|age| *age > -CLOCKS_DIFFER_NANOS)?;
+        Some(Duration::from_nanos(u64::try_from(age).unwrap_or(0)))
+    }
+
+    /// [`Frame::capture_age`] in nanoseconds as the two clocks have it, which may be negative: only its changes mean
+    /// something where the clocks do not agree.
+    pub fn age_by_clocks_nanos(&self) -> Option<i64> {
+        self.age_nanos
     }
 
     /// Name of the pixel format, for example `I420`.
@@ -89,7 +100,7 @@ impl fmt::Debug for Frame {
             .field("pts", &self.pts)
             .field("size_px", &(self.format.width_px, self.format.height_px))
             .field("format", &self.pixels.format())
-            .field("capture_age", &self.capture_age)
+            .field("age_nanos", &self.age_nanos)
             .finish_non_exhaustive()
     }
 }

@@ -27,9 +27,9 @@ pub fn redacted(text: &str) -> String {
         match address.rsplit_once('@') {
             Some((_, host)) => {
                 out.push_str("***@");
-                out.push_str(host);
+                push_without_secrets(host, &mut out);
             }
-            None => out.push_str(address),
+            None => push_without_secrets(address, &mut out),
         }
         if chained.is_empty() {
             rest = tail;
@@ -39,6 +39,27 @@ pub fn redacted(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// Names under which cameras take a password in the path or the query (`/user=admin&password=x&channel=1`).
+const SECRETS: [&str; 9] = ["password", "passwd", "pass", "pwd", "pw", "token", "auth", "secret", "key"];
+
+/// Appends `address` with the values of [`SECRETS`] blanked.
+fn push_without_secrets(address: &str, out: &mut String) {
+    for part in address.split_inclusive(['/', '?', '&', ';']) {
+        let (body, end) = match part.char_indices().next_back() {
+            Some((at, '/' | '?' | '&' | ';')) => part.split_at(at),
+            _ => (part, ""),
+        };
+        match body.split_once('=') {
+            Some((name, _)) if SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret)) => {
+                out.push_str(name);
+                out.push_str("=***");
+            }
+            _ => out.push_str(body),
+        }
+        out.push_str(end);
+    }
 }
 
 #[cfg(test)]
@@ -61,6 +82,16 @@ mod tests {
     #[test]
     fn a_password_with_at_signs_and_slashes_leaves_nothing_behind() {
         check("x \"rtsp://u:p@ss/w#rd?@cam/s\" y", "x \"rtsp://***@cam/s\" y");
+    }
+
+    #[test]
+    fn passwords_in_path_and_query_are_blanked() {
+        check(
+            "rtsp://cam:554/user=admin&password=hunter2&channel=1",
+            "rtsp://cam:554/user=admin&password=***&channel=1",
+        );
+        check("rtsp://cam/s?PWD=a;b=c&token=", "rtsp://cam/s?PWD=***;b=c&token=***");
+        check("https://host/a=b/c?d=e", "https://host/a=b/c?d=e");
     }
 
     #[test]

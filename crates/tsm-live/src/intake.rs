@@ -194,13 +194,13 @@ impl Intake {
 
     fn is_stale(&mut self, frame: &Frame, pts: Pts) -> bool {
         let arrival = frame.arrival();
-        let has_sender_clock = frame.capture_age().is_some();
+        let has_sender_clock = frame.age_by_clocks_nanos().is_some();
         if has_sender_clock != self.has_sender_clock {
             self.has_sender_clock = has_sender_clock;
             self.guard = StalenessGuard::default();
         }
-        let transit = if let Some(age) = frame.capture_age() {
-            signed_nanos(age)
+        let transit = if let Some(age) = frame.age_by_clocks_nanos() {
+            age
         } else {
             let arrived = arrival.saturating_duration_since(self.progress.began);
             signed_nanos(arrived) - signed_nanos(pts.since_start())

@@ -84,7 +84,7 @@ impl FrameMaker {
             .segment()
             .and_then(|s| s.downcast_ref::<gst::ClockTime>())
             .and_then(|s| s.to_running_time(buffer.pts()));
-        let capture_age = self.capture_age(&buffer, running_time);
+        let age_nanos = self.age_nanos(&buffer, running_time);
         let pixels = gst_video::VideoFrame::from_buffer_readable(buffer, &current.info)
             .map_err(|_buffer| "a buffer smaller than its picture".to_owned())?;
         if pixels.plane_stride().iter().any(|&stride| stride < 0) {
@@ -96,7 +96,7 @@ impl FrameMaker {
             format: Arc::clone(&current.format),
             pts: running_time.map(|t| Pts(t.into())),
             arrival,
-            capture_age,
+            age_nanos,
         };
         self.current = Some(current);
         Ok(frame)
@@ -121,33 +121,33 @@ impl FrameMaker {
         Ok(Current { caps: caps.clone(), orientation, info, format })
     }
 
-    fn capture_age(&self, buffer: &gst::BufferRef, running_time: Option<gst::ClockTime>) -> Option<Duration> {
+    fn age_nanos(&self, buffer: &gst::BufferRef, running_time: Option<gst::ClockTime>) -> Option<i64> {
         match self.age_source {
             AgeSource::Unknown => None,
-            AgeSource::SenderNtp => ntp_age(buffer),
-            AgeSource::RunningTime => ntp_age(buffer).or_else(|| {
+            AgeSource::SenderNtp => ntp_age_nanos(buffer),
+            AgeSource::RunningTime => ntp_age_nanos(buffer).or_else(|| {
                 let now = self.pipeline.upgrade()?.current_running_time()?;
-                Some(now.saturating_sub(running_time?).into())
+                i64::try_from(now.saturating_sub(running_time?).nseconds()).ok()
             }),
         }
     }
 }
 
 /// Age by the sender's NTP time, where the buffer carries it (after the first RTCP sender report).
-fn ntp_age(buffer: &gst::BufferRef) -> Option<Duration> {
+fn ntp_age_nanos(buffer: &gst::BufferRef) -> Option<i64> {
     let meta = buffer
         .iter_meta::<gst::ReferenceTimestampMeta>()
         .find(|meta| meta.reference().structure(0).is_some_and(|s| s.name() == "timestamp/x-ntp"))?;
     believable(ntp_now_nanos() - i128::from(meta.timestamp().nseconds()))
 }
 
-/// A slightly negative age is two clocks that differ by that much; a day is nonsense in either direction.
-fn believable(age_nanos: i128) -> Option<Duration> {
+/// A negative age is two clocks that differ by that much; a day is nonsense in either direction.
+fn believable(age_nanos: i128) -> Option<i64> {
     let limit = i128::try_from(OLDEST_BELIEVED.as_nanos()).unwrap_or(i128::MAX);
     if age_nanos.abs() > limit {
         return None;
     }
-    u64::try_from(age_nanos.max(0)).ok().map(Duration::from_nanos)
+    i64::try_from(age_nanos).ok()
 }
 
 fn note_orientation(event: &gst::Event, orientation: &Mutex<Orientation>) {
@@ -167,9 +167,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_are_clamped_at_zero_and_nonsense_is_unknown() {
-        assert_eq!(believable(5_000_000), Some(Duration::from_millis(5)));
-        assert_eq!(believable(-5_000_000), Some(Duration::ZERO));
+    fn a_clock_ahead_of_ours_is_kept_and_nonsense_is_unknown() {
+        assert_eq!(believable(5_000_000), Some(5_000_000));
+        assert_eq!(believable(-5_000_000), Some(-5_000_000));
         assert_eq!(believable(i128::from(u64::MAX)), None);
         assert_eq!(believable(-90_000_000_000_000), None);
     }
