@@ -3,6 +3,8 @@
 //! V4L2 cameras come first, then those only `PipeWire` has; a camera both list is given once, as V4L2. Opens no camera
 //! (the monitor asks the drivers) and follows no changes.
 
+use std::sync::{Mutex, PoisonError};
+
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
@@ -75,16 +77,35 @@ impl Mode {
 /// Where `GStreamer` does not start, or its device monitor does not.
 pub fn cameras() -> Result<Vec<Camera>, SourceError> {
     crate::library::init()?;
-    let monitor = gst::DeviceMonitor::new();
-    monitor.add_filter(Some("Video/Source"), None);
-    // Where there is no provider at all the monitor refuses to start: a machine without cameras, not a fault.
-    if monitor.start().is_err() {
-        return Ok(Vec::new());
-    }
-    let mut found: Vec<Camera> = monitor.devices().iter().filter_map(camera).collect();
-    monitor.stop();
+    let mut found: Vec<Camera> = devices().iter().filter_map(camera).collect();
     found.sort_by(|a, b| (a.api, &a.node).cmp(&(b.api, &b.node)));
     Ok(numbered(found))
+}
+
+/// What the monitor sees now.
+///
+/// The monitor is started once and kept: the provider of `PipeWire` (0.3.65) shares its connection with the process's
+/// `pipewiresrc`, and where it was stopped beside one, the next camera that is unplugged is removed twice and the
+/// process dies. One that sees nothing is started again, since the daemon behind it may have been.
+fn devices() -> gst::glib::List<gst::Device> {
+    static MONITOR: Mutex<Option<gst::DeviceMonitor>> = Mutex::new(None);
+    let mut kept = MONITOR.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(monitor) = &*kept {
+        let devices = monitor.devices();
+        if !devices.is_empty() {
+            return devices;
+        }
+        monitor.stop();
+    }
+    let monitor = gst::DeviceMonitor::new();
+    monitor.add_filter(Some("Video/Source"), None);
+    // Nobody reads its messages.
+    monitor.bus().set_flushing(true);
+    // Where there is no provider at all it refuses to start: a machine without cameras, not a fault.
+    if monitor.start().is_err() {
+        return gst::glib::List::new();
+    }
+    kept.insert(monitor).devices()
 }
 
 /// Drops what appears twice and counts the rest.

@@ -44,6 +44,15 @@ pub enum CameraSelector {
     Index(usize),
     /// A V4L2 device node.
     Node(PathBuf),
+    /// The camera that once was the n-th, by what does not change when another one is plugged in.
+    Known {
+        /// What it was asked for as.
+        index: usize,
+        /// Its node then.
+        node: String,
+        /// The name its maker gave it.
+        name: String,
+    },
 }
 
 /// An `rtsp://` or `rtsps://` address, its credentials kept apart.
@@ -213,10 +222,27 @@ impl Source {
     }
 }
 
+impl Source {
+    /// The same source, with a camera named by itself and not by its place among others, so that it is not mistaken
+    /// for another one when it is opened again.
+    #[must_use]
+    pub fn pinned(&self) -> Self {
+        let Self::Webcam(CameraSelector::Index(index)) = self else { return self.clone() };
+        match crate::cameras().ok().and_then(|cameras| cameras.into_iter().nth(*index)) {
+            Some(camera) => {
+                Self::Webcam(CameraSelector::Known { index: *index, node: camera.node, name: camera.name })
+            }
+            None => self.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Webcam(CameraSelector::Index(index)) => write!(f, "webcam:{index}"),
+            Self::Webcam(CameraSelector::Index(index) | CameraSelector::Known { index, .. }) => {
+                write!(f, "webcam:{index}")
+            }
             Self::Webcam(CameraSelector::Node(node)) => write!(f, "{}", node.display()),
             Self::Rtsp(address) => write!(f, "{address}"),
             Self::File(path) => write!(f, "{}", path.display()),

@@ -20,6 +20,7 @@ use crate::template;
 pub(crate) fn build(selector: &CameraSelector) -> Result<(gst::Pipeline, gst_app::AppSink), SourceError> {
     let camera = match selector {
         CameraSelector::Index(index) => nth(*index)?,
+        CameraSelector::Known { index, node, name } => known(*index, node, name)?,
         CameraSelector::Node(node) => {
             present(node)?;
             // Without udev no list has it, and then the driver chooses the mode.
@@ -56,6 +57,18 @@ fn nth(index: usize) -> Result<Camera, SourceError> {
         _ => format!(" (there are 0 to {})", count - 1),
     };
     Err(SourceError::CameraAbsent { camera: format!("webcam:{index}"), detail })
+}
+
+/// A camera seen before: at its node, or, where it came back at another one, the only one of its name.
+fn known(index: usize, node: &str, name: &str) -> Result<Camera, SourceError> {
+    let cameras = devices::cameras()?;
+    let mut named = cameras.iter().filter(|camera| camera.name == name);
+    let only = named.next().filter(|_| named.next().is_none());
+    let found = cameras.iter().find(|camera| camera.node == node && camera.name == name).or(only);
+    found.cloned().ok_or_else(|| SourceError::CameraAbsent {
+        camera: format!("webcam:{index}"),
+        detail: format!(" ({name} was it)"),
+    })
 }
 
 /// Whether the node is there and may be opened.

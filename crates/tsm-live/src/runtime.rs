@@ -9,6 +9,7 @@
 //!
 //! The model thread owns every state; no lock of the runtime lies on a frame's way.
 
+use std::cell::OnceCell;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -183,6 +184,7 @@ impl<'a> Runtime<'a> {
             let supervisor = Supervisor {
                 stream: index,
                 source: source.clone(),
+                pinned: OnceCell::new(),
                 settings: settings.clone(),
                 rate,
                 sender,

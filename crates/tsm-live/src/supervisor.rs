@@ -11,6 +11,7 @@
 //! One thread a source. A camera never ends by itself: its end of stream is a fault like any other,
 //! and silence has to be noticed here because no element does (a dead TCP link looks like a quiet one).
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,8 @@ pub(crate) enum Never {}
 pub(crate) struct Supervisor {
     pub(crate) stream: usize,
     pub(crate) source: Source,
+    /// The source as it is found again, once it has worked.
+    pub(crate) pinned: OnceCell<Source>,
     pub(crate) settings: LiveSettings,
     pub(crate) rate: SampleRate,
     pub(crate) sender: FrameSender,
@@ -148,11 +151,14 @@ impl Supervisor {
             self.sender.clone(),
             self.rate,
         );
-        let session =
-            match Session::start(&self.source, &self.settings.session, move |frame| intake.accept(frame)) {
-                Ok(session) => session,
-                Err(error) => return Ending::Error(error),
-            };
+        let session = match Session::start(
+            self.pinned.get().unwrap_or(&self.source),
+            &self.settings.session,
+            move |frame| intake.accept(frame),
+        ) {
+            Ok(session) => session,
+            Err(error) => return Ending::Error(error),
+        };
         self.progress.set_live(session.liveness() == Liveness::Live);
         if self.progress.is_live() && !is_surely_live {
             self.report(SourceState::Connecting, None, attempt);
@@ -160,6 +166,10 @@ impl Supervisor {
         loop {
             let event = session.next_event(TICK);
             let has_frames = self.progress.frames_in() > frames_before;
+            if has_frames {
+                // The camera that works is the one to look for again, whatever is plugged in meanwhile.
+                self.pinned.get_or_init(|| self.source.pinned());
+            }
             if has_frames && self.progress.is_live() {
                 announcement.make();
             }
