@@ -1,5 +1,6 @@
 //! The command line as typed.
 
+use std::ffi::OsString;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -167,7 +168,7 @@ impl From<PlaceArg> for ShiftPlace {
 pub(crate) struct LiveArgs {
     /// webcam, webcam:1 or 1, /dev/video0, rtsp://…, a file, any GStreamer URI, or test:
     #[arg(value_name = "SOURCE", required_unless_present = "pipeline")]
-    pub(crate) sources: Vec<String>,
+    pub(crate) sources: Vec<OsString>,
     /// How labels are written on stdout
     #[arg(long, default_value = "text")]
     pub(crate) format: FormatArg,
@@ -212,7 +213,7 @@ pub(crate) enum FormatArg {
 #[command(next_help_heading = "Decision")]
 pub(crate) struct DecisionArgs {
     /// Frames whose logits are averaged; 1 for none [default: about one second of frames]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::window)]
     pub(crate) window: Option<NonZeroUsize>,
     /// Agreeing frames before the label changes [default: the model's, else 2]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]

@@ -53,7 +53,24 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
-/// Errors of libraries may go on with a backtrace; people get the line.
+/// One line a terminal cannot misread: control characters of a path are escaped, and a backtrace that a
+/// library put behind its message is left out.
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or("unknown error").trim_end().to_owned()
+    let message = text.split("\n   0:").next().unwrap_or(text).trim_end();
+    let mut line = String::with_capacity(message.len());
+    for c in message.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_cannot_break_the_line() {
+        assert_eq!(first_line("x\ny\u{1b}[31m: no such file"), "x\\ny\\u{1b}[31m: no such file");
+        assert_eq!(first_line("shape mismatch\n   0: candle_core::bail"), "shape mismatch");
+    }
 }

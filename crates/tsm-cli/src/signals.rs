@@ -3,11 +3,11 @@
 use std::io;
 
 use crossbeam_channel::{Receiver, bounded};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
-/// Gets a message at the first SIGINT or SIGTERM. A second one ends the process with code 130.
+/// Gets a message at the first SIGINT, SIGTERM or SIGHUP (a terminal that is closed). A second one ends the process with code 130.
 ///
 /// # Errors
 /// If the system refuses the handlers.
@@ -18,7 +18,7 @@ pub(crate) fn stop_signal() -> io::Result<Receiver<()>> {
         flag::register_conditional_shutdown(signal, 130, std::sync::Arc::clone(&second))?;
         flag::register(signal, std::sync::Arc::clone(&second))?;
     }
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let (sender, stop) = bounded(1);
     std::thread::Builder::new().name("tsm-signals".into()).spawn(move || {
         if signals.forever().next().is_some() {

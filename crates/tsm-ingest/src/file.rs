@@ -26,8 +26,13 @@ pub(crate) fn uri_of(path: &Path) -> Result<String, SourceError> {
     if metadata.is_dir() {
         return Err(SourceError::IsFolder { path: path.to_owned() });
     }
+    // Opening a pipe waits for its writer, for ever if need be.
+    if !metadata.is_file() {
+        let detail = " (it is a pipe or a device)".to_owned();
+        return Err(SourceError::NotMedia { place: path.display().to_string(), detail });
+    }
     std::fs::File::open(path).map_err(|e| open_error(path, &e))?;
-    if metadata.is_file() && metadata.len() == 0 {
+    if metadata.len() == 0 {
         return Err(SourceError::EmptyFile { place: path.display().to_string() });
     }
     if let Some(detail) = containers::unplayable(path) {
@@ -117,6 +122,7 @@ fn missing_tail(seen: &Summary) -> Option<String> {
     const ROUNDED: Duration = Duration::from_millis(1200);
     let (duration, last) = (seen.duration?, seen.last_pts?);
     // Where there is sound, it may outlast the video by any length: only a stream alone tells.
-    (seen.streams == 1 && last + ROUNDED < duration)
+    // Pictures without times (GIF) say nothing.
+    (seen.streams == 1 && !last.is_zero() && last + ROUNDED < duration)
         .then(|| format!("video ends at {:.1} s of {:.1} s", last.as_secs_f64(), duration.as_secs_f64()))
 }

@@ -29,7 +29,7 @@ pub fn redacted(text: &str) -> String {
                 out.push_str("***@");
                 push_without_secrets(host, &mut out);
             }
-            None => push_without_secrets(address, &mut out),
+            None => push_without_secrets(&without_port_that_is_none(address), &mut out),
         }
         if chained.is_empty() {
             rest = tail;
@@ -37,12 +37,40 @@ pub fn redacted(text: &str) -> String {
             rest = after_address;
         }
     }
-    out.push_str(rest);
+    out.push_str(&without_bare_credentials(rest));
     out
 }
 
+/// An address whose `://` was mistyped (`rtsp:/u:p@cam`, `u:p@cam/x`): what stands between a ':' and the last '@' of a
+/// word goes.
+fn without_bare_credentials(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for word in text.split_inclusive(char::is_whitespace) {
+        match word.rsplit_once('@').and_then(|(before, host)| Some((before.split_once(':')?.0, host))) {
+            Some((before, host)) => out.extend([before, ":***@", host]),
+            None => out.push_str(word),
+        }
+    }
+    out
+}
+
+/// `u:secret` where the host was forgotten: no port has letters in it.
+fn without_port_that_is_none(address: &str) -> String {
+    let end = address.find(['/', '?', '#']).unwrap_or(address.len());
+    let (authority, path) = address.split_at(end);
+    match authority.rsplit_once(':') {
+        Some((host, port))
+            if !host.starts_with('[') && !port.bytes().all(|b| b.is_ascii_digit() || b == b',') =>
+        {
+            format!("{host}:***{path}")
+        }
+        _ => address.to_owned(),
+    }
+}
+
 /// Names under which cameras take a password in the path or the query (`/user=admin&password=x&channel=1`).
-const SECRETS: [&str; 9] = ["password", "passwd", "pass", "pwd", "pw", "token", "auth", "secret", "key"];
+const SECRETS: [&str; 10] =
+    ["password", "passphrase", "passwd", "pass", "pwd", "pw", "token", "auth", "secret", "key"];
 
 /// Appends `address` with the values of [`SECRETS`] blanked.
 fn push_without_secrets(address: &str, out: &mut String) {
@@ -82,6 +110,14 @@ mod tests {
     #[test]
     fn a_password_with_at_signs_and_slashes_leaves_nothing_behind() {
         check("x \"rtsp://u:p@ss/w#rd?@cam/s\" y", "x \"rtsp://***@cam/s\" y");
+    }
+
+    #[test]
+    fn mistyped_addresses_keep_their_secrets() {
+        check("rtsp:/u:sekret@h/x: no such file", "rtsp:***@h/x: no such file");
+        check("u:sekret@host/x", "u:***@host/x");
+        check("'rtsp://u:sekret' is no source", "'rtsp://u:***' is no source");
+        check("rtsp://[::1]:554/x and rtsp://h:554", "rtsp://[::1]:554/x and rtsp://h:554");
     }
 
     #[test]

@@ -198,6 +198,9 @@ impl Source {
                 Some(path) => Self::File(path),
                 None => return Err(wrong("a file address needs an absolute path: file:///path")),
             }),
+            Some(_) if text.trim_end_matches('/').ends_with(':') => {
+                Err(wrong("the address names no host and no path"))
+            }
             Some(_) => Ok(Self::Uri(MediaUri(text.to_owned()))),
             None => Ok(Self::File(text.into())),
         }
@@ -211,8 +214,7 @@ impl Source {
     /// [`SourceError::NotFound`] and [`SourceError::PermissionDenied`] for the template file, [`SourceError::Template`]
     /// where a placeholder has no argument or the file is not text.
     pub fn custom(template_file: &Path, argument: Option<&str>) -> Result<Self, SourceError> {
-        let text =
-            std::fs::read_to_string(template_file).map_err(|e| crate::file::open_error(template_file, &e))?;
+        let text = template_text(template_file)?;
         let launch = crate::template::filled(&text, argument).map_err(|fault| fault.at(template_file))?;
         Ok(Self::Custom(CustomPipeline {
             path: template_file.to_owned(),
@@ -256,6 +258,23 @@ impl fmt::Display for Source {
 /// `/dev/video` and a number, as V4L2 names its nodes.
 fn is_video_node(text: &str) -> bool {
     text.strip_prefix("/dev/video").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// The text of a template.
+fn template_text(path: &Path) -> Result<String, SourceError> {
+    /// No launch line is that long; a video given by mistake is.
+    const LONGEST_BYTES: u64 = 1 << 20;
+    let wrong = |reason: &str| SourceError::Template { path: path.to_owned(), reason: reason.to_owned() };
+    let metadata = std::fs::metadata(path).map_err(|e| crate::file::open_error(path, &e))?;
+    if metadata.is_dir() {
+        return Err(SourceError::IsFolder { path: path.to_owned() });
+    }
+    if !metadata.is_file() || metadata.len() > LONGEST_BYTES {
+        return Err(wrong("is no launch template; give a text file such as those of pipelines/"));
+    }
+    let bytes = std::fs::read(path).map_err(|e| crate::file::open_error(path, &e))?;
+    String::from_utf8(bytes)
+        .map_err(|_not_text| wrong("is no text; give a launch template such as those of pipelines/"))
 }
 
 /// The scheme of an address (RFC 3986, section 3.1), at least two letters, so that `C:\clip` stays a path.

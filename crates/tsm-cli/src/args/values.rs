@@ -1,5 +1,6 @@
 //! Values of flags that are more than a number.
 
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,6 +16,12 @@ pub(crate) enum Fps {
 /// Faster than any camera: a larger number is a mistake.
 const FASTEST_HZ: f64 = 1000.0;
 
+/// A frame in a quarter of an hour: a smaller number is a mistake, too.
+const SLOWEST_HZ: f64 = 0.001;
+
+/// Frames of the longest window: an hour at 12 frames a second.
+const LONGEST_WINDOW: usize = 50_000;
+
 /// Longer than anybody waits for a camera: a day, in seconds.
 const LONGEST_SECS: f64 = 86_400.0;
 
@@ -26,8 +33,8 @@ impl FromStr for Fps {
             return Ok(Self::All);
         }
         match text.parse::<f64>() {
-            Ok(hz) if hz > 0.0 && hz <= FASTEST_HZ => Ok(Self::Hertz(hz)),
-            _ => Err(format!("give `all` or a rate above 0 and at most {FASTEST_HZ}")),
+            Ok(hz) if (SLOWEST_HZ..=FASTEST_HZ).contains(&hz) => Ok(Self::Hertz(hz)),
+            _ => Err(format!("give `all` or a rate from {SLOWEST_HZ} to {FASTEST_HZ}")),
         }
     }
 }
@@ -41,6 +48,14 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     match number.parse::<f64>() {
         Ok(count) if count > 0.0 && count * unit <= LONGEST_SECS => Ok(Duration::from_secs_f64(count * unit)),
         _ => Err("give seconds above 0, such as 5, 2.5 or 500ms".to_owned()),
+    }
+}
+
+/// Frames of a window.
+pub(crate) fn window(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<NonZeroUsize>() {
+        Ok(frames) if frames.get() <= LONGEST_WINDOW => Ok(frames),
+        _ => Err(format!("give a number from 1 to {LONGEST_WINDOW}")),
     }
 }
 
@@ -60,7 +75,7 @@ mod tests {
     fn impossible_rates_are_refused() {
         assert_eq!("12.5".parse(), Ok(Fps::Hertz(12.5)));
         assert_eq!("all".parse(), Ok(Fps::All));
-        for wrong in ["0", "-1", "nan", "inf", "", "ALL", "1e9"] {
+        for wrong in ["0", "-1", "nan", "inf", "", "ALL", "1e9", "1e-300"] {
             assert!(wrong.parse::<Fps>().is_err(), "{wrong}");
         }
     }

@@ -1,5 +1,6 @@
 //! `tsm live`: an action label for every frame of cameras and files.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
@@ -67,14 +68,19 @@ fn tell(finished: Finished, is_quiet: bool) -> Result<Exit, Failure> {
 
 fn sources(args: &LiveArgs) -> Result<Vec<Source>, SourceError> {
     match &args.pipeline {
-        None => args.sources.iter().map(|text| Source::parse(text)).collect(),
+        None => args.sources.iter().map(|text| source(text)).collect(),
         Some(template) if args.sources.is_empty() => Ok(vec![Source::custom(template, None)?]),
         Some(template) => custom(template, &args.sources),
     }
 }
 
-fn custom(template: &Path, arguments: &[String]) -> Result<Vec<Source>, SourceError> {
-    arguments.iter().map(|argument| Source::custom(template, Some(argument))).collect()
+/// SOURCE as typed; what is no UTF-8 can only be a file's name.
+fn source(text: &OsStr) -> Result<Source, SourceError> {
+    text.to_str().map_or_else(|| Ok(Source::File(text.into())), Source::parse)
+}
+
+fn custom(template: &Path, arguments: &[OsString]) -> Result<Vec<Source>, SourceError> {
+    arguments.iter().map(|argument| Source::custom(template, Some(&argument.to_string_lossy()))).collect()
 }
 
 fn settings(args: &LiveArgs, spec: &ModelSpec) -> Result<LiveSettings, Failure> {

@@ -53,7 +53,7 @@ pub(crate) struct Summary {
     pub(crate) lost: u64,
     /// Frames that reached the consumer.
     pub(crate) frames: u64,
-    /// End of the last frame by running time.
+    /// Stream time of the last frame.
     pub(crate) last_pts: Option<Duration>,
     /// Length the container declares.
     pub(crate) duration: Option<Duration>,
@@ -81,10 +81,10 @@ impl Observer {
         observer
     }
 
-    pub(crate) fn note_frame(&self, running_time: Option<gst::ClockTime>) {
+    pub(crate) fn note_frame(&self, time: Option<gst::ClockTime>) {
         let mut state = self.state();
         state.seen.frames += 1;
-        if let Some(time) = running_time {
+        if let Some(time) = time {
             state.seen.last_pts = state.seen.last_pts.max(Some(time.into()));
         }
     }
@@ -157,6 +157,10 @@ impl Observer {
         let is_decoder = class.contains("Decoder") && (class.contains("Video") || class.contains("Image"));
         let (Some(sink), Some(src)) = (element.static_pad("sink"), element.static_pad("src")) else { return };
         if !is_decoder {
+            return;
+        }
+        // Of several tracks the first one is shown; the others' pictures are nobody's loss.
+        if self.state().decoder.as_ref().is_some_and(|decoder| decoder.element.parent().is_some()) {
             return;
         }
         let on_input = Arc::downgrade(self);
