@@ -22,6 +22,12 @@ pub enum LabelMapError {
         /// What the system says.
         source: io::Error,
     },
+    /// A directory, a pipe or a device.
+    #[error("{}: it is no regular file; write one class name a line", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
     /// No names in it.
     #[error("{}: no labels in it; write one class name a line", path.display())]
     Empty {
@@ -59,6 +65,10 @@ pub enum LabelMapError {
 pub fn read_labels(path: &Path) -> Result<Vec<String>, LabelMapError> {
     let failed = |source| LabelMapError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
+    // Opening a pipe waits for its writer, for ever if need be.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(LabelMapError::NotAFile { path: path.to_owned() });
+    }
     let file = File::open(path).map_err(failed)?;
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > MAX_BYTES {

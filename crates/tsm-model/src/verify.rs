@@ -43,6 +43,12 @@ pub enum VerifyError {
         /// What is wrong.
         fault: ComputeError,
     },
+    /// A directory, a pipe or a device.
+    #[error("{}: it is no regular file; give a file of recorded tensors (.safetensors)", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
     /// Two files hold different tensors of one name.
     #[error("{}: `{name}` is in an earlier --vectors file, too", path.display())]
     Twice {
@@ -102,6 +108,9 @@ impl Vectors {
         let mut tensors = BTreeMap::new();
         for path in paths {
             let path = path.as_ref();
+            if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+                return Err(VerifyError::NotAFile { path: path.to_owned() });
+            }
             let unreadable = |fault: candle_core::Error| VerifyError::Unreadable {
                 path: path.to_owned(),
                 fault: fault.into(),

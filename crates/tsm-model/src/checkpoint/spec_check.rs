@@ -2,6 +2,8 @@
 //!
 //! Every number that the other rooms divide by, allocate by or multiply into shapes is checked here.
 
+use std::ops::RangeInclusive;
+
 use crate::architecture::Architecture;
 use crate::shift::ShiftKind;
 use crate::spec::{Backbone, ModelSpec};
@@ -9,8 +11,17 @@ use crate::spec::{Backbone, ModelSpec};
 /// The widest picture a model may ask for, in pixels.
 const MAX_SIDE_PX: usize = 8192;
 
+/// More than any block has channels.
+const MAX_SHIFT_DIV: usize = 1 << 20;
+
 /// The most frames of a clip.
 const MAX_SEGMENTS: usize = 1024;
+
+/// From a thousand frames a second to a frame in a quarter of an hour.
+const INTERVALS_MILLIS: RangeInclusive<f64> = 1.0..=1_000_000.0;
+
+/// The longest memory of a decision: an hour at 12 frames a second.
+const MAX_DECISION_FRAMES: usize = 50_000;
 
 /// Field, value and allowed values of the first thing that is wrong.
 pub(super) fn check(spec: &ModelSpec) -> Result<(), String> {
@@ -24,12 +35,13 @@ pub(super) fn check(spec: &ModelSpec) -> Result<(), String> {
         return Err(format!("temperature is {}, it must be above 0", spec.temperature));
     }
     let interval = spec.sampling.frame_interval_millis;
-    if !(interval.is_finite() && interval > 0.0) {
-        return Err(format!("frame_interval_millis is {interval}, it must be above 0"));
+    if !INTERVALS_MILLIS.contains(&interval) {
+        let (least, most) = (INTERVALS_MILLIS.start(), INTERVALS_MILLIS.end());
+        return Err(format!("frame_interval_millis is {interval}, it must be {least} to {most}"));
     }
     for (name, value) in [("window", spec.decision.window), ("confirm", spec.decision.confirm)] {
-        if value == Some(0) {
-            return Err(format!("decision.{name} is 0, it must be at least 1"));
+        if let Some(value) = value.filter(|value| !(1..=MAX_DECISION_FRAMES).contains(value)) {
+            return Err(format!("decision.{name} is {value}, it must be 1 to {MAX_DECISION_FRAMES}"));
         }
     }
     Ok(())
@@ -50,8 +62,8 @@ fn check_network(spec: &ModelSpec) -> Result<(), String> {
 fn check_shift(spec: &ModelSpec) -> Result<(), String> {
     let shift = &spec.shift;
     let least = if matches!(shift.kind, ShiftKind::Mit | ShiftKind::Paddle) { 2 } else { 1 };
-    if !(least..=1 << 20).contains(&shift.div) {
-        return Err(format!("shift_div is {}, it must be at least {least}", shift.div));
+    if !(least..=MAX_SHIFT_DIV).contains(&shift.div) {
+        return Err(format!("shift_div is {}, it must be {least} to {MAX_SHIFT_DIV}", shift.div));
     }
     if !(1..=MAX_SEGMENTS).contains(&shift.segments) {
         return Err(format!("segments is {}, it must be 1 to {MAX_SEGMENTS}", shift.segments));
