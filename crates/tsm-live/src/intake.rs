@@ -160,11 +160,16 @@ impl Intake {
         if self.format.as_ref().is_some_and(|format| shape(format) != shape(frame.format())) {
             self.sampler.restart();
         }
+        if self.format.as_ref().is_none_or(|format| format != frame.format()) {
+            let FrameFormat { width_px, height_px, pixels, nominal_rate, .. } = &**frame.format();
+            tracing::info!(width_px, height_px, ?pixels, ?nominal_rate, "pictures of this format");
+        }
         self.format = Some(Arc::clone(frame.format()));
         let admission = self.sampler.admit(pts);
         let pause = before.map_or(Duration::ZERO, |before| arrival.saturating_duration_since(before));
         let media_time =
             self.timeline.place(pts, &self.progress, if is_live { pause } else { Duration::ZERO });
+        tracing::trace!(?media_time, ?admission, age = ?frame.capture_age(), "frame");
         match admission {
             Admission::Skip => return Flow::Continue,
             Admission::Use => {}
