@@ -53,7 +53,7 @@ pub(crate) struct Summary {
     pub(crate) lost: u64,
     /// Frames that reached the consumer.
     pub(crate) frames: u64,
-    /// Stream time of the last frame.
+    /// The last frame's time as the container counts.
     pub(crate) last_pts: Option<Duration>,
     /// Length the container declares.
     pub(crate) duration: Option<Duration>,
