@@ -111,7 +111,8 @@ fn the_burst_after_a_short_freeze_is_not_shown_as_now() {
     let reset = running.wait_for("reset", |line| line["state_age"] == 1);
     let mut ages = Vec::new();
     for line in std::iter::once(reset).chain((0..8).map(|_| running.wait_for_frame())) {
-        ages.push(line["latency_millis"]["since_capture"].as_f64().unwrap());
+        // The camera's own clock may run ahead for a moment after the freeze; such an age is unknown.
+        ages.extend(line["latency_millis"]["since_capture"].as_f64());
     }
     assert!(ages.iter().all(|age| *age < 1500.0), "{ages:?}");
     running.signal("INT");
