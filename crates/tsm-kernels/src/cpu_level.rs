@@ -117,6 +117,11 @@ impl Avx512 {
         }
         None
     }
+
+    /// A proof, where `level` allows AVX-512 and the CPU has it.
+    pub fn at(level: CpuLevel) -> Option<Self> {
+        if level >= CpuLevel::Avx512 { Self::detect() } else { None }
+    }
 }
 
 #[cfg(test)]

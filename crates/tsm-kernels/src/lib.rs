@@ -77,6 +77,7 @@ pub mod normalise;
 pub mod orientation;
 pub mod picture;
 pub mod resize;
+pub mod training;
 
 #[cfg(test)]
 mod golden_tests;
