@@ -1,0 +1,1 @@
+//! Makes training data of clips.
