@@ -280,7 +280,7 @@ mod tests {
         };
         let upright = row(rgb_frame(20, 10, &plain));
         assert!(upright.is_sorted() && upright[0] >= 40 && upright[3] <= 110, "{upright:?}");
-        assert_eq!(row(shaped(10, 20, &turned, (1, 1), Turn::Rotate270)), upright);
+        assert_eq!(row(shaped(10, 20, &turned, (1, 1), Turn::Rotate90)), upright);
         let wide = row(shaped(10, 10, &wide, (2, 1), Turn::Upright));
         assert!(wide.iter().zip(&upright).all(|(a, b)| a.abs_diff(*b) <= 12), "{wide:?} {upright:?}");
     }

@@ -52,6 +52,30 @@ pub struct Span {
     pub end_secs: f64,
 }
 
+/// A data set and the clips its table names that are not there.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Found {
+    /// What was found. Classes of a table are in alphabetical order.
+    pub dataset: Dataset,
+    /// `line N: id` of each clip that was not found; only Kinetics' tables may lack some.
+    pub missing: Vec<String>,
+}
+
+/// Reads a folder of class folders, a `.csv` table or a list, by what `path` is. `class_names` is for lists.
+///
+/// # Errors
+/// [`DatasetError`] of [`class_folder::read`], [`kinetics::read`] or [`list_file::read`].
+pub fn read(path: &Path, class_names: Option<&Path>) -> Result<Found, DatasetError> {
+    let is_table = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    let dataset = match std::fs::metadata(path) {
+        Ok(about) if about.is_dir() => class_folder::read(path)?,
+        _ if is_table => return kinetics::read(path),
+        Ok(_) => list_file::read(path, class_names)?,
+        Err(error) => return Err(DatasetError::of_io(path, "folder or list", error)),
+    };
+    Ok(Found { dataset, missing: Vec::new() })
+}
+
 impl Clip {
     /// A whole file of this class, grouped with nothing else.
     pub fn new(path: impl Into<PathBuf>, class: u32) -> Self {
@@ -62,6 +86,11 @@ impl Clip {
 }
 
 impl Dataset {
+    /// Clips whose classes are not known, for inference: all are called class 0 of `classes`.
+    pub fn unlabelled(paths: Vec<PathBuf>, classes: Vec<String>) -> Self {
+        Self { classes, clips: paths.into_iter().map(|path| Clip::new(path, 0)).collect() }
+    }
+
     /// How many clips each class has, in the order of the classes.
     pub fn clips_by_class(&self) -> Vec<usize> {
         self.clips_by_class_of(0..self.clips.len())

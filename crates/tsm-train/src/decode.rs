@@ -143,11 +143,39 @@ impl ClipFrames {
 /// # Errors
 /// [`DecodeError`] if it cannot be read to its end (or, with [`Keep::Only`], to the last frame asked for).
 pub fn decode(clip: &Clip, keep: Keep<'_>) -> Result<ClipFrames, DecodeError> {
-    if clip.path.is_dir() { frame_folder::read(&clip.path, keep) } else { video(&clip.path, clip.span, keep) }
+    if clip.path.is_dir() {
+        return frame_folder::read(&clip.path, keep);
+    }
+    let wanted = match keep {
+        Keep::AllWithin { most_bytes } => Wanted::AllWithin(most_bytes),
+        Keep::Only(indices) => Wanted::Only(indices.iter().rev().copied().collect()),
+    };
+    video(&clip.path, clip.span, Collector::new(clip.span, wanted))
 }
 
-fn video(path: &Path, span: Option<Span>, keep: Keep<'_>) -> Result<ClipFrames, DecodeError> {
-    let collector = Arc::new(Mutex::new(Collector::new(span, keep)));
+/// Hands every frame of a clip with its time to `on_frame` and keeps none; [`Flow::Stop`] ends it. On a thread of the pipeline.
+///
+/// # Errors
+/// As [`decode`]. A folder of frames is read like a video.
+pub fn visit(
+    clip: &Clip,
+    mut on_frame: impl FnMut(&StoredFrame, Duration) -> Flow + Send + 'static,
+) -> Result<(), DecodeError> {
+    if !clip.path.is_dir() {
+        let collector = Collector::new(clip.span, Wanted::Visited(Visitor(Box::new(on_frame))));
+        return video(&clip.path, clip.span, collector).map(drop);
+    }
+    let frames = frame_folder::read(&clip.path, Keep::AllWithin { most_bytes: usize::MAX })?;
+    for (frame, pts) in frames.frames.iter().flatten().zip(&frames.pts) {
+        if on_frame(frame, *pts) == Flow::Stop {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn video(path: &Path, span: Option<Span>, collector: Collector) -> Result<ClipFrames, DecodeError> {
+    let collector = Arc::new(Mutex::new(collector));
     let source = Source::File(path.to_owned());
     let session = Session::start(&source, &SessionOptions::default(), {
         let collector = Arc::clone(&collector);
@@ -211,15 +239,22 @@ enum Wanted {
     None,
     /// In falling order, so that the next one is the last.
     Only(Vec<usize>),
+    /// Shown to this and not kept.
+    Visited(Visitor),
+}
+
+/// What [`visit`] was given.
+struct Visitor(Box<dyn FnMut(&StoredFrame, Duration) -> Flow + Send>);
+
+impl std::fmt::Debug for Visitor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Visitor")
+    }
 }
 
 impl Collector {
-    fn new(span: Option<Span>, keep: Keep<'_>) -> Self {
+    fn new(span: Option<Span>, wanted: Wanted) -> Self {
         let secs = |secs: f64| Duration::try_from_secs_f64(secs.max(0.0)).unwrap_or(Duration::MAX);
-        let wanted = match keep {
-            Keep::AllWithin { most_bytes } => Wanted::AllWithin(most_bytes),
-            Keep::Only(indices) => Wanted::Only(indices.iter().rev().copied().collect()),
-        };
         Self {
             clip: ClipFrames::default(),
             span: span.map(|span| (secs(span.start_secs), secs(span.end_secs))),
@@ -249,6 +284,11 @@ impl Collector {
             self.clip.shape_changes.push(index);
         }
         self.last_format = Some(Arc::clone(format));
+        if let Wanted::Visited(visitor) = &mut self.wanted {
+            let flow = visitor.0(&StoredFrame::of(frame), pts);
+            self.clip.push(pts, None);
+            return if flow == Flow::Stop { self.done() } else { Flow::Continue };
+        }
         let kept = self.is_wanted(index, format).then(|| StoredFrame::of(frame));
         self.clip.push(pts, kept);
         if matches!(&self.wanted, Wanted::Only(left) if left.is_empty()) {
@@ -260,7 +300,7 @@ impl Collector {
 
     fn is_wanted(&mut self, index: usize, format: &FrameFormat) -> bool {
         match &mut self.wanted {
-            Wanted::None => false,
+            Wanted::None | Wanted::Visited(_) => false,
             Wanted::AllWithin(most_bytes) => {
                 if self.clip.bytes + StoredFrame::bytes_of(format) > *most_bytes {
                     self.clip.forget_pixels();

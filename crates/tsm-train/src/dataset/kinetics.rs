@@ -11,19 +11,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::list_file::folder_of;
-use super::{Clip, Dataset, DatasetError, Span, class_number, groups};
+use super::{Clip, Dataset, DatasetError, Found, Span, class_number, groups};
 
 /// Endings looked for, in this order.
 const ENDINGS: [&str; 4] = ["mp4", "mkv", "webm", "avi"];
-
-/// A data set and the clips its table names that are not there.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Table {
-    /// What was found; classes are the table's, in alphabetical order.
-    pub dataset: Dataset,
-    /// `line N: id` of each clip that was not found.
-    pub missing: Vec<String>,
-}
 
 /// Columns of a table, by position.
 struct Columns {
@@ -39,7 +30,7 @@ struct Columns {
 /// # Errors
 /// [`DatasetError`] with the line's number if the header or a line is not understood, if a table of ours names a missing
 /// file, or if nothing was found at all.
-pub fn read(table: &Path) -> Result<Table, DatasetError> {
+pub fn read(table: &Path) -> Result<Found, DatasetError> {
     let refused = |line, reason: String| DatasetError::Line { path: table.to_owned(), line, reason };
     let file = std::fs::File::open(table).map_err(|error| DatasetError::of_io(table, "list", error))?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
@@ -54,7 +45,7 @@ pub fn read(table: &Path) -> Result<Table, DatasetError> {
     let field = |record: &csv::StringRecord, column| record.get(column).unwrap_or_default().to_owned();
     let names: BTreeSet<String> = rows.iter().map(|(_, record)| field(record, columns.class)).collect();
     let classes: Vec<String> = names.into_iter().collect();
-    let mut found = Table { dataset: Dataset { classes, clips: Vec::new() }, missing: Vec::new() };
+    let mut found = Found { dataset: Dataset { classes, clips: Vec::new() }, missing: Vec::new() };
     for (line, record) in &rows {
         let label = field(record, columns.class);
         let class = found.dataset.classes.binary_search(&label).expect("the names are of these rows");
@@ -162,7 +153,7 @@ mod tests {
     use super::*;
     use crate::shared_data::shared;
 
-    fn table(files: &[&str], text: &str) -> (tempfile::TempDir, Result<Table, DatasetError>) {
+    fn table(files: &[&str], text: &str) -> (tempfile::TempDir, Result<Found, DatasetError>) {
         let root = tempfile::tempdir().unwrap();
         for file in files {
             let path = root.path().join(file);

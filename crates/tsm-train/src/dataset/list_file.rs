@@ -50,10 +50,12 @@ pub fn read_paths(list: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     Ok(paths)
 }
 
-/// Writes a list of `path label` lines, paths relative to the list's folder where they lie below it. The file appears whole or not at all.
+/// Writes a list: `path label` for files, `path frames label` for folders of frames; paths relative to the list's
+/// folder where they lie below it. The file appears whole or not at all.
 ///
 /// # Errors
-/// [`DatasetError::Read`] if the folder cannot be written, or a path cannot stand in a list (line breaks).
+/// [`DatasetError::Read`] if the folder cannot be written, [`DatasetError::Line`] for a clip that cannot stand in a list:
+/// a path with line breaks, or a part of a video.
 pub fn write(list: &Path, clips: &[Clip]) -> Result<(), DatasetError> {
     let folder = std::path::absolute(folder_of(list)).map_err(|e| DatasetError::of_io(list, "folder", e))?;
     let mut text = String::new();
@@ -70,7 +72,14 @@ pub fn write(list: &Path, clips: &[Clip]) -> Result<(), DatasetError> {
         if path.contains(['\n', '\r']) {
             return Err(refused("the clip's path holds a line break; rename the file"));
         }
-        text.push_str(&format!("{path} {}\n", clip.class));
+        if clip.span.is_some() {
+            return Err(refused(
+                "the clip is a part of a video, which a list cannot say; extract its frames",
+            ));
+        }
+        let frames = clip.frames.filter(|_| clip.path.is_dir());
+        let frames = frames.map_or_else(String::new, |frames| format!("{frames} "));
+        text.push_str(&format!("{path} {frames}{}\n", clip.class));
     }
     write_whole(list, &text)
 }
