@@ -30,7 +30,7 @@ mod viewer;
 mod writer;
 
 pub use histogram::DurationHistogram;
-pub use preprocess::{PreprocessError, Preprocessor};
+pub use preprocess::{PreprocessError, Preprocessor, UprightShape, picture_of};
 pub use runtime::{Finished, LiveError, OutputEnd, run};
 pub use sampler::{Admission, FrameSampler, SampleRate};
 pub use staleness::StalenessGuard;

@@ -67,21 +67,36 @@ impl Preprocessor {
     /// # Errors
     /// [`PreprocessError`] if the frame contradicts its own format or has no usable size.
     pub fn run(&mut self, frame: &Frame, input: &mut [f32]) -> Result<(), PreprocessError> {
-        let format = frame.format();
+        self.run_picture(
+            frame.format(),
+            &picture_of(frame.format(), |index| component_of(frame, index))?,
+            input,
+        )
+    }
+
+    /// [`Preprocessor::run`] for a picture kept elsewhere, described by `format`: the way of a clip's frames in training.
+    ///
+    /// # Errors
+    /// [`PreprocessError`] if the picture has no usable size.
+    pub fn run_picture(
+        &mut self,
+        format: &Arc<FrameFormat>,
+        picture: &Picture<'_>,
+        input: &mut [f32],
+    ) -> Result<(), PreprocessError> {
         if self.plan.as_ref().is_none_or(|plan| !Arc::ptr_eq(&plan.format, format) && plan.format != *format)
         {
             self.plan = Some(Plan::new(format, &self.spec)?);
         }
         let Some(plan) = &mut self.plan else { return Ok(()) };
-        let picture = picture(frame)?;
-        let mut rows = RgbRows::new(&picture, &mut self.scratch);
+        let mut rows = RgbRows::new(picture, &mut self.scratch);
         match &mut plan.turn {
             None => {
                 let columns = plan.resize.source_columns();
                 plan.resize.run_rows(|row, rgb| rows.row(row, columns.clone(), rgb), &mut self.crop_rgb);
             }
             Some(turn) => {
-                let upright = turn.upright(&mut rows, &picture);
+                let upright = turn.upright(&mut rows, picture);
                 plan.resize.run(upright.rows(&plan.resize.source_rows()), &mut self.crop_rgb);
             }
         }
@@ -92,11 +107,7 @@ impl Preprocessor {
 
 impl Plan {
     fn new(format: &Arc<FrameFormat>, spec: &InputSpec) -> Result<Self, PreprocessError> {
-        let (stored_width, stored_height) = (pixels(format.width_px), pixels(format.height_px));
-        let (shown_width, shown_height) = (square_pixel_width(format), stored_height);
-        let orientation = kernel_orientation(format.orientation);
-        let (width, height) = orientation.turned_size(stored_width, stored_height);
-        let (shown_width, shown_height) = orientation.turned_size(shown_width, shown_height);
+        let UprightShape { orientation, width, height, shown_width, shown_height } = UprightShape::of(format);
         let geometry = spec.geometry(shown_width, shown_height);
         let crop = CropRect {
             x: geometry.crop_x_px,
@@ -107,7 +118,7 @@ impl Plan {
         let resize =
             ResizePlan::new(width, height, geometry.scaled_width_px, geometry.scaled_height_px, crop)?;
         let is_upright = orientation == orientation::Orientation::Upright;
-        let bytes = stored_width * stored_height * 3;
+        let bytes = width * height * 3;
         let turn = (!is_upright).then(|| Turn {
             orientation,
             stored_rgb: vec![0; bytes],
@@ -143,13 +154,45 @@ impl Turn {
     }
 }
 
-/// The frame's planes as the kernels see them.
-fn picture(frame: &Frame) -> Result<Picture<'_>, PictureError> {
-    let component = |index| {
-        let view = frame.component(index);
-        Component::new(view.data, view.row_stride_bytes, view.sample_step_bytes)
-    };
-    let format = frame.format();
+/// Size and turn of a stream's pictures, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UprightShape {
+    /// What makes the stored picture upright.
+    pub orientation: orientation::Orientation,
+    /// Columns of the upright picture as it is stored.
+    pub width: usize,
+    /// Rows of the upright picture as it is stored.
+    pub height: usize,
+    /// Columns of the upright picture with square pixels.
+    pub shown_width: usize,
+    /// Rows of the upright picture with square pixels.
+    pub shown_height: usize,
+}
+
+impl UprightShape {
+    /// The shape of the pictures that `format` describes.
+    pub fn of(format: &FrameFormat) -> Self {
+        let orientation = kernel_orientation(format.orientation);
+        let rows = pixels(format.height_px);
+        let (width, height) = orientation.turned_size(pixels(format.width_px), rows);
+        let (shown_width, shown_height) = orientation.turned_size(square_pixel_width(format), rows);
+        Self { orientation, width, height, shown_width, shown_height }
+    }
+}
+
+fn component_of(frame: &Frame, index: usize) -> Component<'_> {
+    let view = frame.component(index);
+    Component::new(view.data, view.row_stride_bytes, view.sample_step_bytes)
+}
+
+/// The planes of a picture, by component, as the kernels see them.
+///
+/// # Errors
+/// [`PictureError`] if a plane is shorter than `format` says.
+pub fn picture_of<'a>(
+    format: &FrameFormat,
+    component: impl Fn(usize) -> Component<'a>,
+) -> Result<Picture<'a>, PictureError> {
     let pixels_of_frame = match format.pixels {
         PixelLayout::Yuv { horizontal_log2, vertical_log2, matrix, range, bits, shift } => Pixels::Yuv {
             y: component(0),

@@ -1,0 +1,274 @@
+//! Which clips there are, what each one shows and which of them belong together.
+//!
+//! ```text
+//! class folders ─┐                     ┌─ groups.rs: clips of one source video
+//! list files    ─┼─► Dataset { classes, clips } ─ split.rs ─► training | validation, k folds
+//! CSV           ─┘
+//! ```
+//!
+//! Nothing is decoded here: that a clip can be read shows when it is.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tsm_model::label_map::LabelMapError;
+
+pub mod class_folder;
+pub mod groups;
+pub mod kinetics;
+pub mod list_file;
+pub mod split;
+
+/// Labelled clips.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Dataset {
+    /// Class names in the order of the logits.
+    pub classes: Vec<String>,
+    /// The clips, in the order in which they were found; an index into it names a clip everywhere.
+    pub clips: Vec<Clip>,
+}
+
+/// One clip: a video file, or a folder of frames (`img_00001.jpg`, …).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clip {
+    /// Where it is; usable as it stands.
+    pub path: PathBuf,
+    /// Its class, an index into [`Dataset::classes`].
+    pub class: u32,
+    /// What it was cut from: clips of one group stay on one side of a split.
+    pub group: String,
+    /// How many frames its list says it has; never believed, only compared.
+    pub frames: Option<u32>,
+    /// The part of the video that is the clip; all of it where `None`.
+    pub span: Option<Span>,
+}
+
+/// A part of a video, by PTS.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Span {
+    /// The first frame is the first at or after this time, in seconds.
+    pub start_secs: f64,
+    /// The last frame is the last before this time, in seconds.
+    pub end_secs: f64,
+}
+
+/// A data set and the clips its table names that are not there.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Found {
+    /// What was found. Classes of a table are in alphabetical order.
+    pub dataset: Dataset,
+    /// `line N: id` of each clip that was not found; only Kinetics' tables may lack some.
+    pub missing: Vec<String>,
+}
+
+/// Reads a folder of class folders, a `.csv` table or a list, by what `path` is. `class_names` is for lists.
+///
+/// # Errors
+/// [`DatasetError`] of [`class_folder::read`], [`kinetics::read`] or [`list_file::read`].
+pub fn read(path: &Path, class_names: Option<&Path>) -> Result<Found, DatasetError> {
+    let is_table = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    let dataset = match std::fs::metadata(path) {
+        Ok(about) if about.is_dir() => class_folder::read(path)?,
+        _ if is_table => return kinetics::read(path),
+        Ok(_) => list_file::read(path, class_names)?,
+        Err(error) => return Err(DatasetError::of_io(path, "folder or list", error)),
+    };
+    Ok(Found { dataset, missing: Vec::new() })
+}
+
+impl Clip {
+    /// A whole file of this class, grouped with nothing else.
+    pub fn new(path: impl Into<PathBuf>, class: u32) -> Self {
+        let path = path.into();
+        let group = path.to_string_lossy().into_owned();
+        Self { path, class, group, frames: None, span: None }
+    }
+}
+
+impl Dataset {
+    /// Clips whose classes are not known, for inference: all are called class 0 of `classes`.
+    pub fn unlabelled(paths: Vec<PathBuf>, classes: Vec<String>) -> Self {
+        Self { classes, clips: paths.into_iter().map(|path| Clip::new(path, 0)).collect() }
+    }
+
+    /// How many clips each class has, in the order of the classes.
+    pub fn clips_by_class(&self) -> Vec<usize> {
+        self.clips_by_class_of(0..self.clips.len())
+    }
+
+    /// How many of these clips each class has.
+    ///
+    /// # Panics
+    /// If an index is no clip's.
+    pub fn clips_by_class_of(&self, clips: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let mut counts = vec![0; self.classes.len()];
+        for clip in clips {
+            counts[class_index(self.clips[clip].class)] += 1;
+        }
+        counts
+    }
+
+    /// The same clips with the classes numbered as in `classes`, by name: what evaluation of a model needs.
+    ///
+    /// # Errors
+    /// [`DatasetError::UnknownClass`] if a class that has clips is not among them.
+    pub fn with_classes(mut self, classes: &[String]) -> Result<Self, DatasetError> {
+        let counts = self.clips_by_class();
+        let mut numbers = Vec::with_capacity(self.classes.len());
+        for (name, count) in self.classes.iter().zip(counts) {
+            let number = classes.iter().position(|class| class == name);
+            if number.is_none() && count > 0 {
+                let known = classes.join(", ");
+                return Err(DatasetError::UnknownClass { class: name.clone(), known });
+            }
+            numbers.push(number.map_or(0, class_number));
+        }
+        for clip in &mut self.clips {
+            clip.class = numbers[class_index(clip.class)];
+        }
+        self.classes = classes.to_vec();
+        Ok(self)
+    }
+}
+
+/// The largest number of classes that is believed: a hundred times the largest data set's.
+pub(crate) const MOST_CLASSES: usize = 100_000;
+
+pub(crate) fn class_number(index: usize) -> u32 {
+    u32::try_from(index).expect("a data set has at most a hundred thousand classes")
+}
+
+pub(crate) fn class_index(class: u32) -> usize {
+    usize::try_from(class).expect("a class number was made of an index")
+}
+
+/// Why there is no data set, or no split of it. One line each: what, where, what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatasetError {
+    /// No such file or folder.
+    #[error("{}: no such {what}; check the path", path.display())]
+    NotFound {
+        /// The path as given.
+        path: PathBuf,
+        /// `folder` or `list`.
+        what: &'static str,
+    },
+    /// A file where a folder was expected.
+    #[error("{}: is no folder; give a folder with one folder a class", path.display())]
+    NotAFolder {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// The file system refuses.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A class without a clip.
+    #[error("{}: the class folder '{class}' has no clips; put clips in it or remove it", path.display())]
+    EmptyClass {
+        /// The folder of classes.
+        path: PathBuf,
+        /// The class.
+        class: String,
+    },
+    /// Nothing to choose between.
+    #[error("{}: {}; at least two classes are needed, a folder with clips each", path.display(), only_class(class.as_deref()))]
+    TooFewClasses {
+        /// The folder of classes, or the list.
+        path: PathBuf,
+        /// The only class, where there is one.
+        class: Option<String>,
+    },
+    /// A line that is no entry of a list.
+    #[error("{}: line {line}: {reason}", path.display())]
+    Line {
+        /// The list.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A list without a clip.
+    #[error("{}: no clips in it; write one 'path label' a line", path.display())]
+    EmptyList {
+        /// The list.
+        path: PathBuf,
+    },
+    /// The class names cannot be read.
+    #[error(transparent)]
+    Labels(#[from] LabelMapError),
+    /// A class that the model does not have.
+    #[error(
+        "the class '{class}' is none of the model's ({known}); rename its folder, or train a model with it"
+    )]
+    UnknownClass {
+        /// The class.
+        class: String,
+        /// The classes there are.
+        known: String,
+    },
+    /// A clip that the groups do not name.
+    #[error("{}: no group for the clip {}; add a line with its path", table.display(), clip.display())]
+    NoGroup {
+        /// The table of groups.
+        table: PathBuf,
+        /// The clip.
+        clip: PathBuf,
+    },
+    /// `--group-regex` is none, or does not match a name.
+    #[error("--group-regex '{regex}': {reason}")]
+    GroupRegex {
+        /// As given.
+        regex: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// No split keeps groups together and every class in training.
+    #[error("these clips cannot be split into training and validation: {reason}")]
+    NoSplit {
+        /// Why, and what to do.
+        reason: String,
+    },
+}
+
+impl DatasetError {
+    /// The error of a path that does not open.
+    pub(crate) fn of_io(path: &Path, what: &'static str, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::NotFound { path, what },
+            _ => Self::Read { path, source },
+        }
+    }
+}
+
+fn only_class(class: Option<&str>) -> String {
+    class.map_or_else(
+        || "no class folders in it".to_owned(),
+        |class| format!("only the class '{class}' has clips"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_matched_to_a_model_by_name() {
+        let dataset = Dataset {
+            classes: vec!["sit".to_owned(), "walk".to_owned()],
+            clips: vec![Clip::new("a.mp4", 0), Clip::new("b.mp4", 1)],
+        };
+        let model = ["walk", "run", "sit"].map(str::to_owned);
+        let matched = dataset.clone().with_classes(&model).unwrap();
+        assert_eq!(matched.clips.iter().map(|clip| clip.class).collect::<Vec<_>>(), [2, 0]);
+        let error = dataset.with_classes(&["walk".to_owned()]).unwrap_err();
+        assert!(error.to_string().contains("'sit'"), "{error}");
+    }
+}

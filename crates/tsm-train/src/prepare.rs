@@ -1,0 +1,214 @@
+//! `tsm prepare`: lists for training and validation, class names, and frames for fast reading if wanted.
+//!
+//! ```text
+//! tree, list, CSV ─ Dataset ─ every clip read once ─┬─ unreadable: named, left out
+//!                                   │               └─ readable ─ groups ─ split ─► train.txt, validation.txt, classes.txt
+//!                                   └─ frames wanted ─► frames/CLASS/CLIP/img_00001.jpg, …, pts_micros.txt
+//! ```
+//!
+//! Lists and clip folders appear whole or not at all. Frames are upright, short side scaled by PIL's rule (never enlarged),
+//! JPEG without colour subsampling.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::ahead::{Ahead, WorkerLost};
+use crate::dataset::groups::GroupRule;
+use crate::dataset::{Clip, Dataset, DatasetError, class_index, list_file, split};
+
+mod extract;
+
+/// How frames are extracted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameOptions {
+    /// Short side of the frames, in pixels; smaller clips keep their size.
+    pub short_side_px: usize,
+    /// JPEG quality, 1 to 100.
+    pub quality: u8,
+}
+
+impl Default for FrameOptions {
+    fn default() -> Self {
+        Self { short_side_px: 256, quality: 95 }
+    }
+}
+
+/// What is to be made.
+#[derive(Debug, Clone)]
+pub struct PrepareOptions {
+    /// Part of each class for validation, 0 to 1.
+    pub validation: f64,
+    /// Which clips belong together.
+    pub groups: GroupRule,
+    /// What the split depends on.
+    pub seed: u64,
+    /// Whether and how frames are extracted.
+    pub frames: Option<FrameOptions>,
+    /// Threads that read clips.
+    pub workers: usize,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Clips read.
+    pub done: usize,
+    /// Clips in all.
+    pub of: usize,
+}
+
+/// What was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepared {
+    /// The list to train from.
+    pub training_list: PathBuf,
+    /// The list to validate with.
+    pub validation_list: PathBuf,
+    /// The class names.
+    pub classes_file: PathBuf,
+    /// Clips in the two lists.
+    pub clips: [usize; 2],
+    /// The reason of each clip that could not be read, its name in it; in the order of the data set.
+    pub unreadable: Vec<String>,
+    /// Classes without a clip in validation.
+    pub unvalidated: Vec<u32>,
+    /// Classes whose file names tell no groups: each clip was taken for one of its own.
+    pub ungrouped: Vec<u32>,
+}
+
+/// Why nothing was made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// The clips cannot be split or the lists not written.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The folder or a frame cannot be written.
+    #[error("{}: cannot be written: {source}", path.display())]
+    Write {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// No clip of a class can be read.
+    #[error("no clip of '{class}' can be read; the first: {first}")]
+    NothingReadable {
+        /// The class.
+        class: String,
+        /// Why its first clip cannot.
+        first: String,
+    },
+    /// The system gives no threads.
+    #[error("threads cannot be started: {0}")]
+    Threads(#[source] io::Error),
+    /// A thread panicked.
+    #[error(transparent)]
+    Lost(#[from] WorkerLost),
+}
+
+/// Reads every clip of `dataset` and writes the lists (and frames) into the folder `output`, which is made if need be.
+///
+/// # Errors
+/// [`PrepareError`]; lists are then not written.
+pub fn prepare(
+    dataset: Dataset,
+    output: &Path,
+    options: &PrepareOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Prepared, PrepareError> {
+    std::fs::create_dir_all(output)
+        .map_err(|source| PrepareError::Write { path: output.to_owned(), source })?;
+    let mut dataset = dataset;
+    // By the names of the originals, before frames take their place.
+    let ungrouped = options.groups.apply(&mut dataset)?;
+    let (readable, unreadable) = read_all(dataset, output, options, progress)?;
+    let split = split::split(&readable, options.validation, options.seed)?;
+    let place = |name: &str| output.join(name);
+    let (training_list, validation_list) = (place("train.txt"), place("validation.txt"));
+    let classes_file = place("classes.txt");
+    let of = |side: &[usize]| side.iter().map(|clip| readable.clips[*clip].clone()).collect::<Vec<_>>();
+    list_file::write_classes(&classes_file, &readable.classes)?;
+    list_file::write(&training_list, &of(&split.training))?;
+    list_file::write(&validation_list, &of(&split.validation))?;
+    Ok(Prepared {
+        training_list,
+        validation_list,
+        classes_file,
+        clips: [split.training.len(), split.validation.len()],
+        unreadable,
+        unvalidated: split.unvalidated,
+        ungrouped,
+    })
+}
+
+/// The clips that can be read, and why the others cannot.
+fn read_all(
+    dataset: Dataset,
+    output: &Path,
+    options: &PrepareOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Dataset, Vec<String>), PrepareError> {
+    let folders = Arc::new(clip_folders(&dataset, output));
+    let dataset = Arc::new(dataset);
+    let frames = options.frames;
+    let make_worker = || {
+        let (dataset, folders) = (Arc::clone(&dataset), Arc::clone(&folders));
+        move |job: u64| {
+            let index = usize::try_from(job).expect("an index of a clip in memory");
+            extract::read(&dataset.clips[index], &folders[index], frames)
+        }
+    };
+    let of = dataset.clips.len();
+    let depth = 4 * options.workers.max(1) as u64;
+    let mut clips =
+        Ahead::start(0..of as u64, options.workers, depth, make_worker).map_err(PrepareError::Threads)?;
+    let mut readable = Dataset { classes: dataset.classes.clone(), clips: Vec::new() };
+    let mut unreadable = Vec::new();
+    for (done, clip) in (1..).zip(&dataset.clips) {
+        match clips.next().ok_or(WorkerLost)?? {
+            Ok(read) => readable.clips.push(read),
+            Err(extract::ReadError::Decode(error)) => {
+                unreadable.push((clip.class, error.to_string()));
+            }
+            Err(extract::ReadError::Write { path, source }) => {
+                return Err(PrepareError::Write { path, source });
+            }
+        }
+        progress(Progress { done, of });
+    }
+    let left = readable.clips_by_class();
+    if let Some((class, first)) = unreadable.iter().find(|(class, _)| left[class_index(*class)] == 0) {
+        let class = readable.classes[class_index(*class)].clone();
+        return Err(PrepareError::NothingReadable { class, first: first.clone() });
+    }
+    Ok((readable, unreadable.into_iter().map(|(_, reason)| reason).collect()))
+}
+
+/// Where the frames of each clip go: `frames/CLASS/NAME`, each folder once.
+fn clip_folders(dataset: &Dataset, output: &Path) -> Vec<PathBuf> {
+    let mut taken = BTreeSet::new();
+    let mut folder = |clip: &Clip| {
+        let class = plain(&dataset.classes[class_index(clip.class)]);
+        let stem = if clip.path.is_dir() { clip.path.file_name() } else { clip.path.file_stem() };
+        let mut name = plain(&stem.unwrap_or_default().to_string_lossy());
+        if let Some(span) = clip.span {
+            name = format!("{name}_{:06.0}_{:06.0}", span.start_secs, span.end_secs);
+        }
+        let names = std::iter::once(name.clone()).chain((2..).map(|n: u32| format!("{name}-{n}")));
+        let mut folders = names.map(|name| output.join("frames").join(&class).join(name));
+        folders.find(|folder| taken.insert(folder.clone())).expect("one of endless names is free")
+    };
+    dataset.clips.iter().map(&mut folder).collect()
+}
+
+/// A name that can be a folder's.
+fn plain(name: &str) -> String {
+    let name = name.replace(['/', '\\', '\0', '\n', '\r'], "_");
+    if name.is_empty() || name.starts_with('.') { format!("_{name}") } else { name }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! One clip of `tsm prepare`: read to its end, its frames written if wanted.
+//!
+//! ```text
+//! frame ─ upright, scaled ─ RGB ─ JPEG ─► .CLIP.part/img_00001.jpg … ─ moved when whole ─► CLIP/
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jpeg_encoder::{ColorType, Encoder, EncodingError, SamplingFactor};
+use tsm_ingest::Flow;
+use tsm_live::UprightShape;
+use tsm_model::InputSpec;
+
+use super::FrameOptions;
+use crate::crop::{CropRect, Cut, Stage};
+use crate::cutter::Cutter;
+use crate::dataset::Clip;
+use crate::decode::frame_folder::PTS_FILE;
+use crate::decode::{DecodeError, Keep, StoredFrame, decode, visit};
+
+/// Why a clip is not in the lists, or none is.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    /// The clip is at fault.
+    Decode(DecodeError),
+    /// The disk is.
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// Reads `clip`; with `frames`, into `folder`. The clip as it is to stand in a list.
+pub(super) fn read(clip: &Clip, folder: &Path, frames: Option<FrameOptions>) -> Result<Clip, ReadError> {
+    let Some(options) = frames else {
+        let frames = decode(clip, Keep::AllWithin { most_bytes: 0 }).map_err(ReadError::Decode)?;
+        if frames.pts().is_empty() {
+            return Err(no_frames(clip));
+        }
+        return Ok(Clip { frames: u32::try_from(frames.pts().len()).ok(), ..clip.clone() });
+    };
+    let failed = |path: &Path, source| ReadError::Write { path: path.to_owned(), source };
+    let part = part_of(folder);
+    // What an interrupted run left.
+    let _absent = std::fs::remove_dir_all(&part);
+    std::fs::create_dir_all(&part).map_err(|error| failed(&part, error))?;
+    let writer = Arc::new(Mutex::new(FrameWriter::new(part.clone(), options)));
+    let visited = visit(clip, {
+        let writer = Arc::clone(&writer);
+        move |frame, pts| writer.lock().unwrap_or_else(PoisonError::into_inner).frame(frame, pts)
+    });
+    let written = finish(&writer, &part, visited);
+    if written.is_err() {
+        let _kept = std::fs::remove_dir_all(&part);
+    }
+    let count = written?;
+    if count == 0 {
+        return Err(no_frames(clip));
+    }
+    let _absent = std::fs::remove_dir_all(folder);
+    std::fs::rename(&part, folder).map_err(|error| failed(folder, error))?;
+    Ok(Clip { path: folder.to_owned(), frames: Some(count), span: None, ..clip.clone() })
+}
+
+fn no_frames(clip: &Clip) -> ReadError {
+    let place = clip.path.display().to_string();
+    ReadError::Decode(tsm_ingest::SourceError::NoVideo { place, detail: String::new() }.into())
+}
+
+/// The hidden folder beside `folder` that it is made in.
+fn part_of(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!(".{name}.part"))
+}
+
+/// How many frames were written, once their times are too.
+fn finish(
+    writer: &Mutex<FrameWriter>,
+    part: &Path,
+    visited: Result<(), DecodeError>,
+) -> Result<u32, ReadError> {
+    let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((path, source)) = writer.failed.take() {
+        return Err(ReadError::Write { path, source });
+    }
+    visited.map_err(ReadError::Decode)?;
+    let times: String = writer.pts.iter().map(|pts| format!("{}\n", pts.as_micros())).collect();
+    let path = part.join(PTS_FILE);
+    std::fs::write(&path, times).map_err(|source| ReadError::Write { path, source })?;
+    Ok(u32::try_from(writer.pts.len()).unwrap_or(u32::MAX))
+}
+
+/// Writes frames as they come.
+#[derive(Debug)]
+struct FrameWriter {
+    folder: PathBuf,
+    options: FrameOptions,
+    cutter: Cutter,
+    rgb: Vec<u8>,
+    pts: Vec<Duration>,
+    failed: Option<(PathBuf, io::Error)>,
+}
+
+impl FrameWriter {
+    fn new(folder: PathBuf, options: FrameOptions) -> Self {
+        Self { folder, options, cutter: Cutter::new(), rgb: Vec::new(), pts: Vec::new(), failed: None }
+    }
+
+    fn frame(&mut self, frame: &StoredFrame, pts: Duration) -> Flow {
+        self.pts.push(pts);
+        let path = self.folder.join(format!("img_{:05}.jpg", self.pts.len()));
+        match self.write(frame, &path) {
+            Ok(()) => Flow::Continue,
+            Err(error) => {
+                self.failed = Some((path, error));
+                Flow::Stop
+            }
+        }
+    }
+
+    fn write(&mut self, frame: &StoredFrame, path: &Path) -> io::Result<()> {
+        let cut = scaled(frame, self.options.short_side_px);
+        let CropRect { width, height, .. } = cut.first.crop;
+        self.rgb.resize(width * height * 3, 0);
+        self.cutter.run(frame, &cut, &mut self.rgb).map_err(io::Error::other)?;
+        let side = |px: usize| u16::try_from(px).map_err(io::Error::other);
+        let mut jpeg = Vec::new();
+        let mut encoder = Encoder::new(&mut jpeg, self.options.quality.clamp(1, 100));
+        encoder.set_sampling_factor(SamplingFactor::F_1_1);
+        encoder.encode(&self.rgb, side(width)?, side(height)?, ColorType::Rgb).map_err(
+            |error| match error {
+                EncodingError::IoError(error) => error,
+                other => io::Error::other(other),
+            },
+        )?;
+        std::fs::write(path, jpeg)
+    }
+}
+
+/// The whole frame with its short side scaled down to `short_side_px`.
+fn scaled(frame: &StoredFrame, short_side_px: usize) -> Cut {
+    let UprightShape { shown_width, shown_height, .. } = UprightShape::of(frame.format());
+    let short = short_side_px.clamp(1, shown_width.min(shown_height));
+    let spec = InputSpec { size_px: short, short_side_px: short, ..InputSpec::default() };
+    let geometry = spec.geometry(shown_width, shown_height);
+    let (width, height) = (geometry.scaled_width_px, geometry.scaled_height_px);
+    let whole = |width, height| CropRect { x: 0, y: 0, width, height };
+    let first = Stage {
+        source: whole(shown_width, shown_height),
+        scaled_width_px: width,
+        scaled_height_px: height,
+        crop: whole(width, height),
+    };
+    Cut { first, then: None }
+}

@@ -1,0 +1,85 @@
+//! Preparing small real clips. Tests only.
+
+use super::*;
+use crate::dataset;
+use crate::decode::{Keep, decode};
+use crate::shared_data::own_clip;
+
+/// Two classes of three clips each, one clip broken.
+fn tree() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (class, clip) in [("sit down", "asl-walk.mkv"), ("walk", "pose-squats.mp4")] {
+        let folder = root.path().join("clips").join(class);
+        std::fs::create_dir_all(&folder).unwrap();
+        for name in ["a [1]", "b 2", "ü 3"] {
+            std::os::unix::fs::symlink(
+                own_clip(clip).canonicalize().unwrap(),
+                folder.join(name).with_extension(clip.rsplit_once('.').unwrap().1),
+            )
+            .unwrap();
+        }
+    }
+    std::fs::write(root.path().join("clips/walk/broken.mp4"), b"no video").unwrap();
+    root
+}
+
+fn options(frames: Option<FrameOptions>) -> PrepareOptions {
+    PrepareOptions { validation: 0.34, groups: GroupRule::FileNames, seed: 1, frames, workers: 2 }
+}
+
+#[test]
+fn a_tree_becomes_two_lists_and_names_its_broken_clip() {
+    let root = tree();
+    let found = dataset::read(&root.path().join("clips"), None).unwrap();
+    let (mut seen, output) = (Vec::new(), root.path().join("out"));
+    let made =
+        prepare(found.dataset, &output, &options(None), &mut |progress| seen.push(progress.done)).unwrap();
+    assert_eq!(seen, (1..=7).collect::<Vec<_>>());
+    assert_eq!(made.clips.iter().sum::<usize>(), 6);
+    assert!(made.unreadable.len() == 1 && made.unreadable[0].contains("broken.mp4"), "{:?}", made.unreadable);
+    for (list, count) in [(&made.training_list, made.clips[0]), (&made.validation_list, made.clips[1])] {
+        let read = dataset::read(list, Some(&made.classes_file)).unwrap().dataset;
+        assert_eq!(
+            (read.clips.len(), &read.classes),
+            (count, &vec!["sit down".to_owned(), "walk".to_owned()])
+        );
+        assert!(read.clips_by_class().iter().all(|count| *count > 0));
+    }
+}
+
+#[test]
+fn extracted_frames_are_the_clip_again() {
+    let root = tree();
+    let found = dataset::read(&root.path().join("clips"), None).unwrap();
+    let output = root.path().join("out");
+    let frames = FrameOptions { short_side_px: 96, quality: 95 };
+    let made = prepare(found.dataset, &output, &options(Some(frames)), &mut |_| {}).unwrap();
+    let list = dataset::read(&made.training_list, Some(&made.classes_file)).unwrap().dataset;
+    let clip = list.clips.iter().find(|clip| clip.class == 0).unwrap();
+    assert!(clip.path.starts_with(&output) && clip.frames.is_some(), "{clip:?}");
+    let keep = Keep::AllWithin { most_bytes: usize::MAX };
+    let frames = decode(clip, keep).unwrap();
+    let original = decode(&Clip::new(own_clip("asl-walk.mkv"), 0), keep).unwrap();
+    assert_eq!(frames.pts().len(), original.pts().len());
+    for (found, expected) in frames.pts().iter().zip(original.pts()) {
+        assert!(found.abs_diff(*expected).as_micros() < 1);
+    }
+    let format = frames.frame(0).unwrap().format();
+    assert_eq!((format.width_px, format.height_px), (128, 96));
+    let hidden =
+        |path: &Path| std::fs::read_dir(path).unwrap().flatten().any(|e| e.path().ends_with(".part"));
+    assert!(!hidden(&output.join("frames/walk")));
+}
+
+#[test]
+fn a_class_without_a_readable_clip_ends_it() {
+    let root = tree();
+    for name in ["a [1].mp4", "b 2.mp4", "ü 3.mp4"] {
+        std::fs::remove_file(root.path().join("clips/walk").join(name)).unwrap();
+    }
+    let found = dataset::read(&root.path().join("clips"), None).unwrap();
+    let output = root.path().join("out");
+    let error = prepare(found.dataset, &output, &options(None), &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("no clip of 'walk'") && error.contains("broken.mp4"), "{error}");
+    assert!(!output.join("train.txt").exists());
+}
