@@ -12,7 +12,9 @@ pub struct ClassMetrics {
     pub name: String,
     /// Clips that are of this class.
     pub clips: usize,
-    /// Clips that were taken for this class.
+    /// Clips of this class that were taken for it.
+    pub right: usize,
+    /// Clips that were taken for this class, rightly or not.
     pub predicted: usize,
     /// The share of the class's clips that were taken for it: the class's recall.
     pub top1: Option<f64>,
@@ -47,6 +49,7 @@ pub(super) fn table(predictions: &Predictions, confusion: &[Vec<usize>]) -> Vec<
         ClassMetrics {
             name: name.clone(),
             clips: clips[class],
+            right,
             predicted,
             top1: ratio(right, clips[class]),
             top5: ratio(within_five[class], clips[class]),
