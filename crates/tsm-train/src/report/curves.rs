@@ -133,7 +133,7 @@ fn draw_panel(paper: &Paper<'_>, panel: &Panel, history: &History) -> Result<(),
         .light_line_style(TRANSPARENT)
         .bold_line_style(ink::GRID)
         .axis_style(ink::LINE)
-        .x_labels(if epochs < 12.0 { records.len() + 1 } else { 12 })
+        .x_labels(if epochs < 12.0 { records.len().max(2) + 1 } else { 12 })
         .y_labels(6)
         .x_label_formatter(&|epoch| whole(*epoch))
         .y_label_formatter(&panel.label)
