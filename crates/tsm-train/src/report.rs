@@ -1,0 +1,76 @@
+//! What a training run leaves behind for people: numbers, curves, pictures and the model card.
+//!
+//! ```text
+//! EpochRecord -> History -> history.csv, curves.svg
+//!             -> EventWriter -> events.out.tfevents…
+//! Metrics     -> confusion.svg, ModelCard -> Markdown
+//! ```
+//!
+//! Pictures and texts are made as strings; [`write_atomically`] puts them under their path. Nothing here decides
+//! what is trained or when it is written.
+
+mod atomic_file;
+mod confusion;
+mod curves;
+mod history;
+mod ink;
+mod model_card;
+mod tensorboard;
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+pub use atomic_file::write_atomically;
+pub use confusion::confusion_svg;
+pub use curves::curves_svg;
+pub use history::{EpochRecord, History};
+pub use model_card::{DataFacts, ModelCard, ResultRow};
+pub use tensorboard::{EventWriter, LogStart};
+
+/// Why a report could not be written or read back.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The disk, the folder or its rights.
+    #[error("{path}: cannot be written: {source}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The disk, the folder or its rights.
+    #[error("{path}: cannot be read: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A history that was edited or cut, or is something else.
+    #[error("{path}: line {line}: {what}; move the file away to begin a new history", path = path.display())]
+    HistoryLine {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1, the header included.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Two records of one history are out of order.
+    #[error("step {step} cannot follow step {last} in a history; cut it to the step resumed from first")]
+    StepOrder {
+        /// The record refused.
+        step: u64,
+        /// The last record there is.
+        last: u64,
+    },
+    /// The plotting library refused.
+    #[error("a picture cannot be drawn: {what}")]
+    Draw {
+        /// What it said.
+        what: String,
+    },
+}
