@@ -53,12 +53,12 @@ impl RtspCamera {
 
     /// As [`Self::serve`], for one user alone.
     pub fn protected(launch: &str, user: &str, password: &str) -> Self {
-        Self::start(0, launch, &[user, password])
+        Self::start(0, launch, &["basic", user, password])
     }
 
     fn start(port: u16, launch: &str, credentials: &[&str]) -> Self {
         let mut command = Command::new(executable());
-        command.arg(port.to_string()).arg(launch).args(credentials);
+        command.arg("127.0.0.1").arg(port.to_string()).arg(launch).args(credentials);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the camera starts; cargo builds it with this crate");
         let mut line = String::new();

@@ -78,7 +78,7 @@ pub enum SourceError {
         detail: String,
     },
     /// The camera asks for another user or password.
-    #[error("{place}: the server refuses the user or password (401); check user:password@ in the address")]
+    #[error("{place}: the server refuses the user or password (401); check user and password in the address")]
     Unauthorised {
         /// The address without credentials.
         place: String,
@@ -112,6 +112,26 @@ pub enum SourceError {
         place: String,
         /// What `GStreamer` said.
         detail: String,
+    },
+    /// The server answers and has video, but none of it arrives.
+    #[error("{place}: the server answers, but no picture came within {:.1} s; {remedy}", timeout.as_secs_f64())]
+    NoPicture {
+        /// The address without credentials.
+        place: String,
+        /// How long we waited.
+        timeout: Duration,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The server answers with a refusal other than 401 and 404.
+    #[error("{place}: the server refuses: {detail}; {remedy}")]
+    ServerRefuses {
+        /// The address without credentials.
+        place: String,
+        /// What it said.
+        detail: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// No such camera.
     #[error("{camera}: no such camera{detail}; run: tsm devices")]
@@ -172,6 +192,8 @@ impl SourceError {
         match self {
             Self::Refused { .. }
             | Self::NoAnswer { .. }
+            | Self::NoPicture { .. }
+            | Self::ServerRefuses { .. }
             | Self::ConnectionLost { .. }
             | Self::CameraAbsent { .. }
             | Self::CameraBusy { .. }

@@ -2,6 +2,7 @@
 //!
 //! The kinds were found by experiment against real servers, cameras and files; the table in the tests is what they said.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gstreamer as gst;
@@ -11,6 +12,8 @@ use tracing::debug;
 use crate::decoders::{missing_decoder, missing_element};
 use crate::error::SourceError;
 use crate::redact::redacted;
+use crate::rtsp::Offer;
+use crate::session::Transport;
 use crate::session::observer::Observer;
 
 /// What kind of source it is and how to call it in a message.
@@ -19,6 +22,8 @@ pub(crate) struct Context {
     pub(crate) kind: Kind,
     /// Without credentials.
     pub(crate) place: String,
+    /// How an RTSP server was asked, and what it has said it has; none of other sources and of users' own templates.
+    pub(crate) offer: Option<(Transport, Arc<Offer>)>,
 }
 
 /// Which reading of a fault is right.
@@ -48,6 +53,20 @@ impl Faults {
     /// How the source is called in a message.
     pub(crate) fn place(&self) -> &str {
         &self.context.place
+    }
+
+    /// The error of a source that gave no picture and told no fault in `waited`.
+    pub(crate) fn of_silence(&self, waited: Duration) -> SourceError {
+        let (place, timeout) = (self.context.place.clone(), waited);
+        match self.offered_over() {
+            Some(asked) => SourceError::NoPicture { place, timeout, remedy: other_transport(asked) },
+            None => SourceError::NoAnswer { place, timeout },
+        }
+    }
+
+    /// How the media were asked for, if the server has answered and has video.
+    fn offered_over(&self) -> Option<Transport> {
+        self.context.offer.as_ref().filter(|(_asked, offer)| offer.has_video()).map(|(asked, _offer)| *asked)
     }
 
     /// Whether the stream has ended, one way or the other.
@@ -101,6 +120,22 @@ impl Faults {
         self.classified(&error, status, &text, seen)
     }
 
+    /// The error behind a WARNING, where no ERROR will follow: `rtspsrc` ends streams that it has not yet, when the
+    /// server closes the connection before the first packet, and then says nothing more.
+    pub(crate) fn of_warning(
+        &mut self,
+        warning: &gst::glib::Error,
+        observer: &Observer,
+    ) -> Option<SourceError> {
+        let is_closed = self.context.kind == Kind::Rtsp && warning.matches(gst::ResourceError::Read);
+        if !is_closed || observer.has_input() {
+            return None;
+        }
+        self.over = true;
+        let (place, detail) = (self.context.place.clone(), "the server closed it before the first picture");
+        Some(SourceError::ConnectionLost { place, detail: detail.to_owned() })
+    }
+
     fn classified(
         &self,
         error: &gst::glib::Error,
@@ -125,9 +160,15 @@ impl Faults {
                 SourceError::NotMedia { place, detail: String::new() }
             }
             // rtspsrc says so when select-stream took none: an unknown encoding of video comes as a missing plug-in.
-            Some(gst::StreamError::CodecNotFound) if kind == Kind::Rtsp => {
-                SourceError::NoVideo { place, detail: String::new() }
-            }
+            // It says the same when the server refused each one that it took.
+            Some(gst::StreamError::CodecNotFound) if kind == Kind::Rtsp => match self.offered_over() {
+                Some(asked) => SourceError::ServerRefuses {
+                    place,
+                    detail: "it does not send its video this way".to_owned(),
+                    remedy: other_transport(asked),
+                },
+                None => SourceError::NoVideo { place, detail: String::new() },
+            },
             Some(gst::StreamError::CodecNotFound) => missing_decoder("a decoder for this video", None),
             Some(gst::StreamError::Decode | gst::StreamError::Demux)
                 if kind == Kind::File || kind == Kind::Uri =>
@@ -151,6 +192,23 @@ impl Faults {
             (gst::ResourceError::NotAuthorized, _) | (_, Some(401)) => SourceError::Unauthorised { place },
             (gst::ResourceError::NotFound, _) | (_, Some(404)) => SourceError::RtspNotFound { place },
             _ if seen == Seen::Frames => SourceError::ConnectionLost { place, detail: text.to_owned() },
+            (gst::ResourceError::Settings, None) if text.contains("no streams") => SourceError::NoVideo {
+                place,
+                detail: " (the server's description names no stream)".to_owned(),
+            },
+            (_, Some(status)) if status >= 300 => SourceError::ServerRefuses {
+                place,
+                detail: with_status(text, status),
+                remedy: "check the address and the camera's settings",
+            },
+            (gst::ResourceError::Write, None) if text.contains("Error (") => SourceError::ServerRefuses {
+                place,
+                detail: text.trim_start_matches("Could not write to resource: ").to_owned(),
+                remedy: "check the address and the camera's settings",
+            },
+            (_, None) if text.contains("(Parse error)") => {
+                SourceError::Refused { place, detail: "what answers there speaks no RTSP".to_owned() }
+            }
             _ if text.to_ascii_lowercase().contains("timeout") || text.contains("UDP packets") => no_answer,
             (gst::ResourceError::OpenRead | gst::ResourceError::OpenReadWrite, None) => {
                 SourceError::Refused {
@@ -208,6 +266,20 @@ impl Faults {
     }
 }
 
+/// What to try where the media do not come the way they were asked for.
+fn other_transport(asked: Transport) -> &'static str {
+    match asked {
+        Transport::Tcp => "check the camera, or try --transport udp",
+        Transport::Udp => "UDP packets may be blocked on the way: try --transport tcp",
+    }
+}
+
+/// What the server said, in its own words and number: the last part of `GStreamer`'s sentence.
+fn with_status(text: &str, status: u32) -> String {
+    let reason = text.rsplit(": ").next().unwrap_or(text);
+    if reason.contains(&status.to_string()) { reason.to_owned() } else { format!("{reason} ({status})") }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     Nothing,
@@ -226,7 +298,7 @@ mod tests {
     use super::*;
 
     fn faults(kind: Kind) -> Faults {
-        Faults::new(Context { kind, place: "here".to_owned() }, Duration::from_secs(3))
+        Faults::new(Context { kind, place: "here".to_owned(), offer: None }, Duration::from_secs(3))
     }
 
     fn classified<E: gst::glib::error::ErrorDomain>(

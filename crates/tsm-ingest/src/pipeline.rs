@@ -43,6 +43,7 @@ pub(crate) enum AgeSource {
 /// # Errors
 /// What is wrong before anything is opened: file, camera, element, template.
 pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, SourceError> {
+    let mut offer = None;
     let (kind, age_source, (pipeline, sink)) = match source {
         Source::Webcam(selector) => (Kind::Camera, AgeSource::RunningTime, webcam::build(selector)?),
         Source::Rtsp(address) => {
@@ -51,7 +52,8 @@ pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, 
                 Transport::Udp => template::RTSP_UDP,
             };
             let parts = builtin(text, Some(address.location()))?;
-            rtsp::configure(&parts.0, address.credentials(), options.connect_timeout);
+            let said = rtsp::configure(&parts.0, address.credentials(), options.connect_timeout);
+            offer = Some((options.transport, said));
             (Kind::Rtsp, AgeSource::SenderNtp, parts)
         }
         Source::File(path) => {
@@ -70,7 +72,8 @@ pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, 
     if sink.caps().is_none_or(|caps| caps.is_any()) {
         sink.set_caps(Some(&colour::readable_caps()));
     }
-    Ok(Built { pipeline, sink, context: Context { kind, place: source.to_string() }, age_source })
+    let context = Context { kind, place: source.to_string(), offer };
+    Ok(Built { pipeline, sink, context, age_source })
 }
 
 /// What the elements of a user's template make it.

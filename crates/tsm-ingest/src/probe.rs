@@ -89,11 +89,11 @@ pub fn probe(
     let fault = watched(&session, &seen, options.connect_timeout, duration);
     let (codec, decoder) = (session.observer().codec_name(), session.observer().decoder_name());
     let liveness = session.liveness();
+    let silent = session.silence_fault(options.connect_timeout);
     let has_rtp_clock = matches!(source, Source::Rtsp(_));
     session.stop();
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     let Some((format, pixel_format)) = seen.format.clone() else {
-        let silent = SourceError::NoAnswer { place: source.to_string(), timeout: options.connect_timeout };
         return Err(fault.unwrap_or(silent));
     };
     let capture_clock = match (seen.aged, has_rtp_clock) {

@@ -2,17 +2,32 @@
 //!
 //! The line it stands for is `pipelines/rtsp-tcp.launch`; credentials go in as properties, never as text.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
+
+/// What the server has said it has; of it hangs which advice helps where no picture comes.
+#[derive(Debug, Default)]
+pub(crate) struct Offer {
+    has_video: AtomicBool,
+}
+
+impl Offer {
+    /// Whether the server has answered with a description that names a video stream.
+    pub(crate) fn has_video(&self) -> bool {
+        self.has_video.load(Ordering::Relaxed)
+    }
+}
 
 /// Sets credentials and timeouts, and asks for the video stream only.
 pub(crate) fn configure(
     pipeline: &gst::Pipeline,
     credentials: Option<(&str, &str)>,
     connect_timeout: Duration,
-) {
+) -> Arc<Offer> {
     let source = pipeline.by_name("source").expect("the rtsp templates name their source");
     if let Some((user, password)) = credentials {
         source.set_property("user-id", user);
@@ -21,9 +36,14 @@ pub(crate) fn configure(
     let micros = u64::try_from(connect_timeout.as_micros()).unwrap_or(u64::MAX).max(1);
     source.set_property("tcp-timeout", micros);
     source.set_property("timeout", micros);
-    source.connect("select-stream", false, |values| {
+    let offer = Arc::new(Offer::default());
+    let noted = Arc::clone(&offer);
+    source.connect("select-stream", false, move |values| {
         let caps = values.get(2).and_then(|v| v.get::<gst::Caps>().ok());
         let media = caps.as_ref().and_then(|c| c.structure(0)).and_then(|s| s.get::<String>("media").ok());
-        Some((media.as_deref() == Some("video")).to_value())
+        let is_video = media.as_deref() == Some("video");
+        noted.has_video.fetch_or(is_video, Ordering::Relaxed);
+        Some(is_video.to_value())
     });
+    offer
 }

@@ -120,7 +120,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Builds and starts the pipeline of `source`.
+    /// Builds and starts the pipeline of `source`: [`Session::prepared`], then [`Session::play`].
     ///
     /// `on_frame` runs on a streaming thread for every decoded frame, one at a time; while it blocks, a recorded source
     /// waits. [`Flow::Stop`] ends the flow. Before [`Session::stop`], a blocked `on_frame` must be unblocked by its owner.
@@ -129,6 +129,21 @@ impl Session {
     /// What can be known at once: no such file or camera, no permission, a missing element, a wrong template. What shows
     /// only while connecting or decoding comes as [`SessionEvent::Failed`].
     pub fn start(
+        source: &Source,
+        options: &SessionOptions,
+        on_frame: impl FnMut(Frame) -> Flow + Send + 'static,
+    ) -> Result<Self, SourceError> {
+        let session = Self::prepared(source, options, on_frame)?;
+        session.play()?;
+        Ok(session)
+    }
+
+    /// Builds the pipeline of `source` and opens it as far as it tells whether it is live. No frame comes before
+    /// [`Session::play`], so a caller that treats the two kinds differently never has to guess.
+    ///
+    /// # Errors
+    /// As [`Session::start`].
+    pub fn prepared(
         source: &Source,
         options: &SessionOptions,
         on_frame: impl FnMut(Frame) -> Flow + Send + 'static,
@@ -154,9 +169,21 @@ impl Session {
             started: arrival_now(),
             ends_itself: false,
         };
-        session.liveness = session.set_playing(&sink, options)?;
-        debug!(source = %source, liveness = ?session.liveness, "pipeline started");
+        session.liveness = session.set_paused(options.connect_timeout)?;
+        if session.liveness == Liveness::Recorded && options.pace == Pace::RealTime {
+            sink.set_sync(true);
+        }
+        debug!(source = %source, liveness = ?session.liveness, "pipeline prepared");
         Ok(session)
+    }
+
+    /// Lets the frames flow.
+    ///
+    /// # Errors
+    /// As [`Session::start`].
+    pub fn play(&self) -> Result<(), SourceError> {
+        self.pipeline.set_state(gst::State::Playing).map_err(|_state_change| self.start_fault())?;
+        Ok(())
     }
 
     /// Whether the source is live, by `GStreamer`'s `NO_PREROLL`.
@@ -181,6 +208,11 @@ impl Session {
         }
     }
 
+    /// What to say of a source that has given no picture in `waited` and told no fault either.
+    pub fn silence_fault(&self, waited: Duration) -> SourceError {
+        lock(&self.faults).of_silence(waited)
+    }
+
     /// A file that has given no picture for too long; asked whenever nothing else happened.
     fn silence(&self) -> Option<SessionEvent> {
         let path = self.file.as_deref()?;
@@ -198,24 +230,15 @@ impl Session {
         drop(self);
     }
 
-    /// To PLAYING, by way of PAUSED, whose answer tells whether the source is live.
-    fn set_playing(
-        &mut self,
-        sink: &gst_app::AppSink,
-        options: &SessionOptions,
-    ) -> Result<Liveness, SourceError> {
+    /// To PAUSED, whose answer tells whether the source is live.
+    fn set_paused(&mut self, timeout: Duration) -> Result<Liveness, SourceError> {
         // One clock for everything: PipeWire's own, chosen late, makes the PTS jump by hours after the first frame.
         self.pipeline.use_clock(Some(&gst::SystemClock::obtain()));
-        let liveness = match self.paused_within(options.connect_timeout)? {
-            Ok(gst::StateChangeSuccess::NoPreroll) => Liveness::Live,
-            Ok(_) => Liveness::Recorded,
-            Err(_) => return Err(self.start_fault()),
-        };
-        if liveness == Liveness::Recorded && options.pace == Pace::RealTime {
-            sink.set_sync(true);
+        match self.paused_within(timeout)? {
+            Ok(gst::StateChangeSuccess::NoPreroll) => Ok(Liveness::Live),
+            Ok(_) => Ok(Liveness::Recorded),
+            Err(_) => Err(self.start_fault()),
         }
-        self.pipeline.set_state(gst::State::Playing).map_err(|_state_change| self.start_fault())?;
-        Ok(liveness)
     }
 
     /// To PAUSED, on a thread of its own: `pipewiresrc` holds the caller for up to 30 s where its camera does not answer,
@@ -278,7 +301,7 @@ impl Session {
             gst::MessageView::Warning(warning) => {
                 debug!(text = %redacted(warning.error().message()), "pipeline warning");
                 self.observer.note_warning(warning);
-                None
+                faults.of_warning(&warning.error(), &self.observer).map(SessionEvent::Failed)
             }
             _ => None,
         }

@@ -1,7 +1,7 @@
 //! What happens to a decoded frame on its source's thread: old ones go, due ones are handed on.
 //!
 //! ```text
-//! Frame ─ stale? ─ new format? ─ sampler ─ timeline ─► FrameSender
+//! Frame ─ time ahead? ─ stale? ─ new format? ─ sampler ─ timeline ─► FrameSender
 //! ```
 //!
 //! One [`Intake`] a connection; what outlives it is in [`StreamProgress`], without a lock.
@@ -16,6 +16,7 @@ use tsm_ingest::{Flow, Frame, FrameFormat, Pts};
 use crate::clock;
 use crate::newest_frame::{FrameSender, SampledFrame, WhenFull};
 use crate::report::SourceReport;
+use crate::run_ahead::RunAheadGuard;
 use crate::sampler::{Admission, FrameSampler, SampleRate};
 use crate::staleness::StalenessGuard;
 use crate::supervisor::Notice;
@@ -74,7 +75,7 @@ impl StreamProgress {
         self.is_live.store(is_live, Ordering::Relaxed);
     }
 
-    fn note_arrival(&self, arrival: Instant) {
+    pub(crate) fn note_arrival(&self, arrival: Instant) {
         let since = arrival.saturating_duration_since(self.began);
         self.last_arrival_nanos.store(whole_nanos(since), Ordering::Release);
         self.frames_in.fetch_add(1, Ordering::AcqRel);
@@ -112,6 +113,7 @@ pub(crate) struct Intake {
     sender: FrameSender,
     sampler: FrameSampler,
     guard: StalenessGuard,
+    times: RunAheadGuard,
     timeline: Timeline,
     format: Option<Arc<FrameFormat>>,
     last_pts: Option<Pts>,
@@ -135,6 +137,7 @@ impl Intake {
             sender,
             sampler,
             guard,
+            times: RunAheadGuard::default(),
             timeline,
             format: None,
             last_pts: None,
@@ -148,7 +151,10 @@ impl Intake {
         let before = self.progress.last_arrival();
         self.progress.note_arrival(arrival);
         let is_live = self.progress.is_live();
-        let pts = frame.pts().unwrap_or_else(|| self.assumed_pts(&frame, is_live));
+        let mut pts = frame.pts().unwrap_or_else(|| self.assumed_pts(&frame, is_live));
+        if is_live {
+            pts = self.times.believed(arrival.saturating_duration_since(self.progress.began), pts);
+        }
         self.last_pts = Some(pts);
         if is_live {
             self.announcement.make();

@@ -11,6 +11,7 @@
 
 mod backoff;
 mod clock;
+mod connection;
 mod crew;
 pub mod decision;
 mod histogram;
@@ -18,6 +19,7 @@ mod intake;
 mod newest_frame;
 mod preprocess;
 pub mod report;
+mod run_ahead;
 mod runtime;
 mod sampler;
 pub mod settings;

@@ -17,7 +17,8 @@ use crossbeam_channel::{Receiver, bounded, select_biased, tick};
 use tsm_ingest::{Frame, Source, SourceError};
 use tsm_model::{Model, StepError};
 
-use crate::clock;
+use crate::clock::{self, MonotonicClock};
+use crate::connection::Pipelines;
 use crate::crew::Crew;
 use crate::preprocess::PreprocessError;
 use crate::report::{FrameReport, Latency, Report};
@@ -45,7 +46,7 @@ pub enum LiveError {
     #[error("{0}")]
     Source(#[source] SourceError),
     /// A live source did not come back.
-    #[error("stream {stream} ({name}) did not come back in {attempts} attempts: {reason}")]
+    #[error("stream {stream} ({name}) did not come back in {}: {reason}", counted(*attempts))]
     GivenUp {
         /// The stream.
         stream: usize,
@@ -184,6 +185,8 @@ impl<'a> Runtime<'a> {
             let supervisor = Supervisor {
                 stream: index,
                 source: source.clone(),
+                connector: Box::new(Pipelines),
+                clock: Box::new(MonotonicClock),
                 pinned: OnceCell::new(),
                 settings: settings.clone(),
                 rate,
@@ -247,8 +250,13 @@ impl<'a> Runtime<'a> {
             }
             Notice::GivenUp { stream, attempts, reason } => {
                 let name = self.streams[stream].name.clone();
-                self.given_up = Some(LiveError::GivenUp { stream, name, attempts, reason });
+                let error = LiveError::GivenUp { stream, name, attempts, reason };
                 self.streams[stream].phase = StreamPhase::Ending(None);
+                if self.streams.iter().any(|stream| matches!(stream.phase, StreamPhase::Running)) {
+                    // Where it was the last one, the run ends with this line.
+                    tracing::warn!("{error}; the others go on");
+                }
+                self.given_up = Some(error);
             }
         }
         Next::GoOn
@@ -423,6 +431,12 @@ impl<'a> Runtime<'a> {
             None => Ok(Finished { summary, given_up: self.given_up.filter(|_error| !is_stopped), output }),
         }
     }
+}
+
+/// `1 attempt`, `2 attempts`.
+fn counted(attempts: u32) -> String {
+    let plural = if attempts == 1 { "" } else { "s" };
+    format!("{attempts} attempt{plural}")
 }
 
 fn sample_rate(rate: RateChoice, model_interval_millis: f64) -> SampleRate {

@@ -3,7 +3,7 @@
 //! ```text
 //!            ┌──────────────── wait (backoff) ◄──────────────┐
 //!            ▼                                               │ live source, worked once
-//! Session::start ─ frames ─ watch ─┬─ end ─ recorded? ─► Finished
+//! connector ─ frames ── ─ watch ─┬─ end ─ recorded? ─► Finished
 //!                                  ├─ error ─ never worked, or recorded? ─► Failed
 //!                                  └─ silence ───────────────┘
 //! ```
@@ -15,11 +15,12 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use tsm_ingest::{Liveness, Session, SessionEvent, Source, SourceError};
+use crossbeam_channel::{Receiver, Sender};
+use tsm_ingest::{Liveness, SessionEvent, Source, SourceError};
 
 use crate::backoff::Backoff;
-use crate::clock;
+use crate::clock::{Clock, Waited};
+use crate::connection::{Connection, Connector};
 use crate::intake::{Intake, LiveAnnouncement, StreamProgress};
 use crate::newest_frame::FrameSender;
 use crate::report::{SourceReport, SourceState};
@@ -50,6 +51,8 @@ pub(crate) enum Never {}
 pub(crate) struct Supervisor {
     pub(crate) stream: usize,
     pub(crate) source: Source,
+    pub(crate) connector: Box<dyn Connector>,
+    pub(crate) clock: Box<dyn Clock>,
     /// The source as it is found again, once it has worked.
     pub(crate) pinned: OnceCell<Source>,
     pub(crate) settings: LiveSettings,
@@ -60,10 +63,17 @@ pub(crate) struct Supervisor {
     pub(crate) stop: Receiver<Never>,
 }
 
+/// When a connection was begun, and what had come before it.
+struct Opening {
+    began: Instant,
+    frames_before: u64,
+}
+
 /// How a connection ended.
 enum Ending {
     Stopped,
     EndOfStream,
+    /// A live one stopped giving frames.
     Silent(Duration),
     Error(SourceError),
 }
@@ -115,17 +125,10 @@ impl Supervisor {
                 self.notify(Notice::Finished { stream });
                 None
             }
-            Ending::Silent(silence) if may_return => {
+            Ending::Silent(silence) => {
                 let reason = format!("no frame for {:.1} s", silence.as_secs_f64());
                 self.report(SourceState::Stalled, Some(reason.clone()), 0);
                 Some(reason)
-            }
-            Ending::Silent(silence) => {
-                self.notify(Notice::Failed {
-                    stream,
-                    error: SourceError::NoAnswer { place: self.source.to_string(), timeout: silence },
-                });
-                None
             }
             Ending::Error(error) if may_return => Some(error.to_string()),
             Ending::Error(error) => {
@@ -141,31 +144,41 @@ impl Supervisor {
         if is_surely_live {
             self.report(SourceState::Connecting, None, attempt);
         }
-        let frames_before = self.progress.frames_in();
-        let began = clock::now();
+        let opening = Opening { began: self.clock.now(), frames_before: self.progress.frames_in() };
         let live = SourceReport { stream: self.stream, state: SourceState::Live, reason: None, attempt };
         let announcement = Arc::new(LiveAnnouncement::new(self.notices.clone(), live));
-        let mut intake = Intake::new(
+        let intake = Intake::new(
             Arc::clone(&announcement),
             Arc::clone(&self.progress),
             self.sender.clone(),
             self.rate,
         );
-        let session = match Session::start(
-            self.pinned.get().unwrap_or(&self.source),
-            &self.settings.session,
-            move |frame| intake.accept(frame),
-        ) {
-            Ok(session) => session,
+        let source = self.pinned.get().unwrap_or(&self.source);
+        let connection = match self.connector.prepared(source, &self.settings.session, intake) {
+            Ok(connection) => connection,
             Err(error) => return Ending::Error(error),
         };
-        self.progress.set_live(session.liveness() == Liveness::Live);
+        // Before the first frame: a live one must neither wait for the model nor come before its `connecting`.
+        self.progress.set_live(connection.liveness() == Liveness::Live);
         if self.progress.is_live() && !is_surely_live {
             self.report(SourceState::Connecting, None, attempt);
         }
+        match connection.play() {
+            Ok(()) => self.watch(&*connection, &opening, &announcement),
+            Err(error) => Ending::Error(error),
+        }
+    }
+
+    /// Until the connection ends, one way or another.
+    fn watch(
+        &self,
+        connection: &dyn Connection,
+        opening: &Opening,
+        announcement: &LiveAnnouncement,
+    ) -> Ending {
         loop {
-            let event = session.next_event(TICK);
-            let has_frames = self.progress.frames_in() > frames_before;
+            let event = connection.next_event(TICK);
+            let has_frames = self.progress.frames_in() > opening.frames_before;
             if has_frames {
                 // The camera that works is the one to look for again, whatever is plugged in meanwhile.
                 self.pinned.get_or_init(|| self.source.pinned());
@@ -184,8 +197,10 @@ impl Supervisor {
             if !matches!(self.stop.try_recv(), Err(crossbeam_channel::TryRecvError::Empty)) {
                 return Ending::Stopped;
             }
-            if let Some(silence) = self.silence(began, has_frames) {
-                return Ending::Silent(silence);
+            match self.silence(opening.began, has_frames) {
+                Some(silence) if has_frames => return Ending::Silent(silence),
+                Some(silence) => return Ending::Error(connection.silence_fault(silence)),
+                None => {}
             }
         }
     }
@@ -208,7 +223,7 @@ impl Supervisor {
 
     /// Waits, but for a stop.
     fn stop_within(&self, wait: Duration) -> bool {
-        !matches!(self.stop.recv_timeout(wait), Err(RecvTimeoutError::Timeout))
+        self.clock.wait(wait, &self.stop) == Waited::Stopped
     }
 
     /// How long the source has said nothing, if that is too long.
@@ -220,7 +235,7 @@ impl Supervisor {
             None if matches!(self.source, Source::File(_)) => return None,
             None => (began, self.settings.session.connect_timeout),
         };
-        let silence = clock::now().saturating_duration_since(since);
+        let silence = self.clock.now().saturating_duration_since(since);
         (silence > limit).then_some(silence)
     }
 

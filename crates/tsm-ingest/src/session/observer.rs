@@ -127,6 +127,11 @@ impl Observer {
         }
     }
 
+    /// Whether a decoder has got something.
+    pub(crate) fn has_input(&self) -> bool {
+        self.state().seen.pictures_in > 0
+    }
+
     pub(crate) fn has_frames(&self) -> bool {
         self.state().seen.frames > 0
     }
