@@ -90,10 +90,10 @@ pub(crate) struct SpecArgs {
     #[arg(long)]
     pub(crate) place: Option<PlaceArg>,
     /// A fold is one N-th of the channels
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
     pub(crate) shift_div: Option<NonZeroUsize>,
     /// Frames of a clip
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
     pub(crate) segments: Option<NonZeroUsize>,
     /// Class names, one a line [default: the file's own, else class numbers]
     #[arg(long, value_name = "FILE")]
@@ -179,13 +179,13 @@ pub(crate) struct LiveArgs {
     #[arg(long, default_value = "cpu", value_name = "D")]
     pub(crate) device: DeviceChoice,
     /// Classes in the ranking
-    #[arg(long, default_value = "5", value_name = "K", allow_negative_numbers = true)]
+    #[arg(long, default_value = "5", value_name = "K", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
     pub(crate) top_k: NonZeroUsize,
     /// A GStreamer launch template of your own that ends in `appsink name=tsm`; see pipelines/
     #[arg(long, value_name = "FILE")]
     pub(crate) pipeline: Option<PathBuf>,
     /// Stop after N labelled frames
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroU64>)]
     pub(crate) frames: Option<NonZeroU64>,
     /// Open a window with the picture, the label and a bar
     #[arg(long)]
@@ -216,7 +216,7 @@ pub(crate) struct DecisionArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::window)]
     pub(crate) window: Option<NonZeroUsize>,
     /// Agreeing frames before the label changes [default: the model's, else 2]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
     pub(crate) confirm: Option<NonZeroUsize>,
     /// When the label changes
     #[arg(long, default_value = "confirm")]
@@ -244,7 +244,7 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, default_value = "5", value_name = "SECONDS", allow_negative_numbers = true, value_parser = values::seconds)]
     pub(crate) stall_timeout: Duration,
     /// Attempts in a row after which a live source is given up [default: never]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::retries)]
     pub(crate) retries: Option<u32>,
 }
 
@@ -340,7 +340,7 @@ pub(crate) fn explain(error: &clap::Error) -> Exit {
     let rendered = error.render().to_string();
     let says = |line: &&str| !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more");
     let text: Vec<&str> = rendered.lines().map(str::trim).filter(says).collect();
-    let text = text.join(" ");
+    let text = text.join(" ").replace(" tip: ", "; ");
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     talk::line(&format!("tsm: {text}; see tsm --help"));
     Exit::BadInput

@@ -74,10 +74,15 @@ impl Preview {
             });
         }
         let (pipeline, pictures, bus) = built()?;
-        // X11 sinks take no title of their own; they show the application's name.
-        gst::glib::set_application_name(title);
+        // X11 sinks show the title of the stream, and behind it the application's name, which all windows share.
+        gst::glib::set_application_name("tsm");
         let mut preview = Self { pipeline, pictures, bus, closed: false };
         preview.start()?;
+        let mut tags = gst::TagList::new();
+        tags.make_mut().add::<gst::tags::Title>(&title, gst::TagMergeMode::Replace);
+        if !preview.pictures.send_event(gst::event::Tag::new(tags)) {
+            tracing::debug!("the preview window takes no title");
+        }
         Ok(preview)
     }
 
