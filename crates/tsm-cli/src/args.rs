@@ -18,8 +18,9 @@ pub(crate) use values::Fps;
 
 const EXAMPLES: &str = "\
 Examples:
-  tsm live webcam
-  tsm live rtsp://user:password@camera/stream --format jsonl";
+  tsm live webcam                                     label what the first camera sees
+  tsm live rtsp://user:password@camera/stream         a network camera
+  tsm doctor                                          what this machine has and what is missing";
 
 const LIVE_EXAMPLES: &str = "\
 Examples:
@@ -28,6 +29,32 @@ Examples:
   tsm live clip.mp4 --format jsonl                    a file, one JSON object a frame
   tsm live rtsp://a/1 rtsp://b/1 --format jsonl       several cameras in one process
   tsm live --pipeline my.launch /dev/video2           a GStreamer pipeline of your own";
+
+const DEVICES_EXAMPLES: &str = "\
+Examples:
+  tsm devices            the cameras, numbered as `tsm live webcam:1` counts them
+  tsm devices --json     the same for a program";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  tsm doctor                                          this machine
+  tsm doctor rtsp://user:password@camera/stream       and what that camera sends
+  tsm doctor --model model.safetensors                and that model";
+
+const CONVERT_EXAMPLES: &str = "\
+Examples:
+  tsm convert mobilenet_v2.pth model.safetensors --shift causal --labels labels.txt
+  tsm convert resnet50.pth half.safetensors --storage f16";
+
+const INFO_EXAMPLES: &str = "\
+Examples:
+  tsm info                             the built-in model
+  tsm info model.safetensors --json    a model of your own, for a program";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  tsm verify --model model.safetensors --vectors recorded.safetensors
+  tsm verify --model model.pth --vectors frames.safetensors --vectors logits.safetensors --tolerance 1e-4";
 
 /// Says what somebody in front of a camera is doing, now.
 #[derive(Debug, Parser)]
@@ -49,20 +76,19 @@ pub(crate) enum Command {
     #[command(before_help = LIVE_EXAMPLES, after_help = HELP)]
     Live(Box<LiveArgs>),
     /// List the cameras of this machine and their modes
+    #[command(before_help = DEVICES_EXAMPLES, after_help = HELP)]
     Devices(DevicesArgs),
     /// Look at what this machine has, what is missing, and how to mend it
+    #[command(before_help = DOCTOR_EXAMPLES, after_help = HELP)]
     Doctor(DoctorArgs),
     /// Make a model file of ours from a checkpoint of MIT's TSM or torchvision
-    #[command(
-        before_help = "Example:\n  tsm convert mobilenet_v2.pth model.safetensors --shift causal --labels labels.txt"
-    )]
+    #[command(before_help = CONVERT_EXAMPLES, after_help = HELP)]
     Convert(ConvertArgs),
     /// Tell what a model is and what it costs
+    #[command(before_help = INFO_EXAMPLES, after_help = HELP)]
     Info(InfoArgs),
     /// Compare a model's outputs with recorded ones
-    #[command(
-        before_help = "Example:\n  tsm verify --model model.safetensors --vectors frames.safetensors --vectors logits.safetensors"
-    )]
+    #[command(before_help = VERIFY_EXAMPLES, after_help = HELP)]
     Verify(VerifyArgs),
 }
 

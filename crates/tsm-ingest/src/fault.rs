@@ -168,10 +168,7 @@ impl Faults {
             _ if seen == Seen::Frames => SourceError::ConnectionLost { place, detail: text.to_owned() },
             _ if text.to_ascii_lowercase().contains("timeout") || text.contains("UDP packets") => no_answer,
             (gst::ResourceError::OpenRead | gst::ResourceError::OpenReadWrite, None) => {
-                SourceError::Refused {
-                    place,
-                    detail: UNREACHABLE.to_owned(),
-                }
+                SourceError::Refused { place, detail: UNREACHABLE.to_owned() }
             }
             _ => SourceError::ConnectionLost { place, detail: text.to_owned() },
         }

@@ -6,6 +6,8 @@
 //!
 //! Runs as a small pipeline of its own, so that a slow or closed window never holds up recognition.
 
+use std::sync::Once;
+
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
@@ -75,7 +77,8 @@ impl Preview {
         }
         let (pipeline, pictures, bus) = built()?;
         // X11 sinks show the title of the stream, and behind it the application's name, which all windows share.
-        gst::glib::set_application_name("tsm");
+        static NAMED: Once = Once::new();
+        NAMED.call_once(|| gst::glib::set_application_name("tsm"));
         let mut preview = Self { pipeline, pictures, bus, closed: false };
         preview.start()?;
         let mut tags = gst::TagList::new();

@@ -144,7 +144,9 @@ mod tests {
         assert!(read(b"\r\n\n").unwrap_err().contains("no labels in it"));
         assert!(read(b"a\nb\xff\n").unwrap_err().contains("line 2 is no plain text"));
         assert!(read(b"a\n\x1b[31mred\n").unwrap_err().contains("line 2 is no plain text"));
-        assert!(read(format!("a\n{}", "b".repeat(1001)).as_bytes()).unwrap_err().contains("line 2 is longer"));
+        assert!(
+            read(format!("a\n{}", "b".repeat(1001)).as_bytes()).unwrap_err().contains("line 2 is longer")
+        );
         assert!(read_labels(Path::new("/")).unwrap_err().to_string().contains("no regular file"));
         assert!(
             read_labels(Path::new("/none.txt")).unwrap_err().to_string().contains("none.txt: cannot be read")

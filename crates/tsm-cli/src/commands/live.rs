@@ -92,7 +92,8 @@ fn settings(args: &LiveArgs, spec: &ModelSpec) -> Result<LiveSettings, Failure> 
             (DecisionRule::Confirm { frames }, spec.decision.window)
         }
         DecisionArg::Mit if args.decision.confirm.is_some() => {
-            let why = "--confirm has no say in --decision mit, which confirms in its own way; drop one of them";
+            let why =
+                "--confirm has no say in --decision mit, which confirms in its own way; drop one of them";
             return Err(Failure::bad_input(why));
         }
         DecisionArg::Mit => (DecisionRule::mit(spec.classes.len())?, None),

@@ -75,7 +75,11 @@ impl Summary {
         /// A picture's own length: the slowest GIF has one a second.
         const LAST_PICTURE: Duration = Duration::from_secs(1);
         let is_gif = self.codec.as_deref() == Some("image/gst-libav-gif");
-        is_gif && self.duration.zip(self.last_pts).is_some_and(|(duration, last)| last + LAST_PICTURE >= duration)
+        is_gif
+            && self
+                .duration
+                .zip(self.last_pts)
+                .is_some_and(|(duration, last)| last + LAST_PICTURE >= duration)
     }
 }
 

@@ -170,7 +170,9 @@ fn values(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => return Err(io::Error::other("it is a folder; name a file in it")),
-        Ok(found) if !found.is_file() => return Err(io::Error::other("it is a pipe or a device; name a file")),
+        Ok(found) if !found.is_file() => {
+            return Err(io::Error::other("it is a pipe or a device; name a file"));
+        }
         Ok(_file) => path.canonicalize()?,
         Err(_absent) => path.to_owned(),
     };
