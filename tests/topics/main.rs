@@ -6,9 +6,11 @@
 mod bad_input;
 mod decision;
 mod files;
+mod help;
 mod model_files;
 mod pictures;
 mod rtsp;
 mod stopping;
+mod unusual_files;
 mod webcam;
 mod window;

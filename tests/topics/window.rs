@@ -1,6 +1,7 @@
 //! `--show`: a window with the picture, on a screen of its own.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tsm_tests::program::{Running, run};
 use tsm_tests::shared;
@@ -13,7 +14,9 @@ struct Screen {
 
 impl Screen {
     fn open() -> Self {
-        let number = 90 + std::process::id() % 900;
+        // One process, several tests: each has a screen of its own.
+        static OPENED: AtomicU32 = AtomicU32::new(0);
+        let number = 90 + std::process::id() % 900 + 1000 * OPENED.fetch_add(1, Ordering::Relaxed);
         let display = format!(":{number}");
         let mut command = Command::new("Xvfb");
         command.args([&display, "-screen", "0", "1024x768x24"]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -44,6 +47,34 @@ fn a_clip_is_shown_and_labelled() {
     let finished = Running::start_with(&arguments, &[("DISPLAY", &screen.display)]).finish();
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     assert_eq!(finished.frames().len(), 10);
+}
+
+#[test]
+fn every_window_is_called_as_its_source() {
+    let screen = Screen::open();
+    let clips = [shared::clip("asl-walk.mkv"), shared::clip("pose-squats.mp4")];
+    let [walk, squats] = clips.each_ref().map(|clip| clip.to_str().unwrap());
+    let arguments = ["live", walk, squats, "--show", "--realtime", "--format", "jsonl"];
+    let running = Running::start_with(&arguments, &[("DISPLAY", &screen.display)]);
+    let deadline = std::time::Instant::now() + tsm_tests::program::PATIENCE;
+    loop {
+        let mut command = Command::new("xwininfo");
+        let tree = command.args(["-display", &screen.display, "-root", "-tree"]).output();
+        let Ok(tree) = tree else {
+            shared::skipped("xwininfo of x11-utils is missing");
+            break;
+        };
+        let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
+        if ["asl-walk.mkv", "pose-squats.mp4"].iter().all(|name| tree.contains(name)) {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{tree}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    running.signal("INT");
+    let finished = running.finish();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    assert!(!finished.stderr.contains("WARNING"), "{}", finished.stderr);
 }
 
 #[test]

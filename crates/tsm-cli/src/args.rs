@@ -18,8 +18,9 @@ pub(crate) use values::Fps;
 
 const EXAMPLES: &str = "\
 Examples:
-  tsm live webcam
-  tsm live rtsp://user:password@camera/stream --format jsonl";
+  tsm live webcam                                     label what the first camera sees
+  tsm live rtsp://user:password@camera/stream         a network camera
+  tsm doctor                                          what this machine has and what is missing";
 
 const LIVE_EXAMPLES: &str = "\
 Examples:
@@ -28,6 +29,32 @@ Examples:
   tsm live clip.mp4 --format jsonl                    a file, one JSON object a frame
   tsm live rtsp://a/1 rtsp://b/1 --format jsonl       several cameras in one process
   tsm live --pipeline my.launch /dev/video2           a GStreamer pipeline of your own";
+
+const DEVICES_EXAMPLES: &str = "\
+Examples:
+  tsm devices            the cameras, numbered as `tsm live webcam:1` counts them
+  tsm devices --json     the same for a program";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  tsm doctor                                          this machine
+  tsm doctor rtsp://user:password@camera/stream       and what that camera sends
+  tsm doctor --model model.safetensors                and that model";
+
+const CONVERT_EXAMPLES: &str = "\
+Examples:
+  tsm convert mobilenet_v2.pth model.safetensors --shift causal --labels labels.txt
+  tsm convert resnet50.pth half.safetensors --storage f16";
+
+const INFO_EXAMPLES: &str = "\
+Examples:
+  tsm info                             the built-in model
+  tsm info model.safetensors --json    a model of your own, for a program";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  tsm verify --model model.safetensors --vectors recorded.safetensors
+  tsm verify --model model.pth --vectors frames.safetensors --vectors logits.safetensors --tolerance 1e-4";
 
 /// Says what somebody in front of a camera is doing, now.
 #[derive(Debug, Parser)]
@@ -49,20 +76,19 @@ pub(crate) enum Command {
     #[command(before_help = LIVE_EXAMPLES, after_help = HELP)]
     Live(Box<LiveArgs>),
     /// List the cameras of this machine and their modes
+    #[command(before_help = DEVICES_EXAMPLES, after_help = HELP)]
     Devices(DevicesArgs),
     /// Look at what this machine has, what is missing, and how to mend it
+    #[command(before_help = DOCTOR_EXAMPLES, after_help = HELP)]
     Doctor(DoctorArgs),
     /// Make a model file of ours from a checkpoint of MIT's TSM or torchvision
-    #[command(
-        before_help = "Example:\n  tsm convert mobilenet_v2.pth model.safetensors --shift causal --labels labels.txt"
-    )]
+    #[command(before_help = CONVERT_EXAMPLES, after_help = HELP)]
     Convert(ConvertArgs),
     /// Tell what a model is and what it costs
+    #[command(before_help = INFO_EXAMPLES, after_help = HELP)]
     Info(InfoArgs),
     /// Compare a model's outputs with recorded ones
-    #[command(
-        before_help = "Example:\n  tsm verify --model model.safetensors --vectors frames.safetensors --vectors logits.safetensors"
-    )]
+    #[command(before_help = VERIFY_EXAMPLES, after_help = HELP)]
     Verify(VerifyArgs),
 }
 
@@ -90,10 +116,10 @@ pub(crate) struct SpecArgs {
     #[arg(long)]
     pub(crate) place: Option<PlaceArg>,
     /// A fold is one N-th of the channels
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
     pub(crate) shift_div: Option<NonZeroUsize>,
     /// Frames of a clip
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
     pub(crate) segments: Option<NonZeroUsize>,
     /// Class names, one a line [default: the file's own, else class numbers]
     #[arg(long, value_name = "FILE")]
@@ -179,13 +205,13 @@ pub(crate) struct LiveArgs {
     #[arg(long, default_value = "cpu", value_name = "D")]
     pub(crate) device: DeviceChoice,
     /// Classes in the ranking
-    #[arg(long, default_value = "5", value_name = "K", allow_negative_numbers = true)]
+    #[arg(long, default_value = "5", value_name = "K", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
     pub(crate) top_k: NonZeroUsize,
     /// A GStreamer launch template of your own that ends in `appsink name=tsm`; see pipelines/
     #[arg(long, value_name = "FILE")]
     pub(crate) pipeline: Option<PathBuf>,
     /// Stop after N labelled frames
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroU64>)]
     pub(crate) frames: Option<NonZeroU64>,
     /// Open a window with the picture, the label and a bar
     #[arg(long)]
@@ -216,7 +242,7 @@ pub(crate) struct DecisionArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::window)]
     pub(crate) window: Option<NonZeroUsize>,
     /// Agreeing frames before the label changes [default: the model's, else 2]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
     pub(crate) confirm: Option<NonZeroUsize>,
     /// When the label changes
     #[arg(long, default_value = "confirm")]
@@ -244,7 +270,7 @@ pub(crate) struct ConnectionArgs {
     #[arg(long, default_value = "5", value_name = "SECONDS", allow_negative_numbers = true, value_parser = values::seconds)]
     pub(crate) stall_timeout: Duration,
     /// Attempts in a row after which a live source is given up [default: never]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::retries)]
     pub(crate) retries: Option<u32>,
 }
 
@@ -340,7 +366,7 @@ pub(crate) fn explain(error: &clap::Error) -> Exit {
     let rendered = error.render().to_string();
     let says = |line: &&str| !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more");
     let text: Vec<&str> = rendered.lines().map(str::trim).filter(says).collect();
-    let text = text.join(" ");
+    let text = text.join(" ").replace(" tip: ", "; ");
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     talk::line(&format!("tsm: {text}; see tsm --help"));
     Exit::BadInput

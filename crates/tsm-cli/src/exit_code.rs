@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use crate::talk;
+
 /// How the program ends. The numbers are a promise to scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -56,12 +58,7 @@ impl<E: std::error::Error> From<E> for Failure {
 /// One line a terminal cannot misread: control characters of a path are escaped, and a backtrace that a
 /// library put behind its message is left out.
 fn first_line(text: &str) -> String {
-    let message = text.split("\n   0:").next().unwrap_or(text).trim_end();
-    let mut line = String::with_capacity(message.len());
-    for c in message.chars() {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
-    }
-    line
+    talk::escaped(text.split("\n   0:").next().unwrap_or(text).trim_end())
 }
 
 #[cfg(test)]

@@ -4,6 +4,15 @@ use std::io::{self, Write};
 
 use crate::exit_code::{Exit, Failure};
 
+/// Text from outside as it may stand in a line: a terminal obeys control characters.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
+}
+
 /// Says a line to the person, on stderr, without the passwords of any address in it. A closed stderr is
 /// nobody to talk to.
 pub(crate) fn line(text: &str) {

@@ -18,7 +18,7 @@ impl Windows {
     /// # Errors
     /// Where there is no display, or an element is missing.
     pub(crate) fn open(sources: &[Source], model: &Model) -> Result<Self, PreviewError> {
-        let open = |source: &Source| Preview::open(&format!("tsm: {source}"));
+        let open = |source: &Source| Preview::open(&source.to_string());
         let previews = sources.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Self { previews, labels: model.spec().classes.clone() })
     }

@@ -128,6 +128,14 @@ mod tests {
     }
 
     #[test]
+    fn the_decoder_named_is_the_one_that_is_used() {
+        let used = |codec| decoders().into_iter().find(|d| d.codec == codec).and_then(|d| d.element).unwrap();
+        for codec in ["VP8", "VP9"] {
+            assert!(!used(codec).contains("alpha"), "{}", used(codec));
+        }
+    }
+
+    #[test]
     fn every_codec_of_the_table_is_reported() {
         assert_eq!(decoders().len(), CODECS.len());
     }

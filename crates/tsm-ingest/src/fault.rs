@@ -16,6 +16,9 @@ use crate::rtsp::Offer;
 use crate::session::Transport;
 use crate::session::observer::Observer;
 
+/// What elements do not tell apart.
+const UNREACHABLE: &str = "connection refused, host unreachable or name unknown";
+
 /// What kind of source it is and how to call it in a message.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
@@ -99,6 +102,12 @@ impl Faults {
             {
                 return;
             }
+            "urisource" => {
+                unknown_address(structure.and_then(|s| s.get::<&str>("detail").ok()), &self.context.place)
+            }
+            _ if is_no_media(&media) => {
+                SourceError::NotMedia { place: self.context.place.clone(), detail: format!(" ({media})") }
+            }
             _ => missing_decoder(&missing.description(), caps.as_deref()),
         };
         debug!(%error, "missing plug-in");
@@ -179,10 +188,16 @@ impl Faults {
                 SourceError::NoVideo { place, detail: String::new() }
             }
             Some(gst::StreamError::Failed) if kind == Kind::Uri && seen == Seen::Nothing => {
-                SourceError::Refused { place, detail: text.to_owned() }
+                self.unreachable(text)
             }
             _ => self.lost_or_other(text, seen),
         }
+    }
+
+    /// An address that gives nothing. `souphttpsrc` posts no reason of its own where a connection is refused.
+    fn unreachable(&self, text: &str) -> SourceError {
+        let detail = if text.starts_with("Internal data stream error") { UNREACHABLE } else { text };
+        SourceError::Refused { place: self.context.place.clone(), detail: detail.to_owned() }
     }
 
     fn of_rtsp(&self, error: gst::ResourceError, status: Option<u32>, text: &str, seen: Seen) -> SourceError {
@@ -211,10 +226,7 @@ impl Faults {
             }
             _ if text.to_ascii_lowercase().contains("timeout") || text.contains("UDP packets") => no_answer,
             (gst::ResourceError::OpenRead | gst::ResourceError::OpenReadWrite, None) => {
-                SourceError::Refused {
-                    place,
-                    detail: "connection refused, host unreachable or name unknown".to_owned(),
-                }
+                SourceError::Refused { place, detail: UNREACHABLE.to_owned() }
             }
             _ => SourceError::ConnectionLost { place, detail: text.to_owned() },
         }
@@ -248,9 +260,7 @@ impl Faults {
             gst::ResourceError::NotAuthorized if self.context.kind == Kind::Uri => {
                 SourceError::Unauthorised { place }
             }
-            _ if seen == Seen::Nothing && self.context.kind == Kind::Uri => {
-                SourceError::Refused { place, detail: text.to_owned() }
-            }
+            _ if seen == Seen::Nothing && self.context.kind == Kind::Uri => self.unreachable(text),
             _ => self.lost_or_other(text, seen),
         }
     }
@@ -278,6 +288,38 @@ fn other_transport(asked: Transport) -> &'static str {
 fn with_status(text: &str, status: u32) -> String {
     let reason = text.rsplit(": ").next().unwrap_or(text);
     if reason.contains(&status.to_string()) { reason.to_owned() } else { format!("{reason} ({status})") }
+}
+
+/// Kinds of files that `GStreamer` knows by their first bytes and that hold no stream.
+fn is_no_media(name: &str) -> bool {
+    const KINDS: [&str; 14] = [
+        "application/zip",
+        "application/x-tar",
+        "application/x-ar",
+        "application/x-rar",
+        "application/x-gzip",
+        "application/x-bzip",
+        "application/x-xz",
+        "application/x-compress",
+        "application/x-executable",
+        "application/x-ms-dos-executable",
+        "application/pdf",
+        "application/postscript",
+        "application/msword",
+        "application/x-shockwave-flash",
+    ];
+    KINDS.contains(&name)
+}
+
+/// The error for an address whose scheme no installed element reads.
+fn unknown_address(scheme: Option<&str>, place: &str) -> SourceError {
+    match scheme {
+        Some("http" | "https") => missing_element("souphttpsrc"),
+        _ => SourceError::Grammar {
+            text: place.to_owned(),
+            reason: format!("no installed element reads {}: addresses", scheme.unwrap_or("such")),
+        },
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -342,6 +384,15 @@ mod tests {
             SourceError::Corrupt { .. }
         ));
         assert!(matches!(file(S::Failed, "x reason not-linked (-1)"), SourceError::NoVideo { .. }));
+    }
+
+    #[test]
+    fn an_address_that_refuses_is_told_without_gstreamers_own_words() {
+        let text = "Internal data stream error: streaming stopped, reason error (-5)";
+        let error = classified(Kind::Uri, gst::StreamError::Failed, text, Seen::Nothing);
+        assert!(error.to_string().contains("connection refused"), "{error}");
+        let error = unknown_address(Some("foo"), "foo://bar").to_string();
+        assert!(error.contains("foo: addresses") && !error.contains("apt-get"), "{error}");
     }
 
     #[test]

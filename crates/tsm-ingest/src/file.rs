@@ -8,13 +8,45 @@
 //! container's own headers promise (containers.rs) and what the decoder was given and gave (session/observer.rs).
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::SourceError;
 use crate::session::observer::Summary;
+use crate::source::Source;
 
 mod containers;
+
+/// A file that a pipeline reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordedFile {
+    pub(crate) path: PathBuf,
+    author: PipelineAuthor,
+}
+
+/// Whose pipeline reads the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PipelineAuthor {
+    /// Ours: every picture of the file is to come out.
+    Program,
+    /// A template of the user's own, which may leave pictures out on purpose.
+    User,
+}
+
+impl RecordedFile {
+    /// The file of `source`, if it is one; pipes and devices of a user's own pipeline are that pipeline's business.
+    pub(crate) fn of(source: &Source) -> Option<Self> {
+        match source {
+            Source::File(path) => Some(Self { path: path.clone(), author: PipelineAuthor::Program }),
+            Source::Custom(custom) => {
+                let path = custom.file()?;
+                let is_other = std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+                (!is_other).then(|| Self { path: path.to_owned(), author: PipelineAuthor::User })
+            }
+            _ => None,
+        }
+    }
+}
 
 /// The `file://` address of a readable, non-empty file.
 ///
@@ -60,7 +92,8 @@ pub(crate) fn open_error(path: &Path, error: &io::Error) -> SourceError {
 }
 
 /// What the end of a file without an ERROR hides, if anything.
-pub(crate) fn damage(path: &Path, seen: &Summary) -> Option<SourceError> {
+pub(crate) fn damage(file: &RecordedFile, seen: &Summary) -> Option<SourceError> {
+    let path = &file.path;
     let place = path.display().to_string();
     tracing::debug!(?seen, "end of file");
     if let Some(detail) = containers::cut_short(path) {
@@ -87,19 +120,22 @@ pub(crate) fn damage(path: &Path, seen: &Summary) -> Option<SourceError> {
         let detail = format!("lost packets: {}", detail.trim());
         return Some(SourceError::Corrupt { place, detail });
     }
+    if file.author == PipelineAuthor::User {
+        return None;
+    }
     let detail = lost_pictures(seen).or_else(|| missing_tail(seen))?;
     Some(SourceError::Corrupt { place, detail })
 }
 
 /// Sharpens a fault of `GStreamer`'s by what the container's headers say.
-pub(crate) fn explained(fault: SourceError, path: &Path, seen: &Summary) -> SourceError {
+pub(crate) fn explained(fault: SourceError, file: &RecordedFile, seen: &Summary) -> SourceError {
     match fault {
-        SourceError::Corrupt { place, detail } => match containers::cut_short(path) {
+        SourceError::Corrupt { place, detail } => match containers::cut_short(&file.path) {
             Some(detail) => SourceError::Truncated { place, detail },
             None => SourceError::Corrupt { place, detail },
         },
         SourceError::NoVideo { .. } | SourceError::Other { .. } if seen.frames == 0 => {
-            damage(path, seen).unwrap_or(fault)
+            damage(file, seen).unwrap_or(fault)
         }
         other => other,
     }

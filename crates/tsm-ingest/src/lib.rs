@@ -29,6 +29,7 @@ mod clock;
 mod colour;
 mod decoders;
 mod devices;
+mod element_ranks;
 mod error;
 mod fault;
 mod file;

@@ -16,11 +16,12 @@ const OLDEST: (u32, u32) = (1, 22);
 /// not start at all.
 pub fn init() -> Result<(), SourceError> {
     static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
-    ANSWER.get_or_init(|| gst::init().map_err(|e| e.to_string())).clone().map_err(|message| {
-        SourceError::Other {
+    ANSWER
+        .get_or_init(|| gst::init().map(|()| crate::element_ranks::apply()).map_err(|e| e.to_string()))
+        .clone()
+        .map_err(|message| SourceError::Other {
             message: format!("GStreamer does not start: {message}; install gstreamer1.0-plugins-base"),
-        }
-    })?;
+        })?;
     let (major, minor, micro) = gstreamer_version();
     if (major, minor) < OLDEST {
         return Err(SourceError::OldGStreamer { found: format!("{major}.{minor}.{micro}") });

@@ -11,7 +11,7 @@ use gstreamer_app as gst_app;
 use crate::colour;
 use crate::error::SourceError;
 use crate::fault::{Context, Kind};
-use crate::file;
+use crate::file::{self, RecordedFile};
 use crate::pipewire;
 use crate::rtsp;
 use crate::session::{SessionOptions, Transport};
@@ -25,6 +25,8 @@ pub(crate) struct Built {
     pub(crate) sink: gst_app::AppSink,
     pub(crate) context: Context,
     pub(crate) age_source: AgeSource,
+    /// The file behind it, where there is one.
+    pub(crate) file: Option<RecordedFile>,
 }
 
 /// Where the age of a picture is known from.
@@ -44,6 +46,7 @@ pub(crate) enum AgeSource {
 /// What is wrong before anything is opened: file, camera, element, template.
 pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, SourceError> {
     let mut offer = None;
+    let file = RecordedFile::of(source);
     let (kind, age_source, (pipeline, sink)) = match source {
         Source::Webcam(selector) => (Kind::Camera, AgeSource::RunningTime, webcam::build(selector)?),
         Source::Rtsp(address) => {
@@ -62,8 +65,14 @@ pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, 
         Source::Uri(uri) => (Kind::Uri, AgeSource::Unknown, builtin(template::FILE, Some(uri.as_given()))?),
         Source::Test => (Kind::Other, AgeSource::RunningTime, builtin(template::TEST, None)?),
         Source::Custom(custom) => {
+            if let Some(file) = &file {
+                file::uri_of(&file.path)?;
+            }
             let parts = template::built(custom.launch()).map_err(|fault| fault.at(custom.path()))?;
-            let (kind, age_source) = custom_kind(&parts.0);
+            let (kind, age_source) = match custom_kind(&parts.0) {
+                (Kind::Uri, age_source) if file.is_some() => (Kind::File, age_source),
+                others => others,
+            };
             (kind, age_source, parts)
         }
     };
@@ -73,7 +82,7 @@ pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, 
         sink.set_caps(Some(&colour::readable_caps()));
     }
     let context = Context { kind, place: source.to_string(), offer };
-    Ok(Built { pipeline, sink, context, age_source })
+    Ok(Built { pipeline, sink, context, age_source, file })
 }
 
 /// What the elements of a user's template make it.

@@ -6,6 +6,8 @@
 //!
 //! Runs as a small pipeline of its own, so that a slow or closed window never holds up recognition.
 
+use std::sync::Once;
+
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
@@ -55,6 +57,8 @@ pub struct Preview {
     pipeline: gst::Pipeline,
     pictures: gst_app::AppSrc,
     bus: gst::Bus,
+    /// What the window is still to be called.
+    title: Option<String>,
     closed: bool,
 }
 
@@ -74,9 +78,10 @@ impl Preview {
             });
         }
         let (pipeline, pictures, bus) = built()?;
-        // X11 sinks take no title of their own; they show the application's name.
-        gst::glib::set_application_name(title);
-        let mut preview = Self { pipeline, pictures, bus, closed: false };
+        // X11 sinks show the title of the stream, and behind it the application's name, which all windows share.
+        static NAMED: Once = Once::new();
+        NAMED.call_once(|| gst::glib::set_application_name("tsm"));
+        let mut preview = Self { pipeline, pictures, bus, title: Some(title.to_owned()), closed: false };
         preview.start()?;
         Ok(preview)
     }
@@ -102,6 +107,19 @@ impl Preview {
         self.turn(frame.format().orientation);
         if let Err(flow) = self.pictures.push_buffer(buffer) {
             tracing::debug!(?flow, "preview window takes no frames");
+        }
+        // A stream's title comes after its caps.
+        if let Some(title) = self.title.take() {
+            self.call(&title);
+        }
+    }
+
+    fn call(&self, title: &str) {
+        let mut tags = gst::TagList::new();
+        let fresh = tags.get_mut().expect("nobody else has a list made just now");
+        fresh.add::<gst::tags::Title>(&title, gst::TagMergeMode::Replace);
+        if !self.pictures.send_event(gst::event::Tag::new(tags)) {
+            tracing::debug!("the preview window takes no title");
         }
     }
 

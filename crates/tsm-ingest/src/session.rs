@@ -21,7 +21,7 @@ use tracing::debug;
 use crate::clock::arrival_now;
 use crate::error::SourceError;
 use crate::fault::Faults;
-use crate::file;
+use crate::file::{self, RecordedFile};
 use crate::frame::Frame;
 use crate::pipeline::{self, Built};
 use crate::redact::redacted;
@@ -111,9 +111,10 @@ pub struct Session {
     stopping: Arc<AtomicBool>,
     observer: Arc<Observer>,
     faults: Mutex<Faults>,
-    file: Option<std::path::PathBuf>,
+    file: Option<RecordedFile>,
     /// When a file that has given no picture yet is given up: see `file::containers::unplayable`.
     patience: Duration,
+    pace: Pace,
     started: Instant,
     /// Set where the starting thread still holds the pipeline and will end it: to end it here would wait for that thread.
     ends_itself: bool,
@@ -149,14 +150,13 @@ impl Session {
         on_frame: impl FnMut(Frame) -> Flow + Send + 'static,
     ) -> Result<Self, SourceError> {
         crate::library::init()?;
-        let Built { pipeline, sink, context, age_source } = pipeline::build(source, options)?;
+        let Built { pipeline, sink, context, age_source, file } = pipeline::build(source, options)?;
         let observer = Observer::attached(&pipeline);
         let stopping = Arc::new(AtomicBool::new(false));
         let maker = FrameMaker::new(Arc::clone(&observer), age_source, &pipeline);
-        connect_sink(&sink, maker, Arc::clone(&stopping), on_frame);
+        connect_sink(&sink, maker, Arc::clone(&observer), Arc::clone(&stopping), on_frame);
         let bus = bus_of(&pipeline);
         let faults = Mutex::new(Faults::new(context, options.connect_timeout));
-        let file = if let Source::File(path) = source { Some(path.clone()) } else { None };
         let mut session = Self {
             pipeline,
             bus,
@@ -166,6 +166,7 @@ impl Session {
             faults,
             file,
             patience: options.connect_timeout,
+            pace: options.pace,
             started: arrival_now(),
             ends_itself: false,
         };
@@ -213,16 +214,33 @@ impl Session {
         lock(&self.faults).of_silence(waited)
     }
 
-    /// A file that has given no picture for too long; asked whenever nothing else happened.
+    /// A file that has given no picture for too long, or that is at its end without saying so (a GIF); asked whenever
+    /// nothing else happened.
     fn silence(&self) -> Option<SessionEvent> {
-        let path = self.file.as_deref()?;
+        /// The end of a file is said at once, if it is said.
+        const END_IS_SAID: Duration = Duration::from_secs(1);
+        /// Long stretches without video may take a while to read over.
+        const GAP_FACTOR: u32 = 3;
+        let file = self.file.as_ref()?;
         let mut faults = lock(&self.faults);
-        let waited = arrival_now().duration_since(self.started);
-        if faults.is_over() || self.observer.has_frames() || waited < self.patience {
+        if faults.is_over() {
+            return None;
+        }
+        let since = if self.observer.has_frames() { self.observer.hungry_since()? } else { self.started };
+        let waited = arrival_now().duration_since(since);
+        if self.observer.has_frames() {
+            if waited >= END_IS_SAID && self.observer.summary(&self.pipeline).is_gif_at_end() {
+                faults.end();
+                return Some(self.end_of_stream());
+            }
+            if self.pace == Pace::RealTime || waited < self.patience * GAP_FACTOR {
+                return None;
+            }
+        } else if waited < self.patience {
             return None;
         }
         faults.end();
-        Some(SessionEvent::Failed(file::silent(path, waited)))
+        Some(SessionEvent::Failed(file::silent(&file.path, waited)))
     }
 
     /// Ends the pipeline.
@@ -309,16 +327,16 @@ impl Session {
 
     fn with_file_evidence(&self, fault: SourceError) -> SourceError {
         match &self.file {
-            Some(path) => file::explained(fault, path, &self.observer.summary(&self.pipeline)),
+            Some(file) => file::explained(fault, file, &self.observer.summary(&self.pipeline)),
             None => fault,
         }
     }
 
     fn end_of_stream(&self) -> SessionEvent {
-        let Some(path) = self.file.as_deref().filter(|_| !self.stopping.load(Ordering::Relaxed)) else {
+        let Some(file) = self.file.as_ref().filter(|_| !self.stopping.load(Ordering::Relaxed)) else {
             return SessionEvent::EndOfStream;
         };
-        match file::damage(path, &self.observer.summary(&self.pipeline)) {
+        match file::damage(file, &self.observer.summary(&self.pipeline)) {
             Some(error) => SessionEvent::Failed(error),
             None => SessionEvent::EndOfStream,
         }
@@ -353,6 +371,7 @@ fn bus_of(pipeline: &gst::Pipeline) -> gst::Bus {
 fn connect_sink(
     sink: &gst_app::AppSink,
     mut maker: FrameMaker,
+    observer: Arc<Observer>,
     stopping: Arc<AtomicBool>,
     mut on_frame: impl FnMut(Frame) -> Flow + Send + 'static,
 ) {
@@ -368,7 +387,10 @@ fn connect_sink(
                     gst::element_error!(sink, gst::StreamError::Format, ("{reason}"));
                     gst::FlowError::NotNegotiated
                 })?;
-                match on_frame(frame) {
+                observer.note_busy();
+                let flow = on_frame(frame);
+                observer.note_hungry(arrival_now());
+                match flow {
                     Flow::Continue => Ok(gst::FlowSuccess::Ok),
                     Flow::Stop => {
                         stopping.store(true, Ordering::Relaxed);

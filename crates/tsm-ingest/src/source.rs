@@ -134,6 +134,7 @@ pub struct CustomPipeline {
     path: PathBuf,
     launch: String,
     argument: Option<String>,
+    file: Option<PathBuf>,
 }
 
 impl CustomPipeline {
@@ -144,6 +145,11 @@ impl CustomPipeline {
 
     pub(crate) fn launch(&self) -> &str {
         &self.launch
+    }
+
+    /// The local file that `{uri}` stands for, if it stands for one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 }
 
@@ -220,6 +226,7 @@ impl Source {
             path: template_file.to_owned(),
             launch,
             argument: argument.map(ToOwned::to_owned),
+            file: argument.filter(|_| crate::template::asks_for_uri(&text)).and_then(local_file),
         }))
     }
 }
@@ -255,6 +262,15 @@ impl fmt::Display for Source {
     }
 }
 
+/// The path of a `file://` address or of what is no address.
+fn local_file(argument: &str) -> Option<PathBuf> {
+    match argument.split_once("://") {
+        None => Some(argument.into()),
+        Some(("file", _)) => Url::parse(argument).ok()?.to_file_path().ok(),
+        Some(_) => None,
+    }
+}
+
 /// `/dev/video` and a number, as V4L2 names its nodes.
 fn is_video_node(text: &str) -> bool {
     text.strip_prefix("/dev/video").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
@@ -266,9 +282,6 @@ fn template_text(path: &Path) -> Result<String, SourceError> {
     const LONGEST_BYTES: u64 = 1 << 20;
     let wrong = |reason: &str| SourceError::Template { path: path.to_owned(), reason: reason.to_owned() };
     let metadata = std::fs::metadata(path).map_err(|e| crate::file::open_error(path, &e))?;
-    if metadata.is_dir() {
-        return Err(SourceError::IsFolder { path: path.to_owned() });
-    }
     if !metadata.is_file() || metadata.len() > LONGEST_BYTES {
         return Err(wrong("is no launch template; give a text file such as those of pipelines/"));
     }

@@ -40,8 +40,7 @@ pub(crate) enum TemplateFault {
 /// # Errors
 /// Where a placeholder stands without an argument to fill it.
 pub(crate) fn filled(text: &str, argument: Option<&str>) -> Result<String, TemplateFault> {
-    let mut launch: String =
-        text.lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n");
+    let mut launch = without_comments(text);
     for placeholder in ["{uri}", "{device}"] {
         if !launch.contains(placeholder) {
             continue;
@@ -58,6 +57,15 @@ pub(crate) fn filled(text: &str, argument: Option<&str>) -> Result<String, Templ
         return Err(TemplateFault::Wrong("the template is empty; copy one from pipelines/".to_owned()));
     }
     Ok(launch)
+}
+
+/// Whether the template reads the address it is given.
+pub(crate) fn asks_for_uri(text: &str) -> bool {
+    without_comments(text).contains("{uri}")
+}
+
+fn without_comments(text: &str) -> String {
+    text.lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n")
 }
 
 /// The `file://` address of a path; `None` for what is an address already.

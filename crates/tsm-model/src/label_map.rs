@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// The largest label file that is read: a thousand times Kinetics-700's.
 const MAX_BYTES: u64 = 16 << 20;
 
+/// The longest name: a sentence of several lines.
+const MAX_NAME_CHARS: usize = 1000;
+
 /// Why a label file could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -43,6 +46,14 @@ pub enum LabelMapError {
     /// A line without a name between others.
     #[error("{}: line {line} is blank; write one class name a line, without gaps", path.display())]
     BlankLine {
+        /// The file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// A line longer than any name.
+    #[error("{}: line {line} is longer than {MAX_NAME_CHARS} characters; write one class name a line", path.display())]
+    LongName {
         /// The file.
         path: PathBuf,
         /// Counted from 1.
@@ -85,6 +96,9 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<String>, LabelMapError> {
         let name = std::str::from_utf8(line).ok().map(str::trim).ok_or_else(not_text)?;
         if name.chars().any(char::is_control) {
             return Err(not_text());
+        }
+        if name.chars().count() > MAX_NAME_CHARS {
+            return Err(LabelMapError::LongName { path: path.to_owned(), line: index + 1 });
         }
         names.push(name.to_owned());
     }
@@ -130,6 +144,9 @@ mod tests {
         assert!(read(b"\r\n\n").unwrap_err().contains("no labels in it"));
         assert!(read(b"a\nb\xff\n").unwrap_err().contains("line 2 is no plain text"));
         assert!(read(b"a\n\x1b[31mred\n").unwrap_err().contains("line 2 is no plain text"));
+        assert!(
+            read(format!("a\n{}", "b".repeat(1001)).as_bytes()).unwrap_err().contains("line 2 is longer")
+        );
         assert!(read_labels(Path::new("/")).unwrap_err().to_string().contains("no regular file"));
         assert!(
             read_labels(Path::new("/none.txt")).unwrap_err().to_string().contains("none.txt: cannot be read")

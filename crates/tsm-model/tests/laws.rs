@@ -49,8 +49,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
-    fn streaming_equals_the_causal_clip_for_any_length(t in 1usize..12, seed: u64, div in 2usize..9) {
-        let mut spec = spec(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE);
+    fn streaming_equals_the_causal_clip_for_any_network_and_length(
+        t in 1usize..12,
+        seed: u64,
+        div in 2usize..9,
+        // The larger ones take seconds a case; they have their turn above.
+        backbone in prop::sample::select(vec![Backbone::MobilenetV2, Backbone::Resnet18, Backbone::Resnet50]),
+        place in prop::sample::select(vec![ShiftPlace::Blockres, ShiftPlace::Block]),
+    ) {
+        let mut spec = spec(backbone, ShiftKind::Causal, place, SIZE);
         spec.shift.div = div;
         let mut model = Model::load(&checkpoint(spec, seed), Device::Cpu).unwrap();
         let frames = Numbers::new(seed ^ 3).take(t * FRAME);
@@ -125,17 +132,27 @@ fn another_networks_state_is_refused_and_the_others_stay_as_they_were() {
     let mut ours = model(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE);
     let theirs = model(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE);
     let (mut own, mut foreign) = (ours.fresh_state(), theirs.fresh_state());
+    ours.step(&Numbers::new(4).take(FRAME), &mut [&mut own], &mut [0.0; CLASSES]).unwrap();
+    let before = ours.export_state(&own).unwrap();
+    assert!(before.iter().any(|tensor| tensor.values.iter().any(|value| *value != 0.0)));
     let error = ours.step(&vec![0.0; 2 * FRAME], &mut [&mut own, &mut foreign], &mut [0.0; 2 * CLASSES]);
     assert!(matches!(error, Err(StepError::ForeignState { index: 1 })), "{error:?}");
-    assert_eq!(own.age_steps(), 0);
+    assert_eq!(own.age_steps(), 1);
+    assert_eq!(ours.export_state(&own).unwrap(), before);
+    assert!(matches!(ours.export_state(&foreign), Err(StepError::ForeignState { .. })));
 }
 
 #[test]
 fn frames_of_another_size_are_refused() {
     let mut model = model(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE);
     let mut state = model.fresh_state();
+    model.step(&Numbers::new(4).take(FRAME), &mut [&mut state], &mut [0.0; CLASSES]).unwrap();
+    let before = model.export_state(&state).unwrap();
     let error = model.step(&[0.0; 5], &mut [&mut state], &mut [0.0; CLASSES]);
     assert!(matches!(error, Err(StepError::Length { what: "frames", found: 5, .. })), "{error:?}");
+    let error = model.step(&[0.0; FRAME], &mut [&mut state], &mut [0.0; 3]);
+    assert!(matches!(error, Err(StepError::Length { what: "logits", found: 3, .. })), "{error:?}");
+    assert_eq!((state.age_steps(), model.export_state(&state).unwrap()), (1, before));
 }
 
 #[test]

@@ -51,6 +51,16 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A whole number of at least 1.
+pub(crate) fn count<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_no_such_number| "give a whole number of at least 1".to_owned())
+}
+
+/// Attempts: zero or more.
+pub(crate) fn retries(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_no_such_number| "give a whole number of at least 0".to_owned())
+}
+
 /// Frames of a window.
 pub(crate) fn window(text: &str) -> Result<NonZeroUsize, String> {
     match text.parse::<NonZeroUsize>() {

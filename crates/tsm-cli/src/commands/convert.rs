@@ -19,8 +19,14 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<Exit, Failure> {
         StorageArg::F32 => Storage::F32,
         StorageArg::F16 => Storage::F16,
     };
+    // A foreign checkpoint holds more than we keep of it, and may be the only copy.
+    if let (Ok(input), Ok(output)) = (args.input.canonicalize(), args.output.canonicalize())
+        && input == output
+    {
+        return Err(Failure::bad_input(format!("{}: is IN, too; name another OUT", args.output.display())));
+    }
     checkpoint.save(&args.output, storage)?;
     let (output, text) = (args.output.display(), super::info::one_line(&checkpoint.spec));
-    talk::result(&format!("{output}: {text}"))?;
+    talk::result(&talk::escaped(&format!("{output}: {text}")))?;
     Ok(Exit::Done)
 }

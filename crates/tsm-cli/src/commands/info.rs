@@ -64,7 +64,7 @@ fn as_text(source: &ModelSource, spec: &ModelSpec, cost: &Cost) -> String {
         format!("  classes          {}", few(&spec.classes)),
     ];
     lines.extend(spec.provenance.iter().map(|(topic, text)| format!("  {topic:<16} {text}")));
-    lines.join("\n")
+    lines.iter().map(|line| talk::escaped(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// The first few names.

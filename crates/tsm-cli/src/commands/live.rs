@@ -91,6 +91,11 @@ fn settings(args: &LiveArgs, spec: &ModelSpec) -> Result<LiveSettings, Failure> 
             let frames = asked.or(spec.decision.confirm).unwrap_or(DEFAULT_CONFIRM);
             (DecisionRule::Confirm { frames }, spec.decision.window)
         }
+        DecisionArg::Mit if args.decision.confirm.is_some() => {
+            let why =
+                "--confirm has no say in --decision mit, which confirms in its own way; drop one of them";
+            return Err(Failure::bad_input(why));
+        }
         DecisionArg::Mit => (DecisionRule::mit(spec.classes.len())?, None),
     };
     Ok(LiveSettings {
@@ -136,6 +141,8 @@ fn sinks(args: &LiveArgs, model: &Model, sources: &[Source], is_quiet: bool) -> 
             } else {
                 TextStyle::Plain
             };
+            // The names of a model file are anybody's.
+            let labels = labels.iter().map(|label| talk::escaped(label)).collect();
             Box::new(Text::new(out, labels, style, sources.len()))
         }
     };

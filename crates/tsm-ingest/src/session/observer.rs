@@ -8,12 +8,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use crate::colour::{SaidColour, parameter_sets};
+
+mod gif_times;
 
 /// How many times of compressed pictures are kept to match them with decoded ones: longer than any reordering.
 const OPEN_PICTURES: usize = 512;
@@ -30,6 +32,8 @@ struct State {
     seen: Summary,
     open: BTreeSet<gst::ClockTime>,
     demuxer: Option<gst::Element>,
+    /// Since when the consumer is done with all it was given; none while it works, and before the first frame.
+    hungry_since: Option<Instant>,
     /// Compressed pictures without PTS (MPEG-4 in AVI) that no decoded picture answers yet; they can only be counted.
     undated: u64,
 }
@@ -65,6 +69,20 @@ pub(crate) struct Summary {
     pub(crate) codec: Option<String>,
 }
 
+impl Summary {
+    /// Whether this is a GIF and its last picture was seen: its demuxer (`GStreamer` 1.22) reads on for ever there.
+    pub(crate) fn is_gif_at_end(&self) -> bool {
+        /// A picture's own length: the slowest GIF has one a second.
+        const LAST_PICTURE: Duration = Duration::from_secs(1);
+        let is_gif = self.codec.as_deref() == Some("image/gst-libav-gif");
+        is_gif
+            && self
+                .duration
+                .zip(self.last_pts)
+                .is_some_and(|(duration, last)| last + LAST_PICTURE >= duration)
+    }
+}
+
 impl Observer {
     /// Watches every video decoder that is, or will be, in `pipeline`.
     pub(crate) fn attached(pipeline: &gst::Pipeline) -> Arc<Self> {
@@ -87,6 +105,21 @@ impl Observer {
         if let Some(time) = time {
             state.seen.last_pts = state.seen.last_pts.max(Some(time.into()));
         }
+    }
+
+    /// The consumer has a frame to work on.
+    pub(crate) fn note_busy(&self) {
+        self.state().hungry_since = None;
+    }
+
+    /// The consumer waits for the next frame.
+    pub(crate) fn note_hungry(&self, now: Instant) {
+        self.state().hungry_since = Some(now);
+    }
+
+    /// Since when the consumer waits; none while it works, and before the first frame.
+    pub(crate) fn hungry_since(&self) -> Option<Instant> {
+        self.state().hungry_since
     }
 
     pub(crate) fn note_warning(&self, warning: &gst::message::Warning) {
@@ -167,6 +200,9 @@ impl Observer {
         // Of several tracks the first one is shown; the others' pictures are nobody's loss.
         if self.state().decoder.as_ref().is_some_and(|decoder| decoder.element.parent().is_some()) {
             return;
+        }
+        if element.factory().is_some_and(|factory| factory.name() == "avdec_gif") {
+            gif_times::keep(&sink, &src);
         }
         let on_input = Arc::downgrade(self);
         sink.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {

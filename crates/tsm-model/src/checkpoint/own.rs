@@ -164,7 +164,19 @@ fn values(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
 }
 
 /// Puts `bytes` under `path` in one step.
+///
+/// A link stays one: what it names is replaced. A device or a pipe is refused, because a rename would put a plain file
+/// in its place (`/dev/null`, for root).
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let target = match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => return Err(io::Error::other("it is a folder; name a file in it")),
+        Ok(found) if !found.is_file() => {
+            return Err(io::Error::other("it is a pipe or a device; name a file"));
+        }
+        Ok(_file) => path.canonicalize()?,
+        Err(_absent) => path.to_owned(),
+    };
+    let path = target.as_path();
     let (partial, mut file) = beside(path)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     drop(file);

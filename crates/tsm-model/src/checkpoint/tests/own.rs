@@ -42,6 +42,25 @@ fn what_is_saved_is_loaded_again() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_is_written_through_and_what_is_no_file_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, link] = ["m.safetensors", "link.safetensors"].map(|name| folder.path().join(name));
+    std::fs::write(&file, "old").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    model().save(&link, Storage::F32).unwrap();
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+    assert!(Checkpoint::open(&file, &SpecOverrides::default()).is_ok());
+    let socket = folder.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for (target, needle) in [(socket.as_path(), "pipe or a device"), (folder.path(), "folder")] {
+        let error = model().save(target, Storage::F32).unwrap_err().to_string();
+        assert!(error.contains(needle), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "a partial file stayed");
+}
+
 #[test]
 fn half_precision_rounds_weights_and_keeps_vectors() {
     let model = model();

@@ -1,0 +1,132 @@
+//! Files at the edge of what is a video: stills, GIFs, transparency, archives, odd names, and damage that a pipeline of
+//! the user's own meets.
+
+use std::path::{Path, PathBuf};
+
+use tsm_tests::program::{Finished, run};
+use tsm_tests::{media, shared};
+
+fn live(file: &Path) -> Finished {
+    run(&["live", file.to_str().unwrap(), "--format", "jsonl", "--fps", "all"])
+}
+
+#[track_caller]
+fn assert_labelled(file: &Path, frames: usize) -> Finished {
+    let finished = live(file);
+    assert_eq!(finished.code(), 0, "{}: {}", file.display(), finished.stderr);
+    assert_eq!(finished.frames().len(), frames, "{}", file.display());
+    finished
+}
+
+#[test]
+fn a_still_picture_is_one_frame() {
+    let clip = shared::clip("asl-walk.mkv");
+    for name in ["still.png", "still.jpg", "still.bmp", "still.tiff"] {
+        assert_labelled(&media::ffmpeg(&clip, "-frames:v 1", name), 1);
+    }
+}
+
+#[test]
+fn a_gif_keeps_its_times_and_comes_to_an_end() {
+    let clip = shared::clip("asl-walk.mkv");
+    let gif = media::ffmpeg(&clip, "-vf scale=160:120,fps=10 -t 1", "walk.gif");
+    let finished = assert_labelled(&gif, 10);
+    for (index, line) in finished.frames().iter().enumerate() {
+        let due = 100.0 * f64::from(u32::try_from(index).unwrap());
+        assert!((line["pts_millis"].as_f64().unwrap() - due).abs() < 11.0, "{line}");
+    }
+}
+
+#[test]
+fn transparency_is_no_hindrance() {
+    let clip = shared::clip("asl-walk.mkv");
+    let arguments = "-t 0.5 -vf scale=320:240,format=yuva420p -auto-alt-ref 0 -deadline realtime -cpu-used 8";
+    for (codec, name) in [("libvpx", "alpha-vp8.webm"), ("libvpx-vp9", "alpha-vp9.webm")] {
+        assert_labelled(&media::ffmpeg(&clip, &format!("{arguments} -c:v {codec}"), name), 15);
+    }
+}
+
+#[test]
+fn an_archive_is_called_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clips.zip");
+    // The header of a stored file of no bytes, and a directory of none.
+    let mut bytes = b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0x".to_vec();
+    bytes.extend(b"PK\x05\x06");
+    bytes.resize(200, 0);
+    std::fs::write(&path, bytes).unwrap();
+    let finished = live(&path);
+    finished.assert_bad_input("not a video file (application/zip)");
+    assert!(!finished.stderr.contains("apt-get"), "{}", finished.stderr);
+}
+
+#[test]
+fn file_names_may_hold_anything() {
+    let clip = shared::clip("asl-walk.mkv");
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a b[1]?#%20.mkv", "new\nline.mkv", "clip:1.mkv", "-lead.mkv", "ünï.mkv"] {
+        let path = folder.path().join(name);
+        std::fs::copy(&clip, &path).unwrap();
+        let finished = run(&["live", path.to_str().unwrap(), "--frames", "1"]);
+        assert_eq!(finished.code(), 0, "{name:?}: {}", finished.stderr);
+    }
+    live(&folder.path().join("not\nhere.mkv")).assert_bad_input("not\\nhere.mkv: no such file");
+}
+
+/// A template that reads any file.
+fn template(folder: &Path) -> PathBuf {
+    let path = folder.join("mine.launch");
+    std::fs::write(&path, "uridecodebin uri={uri} ! videoconvert ! appsink name=tsm\n").unwrap();
+    path
+}
+
+#[test]
+fn a_pipeline_of_the_users_own_is_told_of_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = template(folder.path());
+    let through = |file: &Path| {
+        run(&["live", "--pipeline", mine.to_str().unwrap(), file.to_str().unwrap(), "--format", "jsonl"])
+    };
+    let finished = through(&media::cut_short(&shared::clip("asl-walk.mkv")));
+    finished.assert_bad_input("cut.mp4: the file is cut short");
+    assert!((5..34).contains(&finished.frames().len()), "{} frames", finished.frames().len());
+    through(&folder.path().join("absent.mp4")).assert_bad_input("absent.mp4: no such file");
+    through(folder.path()).assert_bad_input("is a folder");
+    let text = folder.path().join("text.mp4");
+    std::fs::write(&text, "this is no video\n").unwrap();
+    through(&text).assert_bad_input("not a video file");
+}
+
+#[test]
+fn a_picture_left_out_by_the_users_own_pipeline_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = folder.path().join("slow.launch");
+    let text =
+        "uridecodebin uri={uri} ! videorate drop-only=true max-rate=5 ! videoconvert ! appsink name=tsm";
+    std::fs::write(&mine, text).unwrap();
+    let clip = shared::clip("asl-walk.mkv");
+    let finished = run(&["live", "--pipeline", mine.to_str().unwrap(), clip.to_str().unwrap()]);
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+}
+
+#[test]
+fn mits_decision_takes_no_confirmation_of_ours() {
+    let clip = shared::clip("asl-walk.mkv");
+    let finished = run(&["live", clip.to_str().unwrap(), "--decision", "mit", "--confirm", "3"]);
+    finished.assert_bad_input("--confirm");
+}
+
+#[test]
+fn a_model_is_not_written_over_its_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = shared::workspace().join("crates/tsm-cli/models/mobilenetv2-imagenet.safetensors");
+    let model = folder.path().join("model.safetensors");
+    std::fs::copy(source, &model).unwrap();
+    let model = model.to_str().unwrap();
+    run(&["convert", model, model]).assert_bad_input("is IN, too");
+    run(&["convert", model, "/dev/null"]).assert_bad_input("/dev/null: cannot be written");
+    let folder = folder.path().to_str().unwrap();
+    run(&["convert", model, folder]).assert_bad_input("it is a folder");
+    run(&["convert", model, &format!("{folder}/none/x.safetensors")]).assert_bad_input("cannot be written");
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "half a file stayed");
+}
