@@ -13,15 +13,32 @@
 
 mod ahead;
 pub mod augment;
+pub mod averaging;
 pub mod clip_store;
 pub mod crop;
 pub mod cutter;
 pub mod dataset;
 pub mod decode;
 pub mod draws;
+pub mod learner;
 pub mod loader;
+pub mod loss;
+pub mod metrics;
+pub mod mixing;
+pub mod network;
+pub mod optimiser;
+pub mod parameter_groups;
 pub mod prepare;
+pub mod progress;
+pub mod recipe;
+pub mod report;
+pub mod run_state;
 pub mod sampling;
+pub mod schedule;
+pub mod start;
+pub mod streaming;
+pub mod teacher;
+pub mod trainer;
 
 #[cfg(test)]
 mod shared_data;

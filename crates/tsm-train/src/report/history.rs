@@ -6,13 +6,15 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ReportError, write_atomically};
 
 /// The first line of the file.
 const HEADER: &str = "epoch,step,lr,train_loss,train_top1,valid_loss,valid_top1,valid_mean_class";
 
 /// What one epoch came to; accuracies are fractions in 0..=1.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Epochs finished, so the first is 1.
     pub epoch: u32,

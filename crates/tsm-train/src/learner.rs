@@ -1,0 +1,237 @@
+//! One network learning, batch by batch: forward, loss, gradients, step, average.
+//!
+//! ```text
+//! Batch ─ mix ─ TrainNetwork::forward ─ loss ─ backward ─► Gradients ─ (accumulate times) ─ Sgd ─► weights ─► Average
+//!           teachers' logits ────────────┘
+//! ```
+//!
+//! It knows no files, no epochs and no clock; the run around it is `trainer.rs`.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Result, Tensor};
+use tsm_model::ModelSpec;
+use tsm_model::checkpoint::Weights;
+
+use crate::averaging::Average;
+use crate::draws::Draws;
+use crate::loss::{LossSpec, batch_loss};
+use crate::network::{BatchNormMode, Depth, Pass, TrainNetwork};
+use crate::optimiser::{Gradients, Sgd, SgdSpec, Trained};
+use crate::parameter_groups::{GroupPreset, HeadStart};
+
+/// What a learner does with every batch.
+#[derive(Debug, Clone)]
+pub struct LearnerSpec {
+    /// The optimiser's constants.
+    pub sgd: SgdSpec,
+    /// Whose per-parameter multipliers.
+    pub groups: GroupPreset,
+    /// Whether the head is new.
+    pub head: HeadStart,
+    /// How much faster a new head learns with plain groups.
+    pub head_lr: f64,
+    /// Which batch norms learn.
+    pub batch_norm: BatchNormMode,
+    /// Part of the features that is set to zero.
+    pub dropout: f64,
+    /// The loss.
+    pub loss: LossSpec,
+    /// Part that averaged weights keep of themselves; 0 for no average.
+    pub average: f64,
+}
+
+/// A batch as the network takes it.
+#[derive(Debug)]
+pub struct Lesson<'a> {
+    /// Normalised pictures `[n * t, 3, h, w]`, a clip's frames one after another.
+    pub pictures: &'a Tensor,
+    /// Soft targets `[n, classes]`.
+    pub targets: &'a Tensor,
+    /// The teachers' clip logits `[n, classes]`.
+    pub teacher: Option<&'a Tensor>,
+    /// How much learns.
+    pub depth: Depth,
+    /// How far the shift has come in.
+    pub shift_strength: f64,
+    /// Draws of the dropped features.
+    pub draws: Draws,
+}
+
+/// What a batch gave.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The loss; not finite where training has blown up.
+    pub loss: f64,
+    /// Clip logits `[n, classes]`, row by row.
+    pub logits: Vec<Vec<f32>>,
+}
+
+/// A network, its optimiser and its average.
+#[derive(Debug)]
+pub struct Learner {
+    network: TrainNetwork,
+    sgd: Sgd,
+    average: Option<Average>,
+    gradients: Gradients,
+    spec: LearnerSpec,
+    device: Device,
+}
+
+impl Learner {
+    /// A learner of the network `model` that starts from `weights`.
+    ///
+    /// # Errors
+    /// If the weights are not that network's, or the device refuses.
+    pub fn new(model: &ModelSpec, weights: &Weights, spec: LearnerSpec, device: &Device) -> Result<Self> {
+        let network = TrainNetwork::new(model, weights, spec.groups.has_biased_variance(), device)?;
+        Ok(Self {
+            network,
+            sgd: Sgd::new(spec.sgd),
+            average: (spec.average > 0.0).then(|| Average::new(spec.average)),
+            gradients: Gradients::default(),
+            spec,
+            device: device.clone(),
+        })
+    }
+
+    /// Learns from a batch without moving yet: its gradients count as `part` of the coming step.
+    ///
+    /// # Errors
+    /// If shapes do not fit, or the device refuses.
+    pub fn study(&mut self, lesson: Lesson<'_>, part: f64) -> Result<Outcome> {
+        let (n, classes) = lesson.targets.dims2()?;
+        let rows = lesson.pictures.dim(0)?;
+        let mask = self.feature_mask(rows, lesson.draws)?;
+        let pass = Pass {
+            t: rows / n,
+            batch_norm: self.spec.batch_norm,
+            depth: lesson.depth,
+            shift_strength: lesson.shift_strength,
+            feature_mask: mask.as_ref(),
+        };
+        let frame_logits = self.network.forward(lesson.pictures, &pass)?;
+        let loss = batch_loss(&frame_logits, lesson.targets, lesson.teacher, &self.spec.loss)?;
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        let logits = frame_logits.detach().reshape((n, rows / n, classes))?.mean(1)?.to_vec2()?;
+        if value.is_finite() {
+            let grads = loss.backward()?;
+            self.gradients.add(&self.trained(lesson.depth), &grads, part)?;
+        }
+        Ok(Outcome { loss: value, logits })
+    }
+
+    /// Moves the weights by what was learned since the last step; gives back the gradients' norm.
+    ///
+    /// # Errors
+    /// If the device refuses.
+    pub fn step(&mut self, depth: Depth, lr: f64) -> Result<f64> {
+        let gradients = std::mem::take(&mut self.gradients);
+        let norm = self.sgd.step(&self.trained(depth), &gradients, lr)?;
+        if let Some(average) = &mut self.average {
+            let values = self.network.snapshot()?;
+            average.update(values.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())))?;
+        }
+        Ok(norm)
+    }
+
+    /// The network that learns.
+    pub fn network(&self) -> &TrainNetwork {
+        &self.network
+    }
+
+    /// The weights to judge and to keep: the average where there is one, else the last ones.
+    ///
+    /// # Errors
+    /// If the device refuses a copy.
+    pub fn best_weights(&self) -> Result<Weights> {
+        let mut weights = Weights::new();
+        match &self.average {
+            Some(average) if average.steps() > 0 => {
+                for (name, tensor) in average.values() {
+                    weights.insert(name.clone(), tensor.to_device(&Device::Cpu)?);
+                }
+            }
+            _ => {
+                for (name, tensor) in self.network.snapshot()? {
+                    weights.insert(name, tensor.to_device(&Device::Cpu)?);
+                }
+            }
+        }
+        Ok(weights)
+    }
+
+    /// Every tensor that a resumed run needs: network, velocities, average and its steps.
+    ///
+    /// # Errors
+    /// If the device refuses a copy.
+    pub fn tensors(&self) -> Result<LearnerTensors> {
+        let average = self.average.as_ref();
+        Ok(LearnerTensors {
+            network: self.network.snapshot()?.into_iter().collect(),
+            velocities: self.sgd.velocities().clone(),
+            average: average.map(|average| average.values().clone()).unwrap_or_default(),
+            average_steps: average.map_or(0, Average::steps),
+        })
+    }
+
+    /// Goes on from the tensors of an earlier run.
+    ///
+    /// # Errors
+    /// If one is missing or has another shape.
+    pub fn restore(&mut self, tensors: LearnerTensors) -> Result<()> {
+        let to_device = |tensors: BTreeMap<String, Tensor>| -> Result<BTreeMap<String, Tensor>> {
+            let moved = tensors.into_iter().map(|(name, x)| Ok((name, x.to_device(&self.device)?)));
+            moved.collect()
+        };
+        let velocities = to_device(tensors.velocities)?;
+        let average = to_device(tensors.average)?;
+        self.network.restore(&tensors.network)?;
+        self.sgd.restore(velocities);
+        if let Some(own) = &mut self.average {
+            own.restore(tensors.average_steps, average);
+        }
+        Ok(())
+    }
+
+    /// The parameters that learn at this depth, with their multipliers.
+    fn trained(&self, depth: Depth) -> Vec<Trained> {
+        let network = &self.network;
+        let names = network.learning(self.spec.batch_norm, depth);
+        let trained = names.into_iter().filter_map(|name| {
+            let var = network.parameters().get(name)?.clone();
+            let groups = self.spec.groups;
+            let multipliers =
+                groups.multipliers(network.architecture(), name, self.spec.head, self.spec.head_lr);
+            Some(Trained { name: name.to_owned(), var, multipliers })
+        });
+        trained.collect()
+    }
+
+    /// Dropout's factors for `rows` rows of features: 0, or 1 / (1 - p).
+    fn feature_mask(&self, rows: usize, mut draws: Draws) -> Result<Option<Tensor>> {
+        let p = self.spec.dropout;
+        if p <= 0.0 {
+            return Ok(None);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "features are single precision")]
+        let (p, kept) = (p as f32, (1.0 / (1.0 - p)) as f32);
+        let features = self.network.architecture().features;
+        let factor = |_| if draws.unit() < p { 0.0 } else { kept };
+        let factors: Vec<f32> = (0..rows * features).map(factor).collect();
+        Tensor::from_vec(factors, (rows, features), &self.device).map(Some)
+    }
+}
+
+/// The tensors of a learner, by name.
+#[derive(Debug, Clone)]
+pub struct LearnerTensors {
+    /// Weights and running statistics.
+    pub network: BTreeMap<String, Tensor>,
+    /// The optimiser's velocities.
+    pub velocities: BTreeMap<String, Tensor>,
+    /// Averaged weights.
+    pub average: BTreeMap<String, Tensor>,
+    /// Steps that the average has taken in.
+    pub average_steps: u64,
+}

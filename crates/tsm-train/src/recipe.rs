@@ -1,0 +1,340 @@
+//! Every choice of a training run, as one value that is printed, stored in the model and read back.
+//!
+//! ```text
+//! defaults of the preset ◄─ --config FILE.toml ◄─ flags        (the later goes first)
+//!            └────────────────────┴─────────────────┴─► Recipe ─► trainer, model's provenance
+//! ```
+//!
+//! Names are those of the flags. It runs nothing.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tsm_model::spec::SamplingKind;
+use tsm_model::{Backbone, ShiftKind, ShiftPlace};
+
+use crate::network::BatchNormMode;
+use crate::parameter_groups::GroupPreset;
+use crate::schedule::ScheduleKind;
+
+mod preset;
+
+pub use preset::Preset;
+
+/// How training crops are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CropChoice {
+    /// MIT's multi-scale crop of the unscaled frame.
+    MultiScale,
+    /// Paddle v1.5.1: 4:3, multi-scale to 256, random 224.
+    Paddle,
+    /// The centre, as in evaluation.
+    Centre,
+}
+
+/// Whether clips are mirrored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlipChoice {
+    /// Half of them; the label changes where two classes differ in `left` and `right` alone.
+    Auto,
+    /// Half of them, labels as they are.
+    On,
+    /// None.
+    Off,
+}
+
+/// Whether rare classes weigh more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClassWeights {
+    /// All alike.
+    Equal,
+    /// Inverse to a class's clips.
+    Balanced,
+}
+
+/// All choices of a run. Units stand in the names or the comments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Recipe {
+    /// The two-dimensional network.
+    pub backbone: Backbone,
+    /// Width multiplier of `MobileNetV2`.
+    pub width: f64,
+    /// What moves between frames.
+    pub shift: ShiftKind,
+    /// Which part of a block sees the shift.
+    pub place: ShiftPlace,
+    /// A fold is one `shift-div`-th of the channels.
+    pub shift_div: usize,
+    /// Frames of a clip.
+    pub segments: usize,
+    /// Side of the network's input in pixels.
+    pub size: usize,
+    /// `ImageNet` weights to start from; the shipped model where neither this nor `tune-from` is given.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pretrained: Option<PathBuf>,
+    /// A TSM checkpoint to start from; its head is replaced where the classes differ.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tune_from: Option<PathBuf>,
+    /// Random weights instead of either.
+    pub from_scratch: bool,
+
+    /// How frames of a clip are chosen.
+    pub sampling: SamplingKind,
+    /// Frames a second of fixed-interval sampling, and of the model's streams.
+    pub fps: f64,
+    /// How training crops are taken.
+    pub crop: CropChoice,
+    /// Whether clips are mirrored.
+    pub flip: FlipChoice,
+    /// Pairs of classes that a mirror turns into each other, besides those `auto` finds.
+    #[serde(default)]
+    pub flip_pairs: Vec<(String, String)>,
+    /// Largest change of brightness, as a part of it.
+    pub jitter_brightness: f32,
+    /// Largest change of contrast.
+    pub jitter_contrast: f32,
+    /// Largest change of saturation.
+    pub jitter_saturation: f32,
+    /// Largest turn of the hue, as a part of the circle.
+    pub jitter_hue: f32,
+    /// Beta parameter of mixup; 0 for none.
+    pub mixup: f64,
+    /// Beta parameter of cutmix; 0 for none. Where both are on, each batch draws one.
+    pub cutmix: f64,
+    /// Part of the groups that is kept for validation, where no list is given.
+    pub validation: f64,
+
+    /// Times that the run sees each clip.
+    pub epochs: usize,
+    /// Clips of a batch.
+    pub batch: usize,
+    /// Batches whose gradients make one step.
+    pub accumulate: usize,
+    /// Learning rate.
+    pub lr: f64,
+    /// How it falls.
+    pub schedule: ScheduleKind,
+    /// Epochs at which the `step` schedule falls.
+    #[serde(default)]
+    pub lr_steps: Vec<usize>,
+    /// What it falls by there.
+    pub lr_decay: f64,
+    /// Epochs over which the rate rises.
+    pub warmup_epochs: f64,
+    /// Part of the last velocity that is kept.
+    pub momentum: f64,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Largest norm of all gradients together; 0 for no limit.
+    pub clip_norm: f64,
+    /// Whose per-parameter multipliers.
+    pub lr_groups: GroupPreset,
+    /// How much faster a new head learns, with `lr-groups = "plain"`.
+    pub head_lr: f64,
+    /// Which batch norms learn.
+    pub batch_norm: BatchNormMode,
+    /// First epochs in which the head alone learns.
+    pub head_epochs: usize,
+    /// Epochs over which the shift comes in, after the head's.
+    pub shift_ramp_epochs: f64,
+    /// Part of the features that dropout sets to zero.
+    pub dropout: f64,
+    /// Part of each target that is spread over all classes.
+    pub label_smoothing: f64,
+    /// Part of the loss that each frame's own logits have.
+    pub frame_loss: f64,
+    /// Whether rare classes weigh more.
+    pub class_weights: ClassWeights,
+    /// Part that the averaged weights keep of themselves at each step; 0 for no averaging.
+    pub average: f64,
+    /// Models whose averaged logits the network imitates.
+    #[serde(default)]
+    pub teacher: Vec<PathBuf>,
+    /// Part of the loss that imitates them.
+    pub teacher_share: f64,
+    /// Softens both sides.
+    pub teacher_temperature: f64,
+
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Threads that decode ahead.
+    pub workers: usize,
+    /// Memory for decoded clips that are kept, in MiB.
+    pub cache_mib: usize,
+    /// Optimiser steps between lines of the log.
+    pub log_interval: usize,
+    /// Epochs between validations.
+    pub valid_interval: usize,
+    /// Seconds between saves within an epoch.
+    pub save_interval_secs: u64,
+}
+
+/// A recipe that cannot be followed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecipeError {
+    /// A value out of its range.
+    #[error("{name} is {value}, it must be {allowed}")]
+    Value {
+        /// The option.
+        name: &'static str,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// Options that exclude each other.
+    #[error("{0} exclude each other; give one of them")]
+    Exclusive(&'static str),
+    /// An unknown option, or a value of the wrong type.
+    #[error("{0}")]
+    Text(String),
+}
+
+impl Recipe {
+    /// The recipe of a table whose missing options are `preset`'s.
+    ///
+    /// # Errors
+    /// An unknown option, a value of the wrong type or out of its range.
+    pub fn from_table(preset: Preset, table: &toml::Table) -> Result<Self, RecipeError> {
+        let mut all = toml::Table::try_from(preset.recipe()).map_err(|e| RecipeError::Text(e.to_string()))?;
+        all.extend(table.clone());
+        let text = |e: toml::de::Error| RecipeError::Text(e.message().replace('\n', " "));
+        let recipe: Self = all.try_into().map_err(text)?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// The recipe as TOML, every option with its value.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_else(|error| format!("# {error}\n"))
+    }
+
+    /// Refuses values that make no sense.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub fn check(&self) -> Result<(), RecipeError> {
+        let parts: [(&'static str, f64); 7] = [
+            ("dropout", self.dropout),
+            ("label-smoothing", self.label_smoothing),
+            ("momentum", self.momentum),
+            ("average", self.average),
+            ("validation", self.validation),
+            ("jitter-hue", f64::from(self.jitter_hue) * 2.0),
+            ("lr-decay", self.lr_decay),
+        ];
+        for (name, value) in parts {
+            ensure((0.0..1.0).contains(&value), name, value, "at least 0 and below 1")?;
+        }
+        for (name, value) in [("frame-loss", self.frame_loss), ("teacher-share", self.teacher_share)] {
+            ensure((0.0..=1.0).contains(&value), name, value, "0 to 1")?;
+        }
+        let positive: [(&'static str, f64); 4] = [
+            ("lr", self.lr),
+            ("fps", self.fps),
+            ("teacher-temperature", self.teacher_temperature),
+            ("head-lr", self.head_lr),
+        ];
+        for (name, value) in positive {
+            ensure(value > 0.0 && value < 1e6, name, value, "above 0 and below a million")?;
+        }
+        let not_negative: [(&'static str, f64); 9] = [
+            ("mixup", self.mixup),
+            ("cutmix", self.cutmix),
+            ("weight-decay", self.weight_decay),
+            ("clip-norm", self.clip_norm),
+            ("warmup-epochs", self.warmup_epochs),
+            ("shift-ramp-epochs", self.shift_ramp_epochs),
+            ("jitter-brightness", f64::from(self.jitter_brightness)),
+            ("jitter-contrast", f64::from(self.jitter_contrast)),
+            ("jitter-saturation", f64::from(self.jitter_saturation)),
+        ];
+        for (name, value) in not_negative {
+            ensure(value.is_finite() && value >= 0.0, name, value, "at least 0")?;
+        }
+        self.check_counts()?;
+        self.check_network()
+    }
+
+    fn check_counts(&self) -> Result<(), RecipeError> {
+        let counts: [(&'static str, usize); 7] = [
+            ("epochs", self.epochs),
+            ("batch", self.batch),
+            ("accumulate", self.accumulate),
+            ("workers", self.workers),
+            ("log-interval", self.log_interval),
+            ("valid-interval", self.valid_interval),
+            ("segments", self.segments),
+        ];
+        for (name, value) in counts {
+            ensure((1..=100_000).contains(&value), name, value, "1 to 100000")?;
+        }
+        Ok(())
+    }
+
+    fn check_network(&self) -> Result<(), RecipeError> {
+        let starts = [self.pretrained.is_some(), self.tune_from.is_some(), self.from_scratch];
+        if starts.iter().filter(|given| **given).count() > 1 {
+            return Err(RecipeError::Exclusive("pretrained, tune-from and from-scratch"));
+        }
+        let size = self.size;
+        let fits = size > 0 && size.is_multiple_of(32) && size <= 1024;
+        ensure(fits, "size", size, "a multiple of 32 up to 1024")?;
+        let least = if matches!(self.shift, ShiftKind::Mit | ShiftKind::Paddle) { 2 } else { 1 };
+        ensure(self.shift_div >= least, "shift-div", self.shift_div, "at least 1, 2 for a two-way shift")?;
+        let has_width = self.backbone == Backbone::MobilenetV2;
+        let fits = if has_width { (0.1..=4.0).contains(&self.width) } else { (self.width - 1.0).abs() < 1e-9 };
+        ensure(fits, "width", self.width, "0.1 to 4 for mobilenetv2 and 1 for every other backbone")
+    }
+}
+
+fn ensure(
+    holds: bool,
+    name: &'static str,
+    value: impl ToString,
+    allowed: &'static str,
+) -> Result<(), RecipeError> {
+    if holds { Ok(()) } else { Err(RecipeError::Value { name, value: value.to_string(), allowed }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Recipe::from_table(Preset::Mit, &text.parse().unwrap()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_printed_recipe_reads_back_as_itself() {
+        for preset in Preset::ALL {
+            let recipe = preset.recipe();
+            recipe.check().unwrap();
+            let table = recipe.to_toml().parse().unwrap();
+            assert_eq!(Recipe::from_table(Preset::Mit, &table).unwrap(), recipe);
+        }
+    }
+
+    #[test]
+    fn a_table_goes_before_the_preset() {
+        let table = "lr = 0.5\nbackbone = \"resnet18\"".parse().unwrap();
+        let recipe = Recipe::from_table(Preset::Mit, &table).unwrap();
+        assert_eq!((recipe.lr, recipe.backbone), (0.5, Backbone::Resnet18));
+        assert_eq!(recipe.epochs, Preset::Mit.recipe().epochs);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        assert_eq!(error("dropout = 1.0"), "dropout is 1, it must be at least 0 and below 1");
+        assert_eq!(error("lr = nan"), "lr is NaN, it must be above 0 and below a million");
+        assert_eq!(error("size = 100"), "size is 100, it must be a multiple of 32 up to 1024");
+        assert!(error("learning-rate = 1.0").contains("unknown field `learning-rate`"));
+        assert!(error("epochs = \"many\"").contains("invalid type"));
+        assert!(error("from-scratch = true\npretrained = \"x\"").contains("exclude each other"));
+    }
+}

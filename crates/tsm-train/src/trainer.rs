@@ -1,0 +1,430 @@
+//! A run: epochs of batches, validation, saves; killed at any moment, it goes on to the same bits.
+//!
+//! ```text
+//! for each epoch ─ for each batch ─ Learner::study ─ step ─┬─ stop asked, or time to save ─► last.safetensors
+//!        │                                                 └─ loss not finite ─► error with the clips' names
+//!        └─ validation ─ better than before ─► best.safetensors ─► last.safetensors, log.csv, curves.svg
+//! ```
+//!
+//! Nothing that a step depends on comes from the clock or from the order in which threads finish. It
+//! writes into the report folder alone; the model at the end is the caller's to place.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use candle_core::{Device, Tensor};
+use tsm_model::checkpoint::{Checkpoint, CheckpointError, Origin, Storage};
+use tsm_model::{Model, ModelSpec, StepError};
+
+use crate::augment::UnknownFlipClass;
+use crate::clip_store::ClipStore;
+use crate::dataset::{Dataset, class_index};
+use crate::draws::Draws;
+use crate::learner::{Learner, LearnerTensors, Lesson};
+use crate::loader::{Batch, Loader, LoaderError, Skipped};
+use crate::loss;
+use crate::metrics::PredictionsError;
+use crate::mixing::{Mix, MixSpec};
+use crate::progress::{BatchReport, Event, Observer};
+use crate::recipe::Recipe;
+use crate::report::{EpochRecord, EventWriter, ReportError};
+use crate::run_state::{Best, EpochSums, Position, RunRecord, RunState, RunStateError};
+use crate::start::Start;
+use crate::teacher::Teachers;
+
+mod artefacts;
+mod plan;
+mod validation;
+
+use plan::Plan;
+
+pub use artefacts::RunFolder;
+pub use validation::Validation;
+
+/// Why a run ended without a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The recipe does not fit the data.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
+    /// The run cannot be saved.
+    #[error(transparent)]
+    State(#[from] RunStateError),
+    /// A model cannot be written or read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A file of the report cannot be written or drawn.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// A pair of mirrored labels that are no classes.
+    #[error(transparent)]
+    Flip(#[from] UnknownFlipClass),
+    /// Scores of the validation do not fit.
+    #[error(transparent)]
+    Predictions(#[from] PredictionsError),
+    /// A clip of the network's size is refused.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The loss is infinite or no number.
+    #[error(
+        "the loss of step {step} (epoch {epoch}) is not finite; lower --lr, or look at the clips of the batch: {}",
+        clips.join(", ")
+    )]
+    NotFinite {
+        /// Optimiser steps made.
+        step: usize,
+        /// Epoch, counted from 1.
+        epoch: usize,
+        /// The clips of the batch.
+        clips: Vec<String>,
+    },
+    /// A saved run of other choices.
+    #[error("{}: the saved run {difference}; use the same command, or another output", path.display())]
+    OtherRun {
+        /// The saved run.
+        path: PathBuf,
+        /// What differs.
+        difference: String,
+    },
+    /// Candle refuses: memory, shapes.
+    #[error("the network cannot be trained: {0}")]
+    Tensor(#[from] candle_core::Error),
+    /// A model cannot be put on the device.
+    #[error(transparent)]
+    Compute(#[from] tsm_model::device::ComputeError),
+}
+
+/// What a run works on.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// All clips.
+    pub dataset: Arc<Dataset>,
+    /// Where decoded clips are kept.
+    pub store: Arc<ClipStore>,
+    /// Indices of the training clips.
+    pub train: &'a [usize],
+    /// Indices of the validation clips; may be empty.
+    pub validation: &'a [usize],
+    /// All choices.
+    pub recipe: &'a Recipe,
+    /// Network and first weights.
+    pub start: Start,
+    /// Models to imitate.
+    pub teachers: Teachers,
+    /// Where the network learns.
+    pub device: Device,
+    /// Where saves and reports go.
+    pub folder: RunFolder,
+    /// A saved run to go on from.
+    pub resume: Option<RunState>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// All epochs were done.
+    Complete,
+    /// The caller asked it to stop; it can go on.
+    Stopped,
+}
+
+/// What a run comes to.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub end: End,
+    /// What it was and did.
+    pub record: RunRecord,
+    /// Time that the model waited for clips, in this process.
+    pub waited: Duration,
+    /// Time of this process's part.
+    pub elapsed: Duration,
+}
+
+/// Trains until all epochs are done or `should_stop` says so.
+///
+/// # Errors
+/// [`TrainError`]; the last save stays and can be resumed.
+pub fn train(
+    job: Job<'_>,
+    observer: &mut dyn Observer,
+    should_stop: &dyn Fn() -> bool,
+) -> Result<Finished, TrainError> {
+    let mut run = Run::new(job)?;
+    observer.event(&Event::Started {
+        recipe: run.job.recipe,
+        train_clips: run.job.train.len(),
+        validation_clips: run.job.validation.len(),
+        resumed_at: run.resumed_at,
+    });
+    let mut end = End::Complete;
+    while run.record.position.epoch < run.job.recipe.epochs {
+        if run.epoch(observer, should_stop)? == End::Stopped {
+            end = End::Stopped;
+            break;
+        }
+    }
+    Ok(Finished { end, waited: run.loader.waited(), elapsed: run.begun.elapsed(), record: run.record })
+}
+
+/// A run under way.
+struct Run<'a> {
+    job: Job<'a>,
+    plan: Plan,
+    learner: Learner,
+    loader: Loader,
+    record: RunRecord,
+    resumed_at: Option<Position>,
+    events: EventWriter,
+    begun: Instant,
+    last_save: Instant,
+    clips_here: usize,
+}
+
+impl<'a> Run<'a> {
+    fn new(mut job: Job<'a>) -> Result<Self, TrainError> {
+        let plan = Plan::of(&job);
+        let mut learner =
+            Learner::new(&job.start.spec, &job.start.weights, plan.learner.clone(), &job.device)?;
+        let digest = plan::digest(&job.dataset, job.train, job.validation);
+        let mut record = RunRecord::new(job.recipe.clone(), job.start.spec.clone(), digest);
+        let mut resumed_at = None;
+        if let Some(saved) = job.resume.take() {
+            plan::check_same(&record, &saved.record, &job.folder.last())?;
+            record = saved.record;
+            resumed_at = Some(record.position);
+            learner.restore(LearnerTensors {
+                network: saved.network,
+                velocities: saved.velocities,
+                average: saved.average,
+                average_steps: record.average_steps,
+            })?;
+        }
+        job.folder.create()?;
+        job.folder.write_recipe(job.recipe)?;
+        let events = job.folder.events(resumed_at.map(|position| position.step))?;
+        let source = plan::source(&job, job.train);
+        let options = plan::loader_options(job.recipe, record.position);
+        let loader = Loader::start(&source, plan::train_mode(&job)?, &options)?;
+        let now = Instant::now();
+        Ok(Self {
+            job,
+            plan,
+            learner,
+            loader,
+            record,
+            resumed_at,
+            events,
+            begun: now,
+            last_save: now,
+            clips_here: 0,
+        })
+    }
+
+    /// The rest of the current epoch, with its validation.
+    fn epoch(
+        &mut self,
+        observer: &mut dyn Observer,
+        should_stop: &dyn Fn() -> bool,
+    ) -> Result<End, TrainError> {
+        while self.record.position.batch < self.plan.batches {
+            let Some(batch) = self.loader.next() else { break };
+            self.learn(batch?, observer)?;
+            if !self.plan.completes_step(self.record.position.batch - 1) {
+                continue;
+            }
+            if should_stop() {
+                self.save()?;
+                return Ok(End::Stopped);
+            }
+            if self.last_save.elapsed() >= self.plan.save_interval {
+                self.save()?;
+            }
+        }
+        self.close_epoch(observer, should_stop)
+    }
+
+    /// One batch, and the step where it completes one.
+    fn learn(&mut self, mut batch: Batch, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let recipe = self.job.recipe;
+        let Position { epoch, batch: index, step } = self.record.position;
+        for Skipped { clip, reason } in &batch.skipped {
+            let name = self.job.dataset.clips[*clip].path.display().to_string();
+            if self.record.skipped.insert(name.clone(), reason.clone()).is_none() {
+                observer.event(&Event::Skipped { clip: &name, reason });
+            }
+        }
+        self.record.position.batch += 1;
+        if !batch.clips.is_empty() {
+            let depth = self.plan.depth(epoch);
+            let labels: Vec<usize> = batch.targets.iter().map(|class| class_index(*class)).collect();
+            let global = self.plan.batches * epoch + index;
+            let outcome = {
+                let (pictures, targets) = self.tensors(&mut batch, &labels, global)?;
+                let teacher = self.job.teachers.logits(&pictures, labels.len())?;
+                let lesson = Lesson {
+                    pictures: &pictures,
+                    targets: &targets,
+                    teacher: teacher.as_ref(),
+                    depth,
+                    shift_strength: self.plan.shift_strength(epoch, index),
+                    draws: Draws::for_purpose(recipe.seed, "dropout", global as u64),
+                };
+                self.learner.study(lesson, self.plan.part(index))?
+            };
+            if !outcome.loss.is_finite() {
+                let name = |clip: &usize| self.job.dataset.clips[*clip].path.display().to_string();
+                let clips = batch.clips.iter().map(name).collect();
+                return Err(TrainError::NotFinite { step, epoch: epoch + 1, clips });
+            }
+            let right = outcome.logits.iter().zip(&labels).filter(|(row, label)| argmax(row) == **label);
+            let sums = &mut self.record.sums;
+            sums.correct += right.count();
+            sums.clips += labels.len();
+            #[expect(clippy::cast_precision_loss, reason = "clips of a batch are few")]
+            let weighted = outcome.loss * labels.len() as f64;
+            sums.loss += weighted;
+            self.clips_here += labels.len();
+        }
+        let mut gradient_norm = 0.0;
+        let lr = self.plan.schedule.at(epoch, index, self.plan.batches);
+        if self.plan.completes_step(index) {
+            gradient_norm = self.learner.step(self.plan.depth(epoch), lr)?;
+            self.record.position.step += 1;
+        }
+        observer.event(&Event::Batch(&self.report(lr, gradient_norm)));
+        Ok(())
+    }
+
+    /// The batch as tensors, mixed where the recipe says so.
+    fn tensors(
+        &self,
+        batch: &mut Batch,
+        labels: &[usize],
+        global: usize,
+    ) -> candle_core::Result<(Tensor, Tensor)> {
+        let recipe = self.job.recipe;
+        let (n, classes) = (labels.len(), self.job.dataset.classes.len());
+        let targets = loss::targets(labels, classes, recipe.label_smoothing, &Device::Cpu)?;
+        let mut targets: Vec<f32> = targets.flatten_all()?.to_vec1()?;
+        let mut draws = Draws::for_purpose(recipe.seed, "mixing", global as u64);
+        if let Some(mix) = Mix::draw(MixSpec { mixup: recipe.mixup, cutmix: recipe.cutmix }, n, &mut draws) {
+            mix.apply(&mut batch.pixels, recipe.size, &mut targets);
+        }
+        let pixels = std::mem::take(&mut batch.pixels);
+        let rows = pixels.len() / (3 * recipe.size * recipe.size);
+        let pictures = Tensor::from_vec(pixels, (rows, 3, recipe.size, recipe.size), &self.job.device)?;
+        Ok((pictures, Tensor::from_vec(targets, (n, classes), &self.job.device)?))
+    }
+
+    fn report(&self, lr: f64, gradient_norm: f64) -> BatchReport {
+        let Position { epoch, batch, step } = self.record.position;
+        let recipe = self.job.recipe;
+        let sums = self.record.sums;
+        let seen = float(sums.clips.max(1));
+        let elapsed = self.begun.elapsed().as_secs_f64();
+        let clips_per_sec = float(self.clips_here) / elapsed.max(1e-9);
+        let left = float((recipe.epochs - epoch) * self.job.train.len()) - float(sums.clips);
+        let remaining = if clips_per_sec > 0.0 { left.max(0.0) / clips_per_sec } else { 0.0 };
+        BatchReport {
+            epoch,
+            epochs: recipe.epochs,
+            batches_done: batch,
+            batches: self.plan.batches,
+            step,
+            loss: sums.loss / seen,
+            top1: float(sums.correct) / seen,
+            lr,
+            gradient_norm,
+            clips_per_sec,
+            remaining: Duration::try_from_secs_f64(remaining).unwrap_or(Duration::MAX),
+            is_log_line: self.plan.completes_step(batch.saturating_sub(1)) && step.is_multiple_of(recipe.log_interval),
+        }
+    }
+
+    /// Validation, record and save at the end of an epoch. Stopped within the validation, the epoch stays open.
+    fn close_epoch(
+        &mut self,
+        observer: &mut dyn Observer,
+        should_stop: &dyn Fn() -> bool,
+    ) -> Result<End, TrainError> {
+        let Position { epoch, step, .. } = self.record.position;
+        let recipe = self.job.recipe;
+        let is_due = (epoch + 1).is_multiple_of(recipe.valid_interval) || epoch + 1 == recipe.epochs;
+        let mut validation = None;
+        if is_due && !self.job.validation.is_empty() {
+            validation = self.validate(should_stop)?;
+            if validation.is_none() {
+                self.save()?;
+                return Ok(End::Stopped);
+            }
+        }
+        let EpochSums { clips, loss, correct } = std::mem::take(&mut self.record.sums);
+        let seen = float(clips.max(1));
+        let record = EpochRecord {
+            epoch: u32::try_from(epoch + 1).unwrap_or(u32::MAX),
+            step: step as u64,
+            lr: self.plan.schedule.at(epoch, self.plan.batches.saturating_sub(1), self.plan.batches),
+            train_loss: loss / seen,
+            train_top1: float(correct) / seen,
+            valid_loss: validation.map(|v| v.loss),
+            valid_top1: validation.map(|v| v.top1),
+            valid_mean_class: validation.map(|v| v.mean_class),
+        };
+        let best = self.record.best;
+        let is_best = match validation {
+            Some(Validation { top1, .. }) => best.is_none_or(|best| top1 >= best.top1),
+            None => best.is_none(),
+        };
+        if is_best {
+            self.checkpoint()?.save(&self.job.folder.best(), Storage::F32)?;
+            self.record.best = validation.map(|v| Best { epoch, top1: v.top1 });
+        }
+        self.record.history.push(record);
+        self.record.position = Position { epoch: epoch + 1, batch: 0, step };
+        self.save()?;
+        self.job.folder.write_history(&self.record)?;
+        self.events.scalars(record.step, SystemTime::now(), &artefacts::scalars(&record))?;
+        observer.event(&Event::Epoch { record: &record, is_best });
+        Ok(End::Complete)
+    }
+
+    fn validate(&self, should_stop: &dyn Fn() -> bool) -> Result<Option<Validation>, TrainError> {
+        let mut model = Model::load(&self.checkpoint()?, self.job.device.clone())?;
+        let source = plan::source(&self.job, self.job.validation);
+        validation::validate(&mut model, &source, self.job.recipe, should_stop)
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
+        let spec: ModelSpec = self.record.spec.clone();
+        Ok(Checkpoint { spec, weights: self.learner.best_weights()?, origin: Origin::Own })
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        let LearnerTensors { network, velocities, average, average_steps } = self.learner.tensors()?;
+        self.record.average_steps = average_steps;
+        let state = RunState { record: self.record.clone(), network, velocities, average };
+        state.save(&self.job.folder.last())?;
+        self.last_save = Instant::now();
+        Ok(())
+    }
+}
+
+/// Index of the largest value, the first of several.
+pub(crate) fn argmax(values: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, value) in values.iter().enumerate() {
+        if values.get(best).is_some_and(|top| value > top || top.is_nan()) {
+            best = index;
+        }
+    }
+    best
+}
+
+#[expect(clippy::cast_precision_loss, reason = "clips and steps are far below 2^53")]
+fn float(n: usize) -> f64 {
+    n as f64
+}
+

@@ -1,0 +1,108 @@
+//! The folder beside the model: saves to go on from, and what a run shows of itself.
+//!
+//! | file | what |
+//! |---|---|
+//! | `last.safetensors` | the run, to go on from |
+//! | `best.safetensors` | the model of the best validation |
+//! | `recipe.toml` | every choice |
+//! | `log.csv`, `curves.svg`, `events.out.tfevents.*` | the epochs |
+
+use std::path::{Path, PathBuf};
+
+use std::time::SystemTime;
+
+use super::TrainError;
+use crate::recipe::Recipe;
+use crate::report::{EpochRecord, EventWriter, History, LogStart, ReportError, curves_svg, write_atomically};
+use crate::run_state::RunRecord;
+
+/// A folder of this layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder(PathBuf);
+
+impl RunFolder {
+    /// The folder beside `model`: `model.safetensors` has `model-report`.
+    pub fn beside(model: &Path) -> Self {
+        let stem = model.file_stem().unwrap_or_default().to_string_lossy();
+        Self(model.with_file_name(format!("{stem}-report")))
+    }
+
+    /// Makes the folder where it is missing.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn create(&self) -> Result<(), TrainError> {
+        let refused = |source| ReportError::Write { path: self.0.clone(), source };
+        Ok(std::fs::create_dir_all(&self.0).map_err(refused)?)
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The run, to go on from.
+    pub fn last(&self) -> PathBuf {
+        self.0.join("last.safetensors")
+    }
+
+    /// The model of the best validation.
+    pub fn best(&self) -> PathBuf {
+        self.0.join("best.safetensors")
+    }
+
+    /// Writes a file of the report.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), TrainError> {
+        Ok(write_atomically(&self.0.join(name), bytes)?)
+    }
+
+    /// Writes every choice.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), TrainError> {
+        self.write("recipe.toml", recipe.to_toml().as_bytes())
+    }
+
+    /// Writes the epochs so far as table and curves.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub(super) fn write_history(&self, record: &RunRecord) -> Result<(), TrainError> {
+        let mut history = History::default();
+        for epoch in &record.history {
+            history.push(*epoch)?;
+        }
+        history.write(&self.0.join("log.csv"))?;
+        self.write("curves.svg", curves_svg("Training", &history)?.as_bytes())
+    }
+
+    /// Opens the event file of a run that begins, or goes on after `step`.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub(super) fn events(&self, resumed_after: Option<usize>) -> Result<EventWriter, TrainError> {
+        let start = match resumed_after {
+            Some(step) => LogStart::ResumedAfter { step: step as u64 },
+            None => LogStart::Fresh,
+        };
+        Ok(EventWriter::create(&self.0, start, SystemTime::now())?)
+    }
+}
+
+/// The figures of an epoch as event scalars.
+#[expect(clippy::cast_possible_truncation, reason = "event files hold single precision")]
+pub(super) fn scalars(epoch: &EpochRecord) -> Vec<(&'static str, f32)> {
+    let always = [
+        ("train/loss", Some(epoch.train_loss)),
+        ("train/top1", Some(epoch.train_top1)),
+        ("train/lr", Some(epoch.lr)),
+        ("validation/loss", epoch.valid_loss),
+        ("validation/top1", epoch.valid_top1),
+        ("validation/mean_class_accuracy", epoch.valid_mean_class),
+    ];
+    always.into_iter().filter_map(|(name, value)| Some((name, value? as f32))).collect()
+}

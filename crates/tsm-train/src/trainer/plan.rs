@@ -1,0 +1,249 @@
+//! What follows from recipe and data before the first batch: counts, schedules, and who goes on from whom.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tsm_model::spec::SamplingKind;
+
+use super::{Job, TrainError};
+use crate::augment::{ColourJitter, Flip};
+use crate::crop::{EvalCrops, TrainCrop};
+use crate::dataset::Dataset;
+use crate::learner::LearnerSpec;
+use crate::loader::{EvalView, LastBatch, LoaderOptions, LoaderSource, Mode, TrainView};
+use crate::loss::{LossSpec, balanced_weights};
+use crate::network::Depth;
+use crate::optimiser::SgdSpec;
+use crate::parameter_groups::GroupPreset;
+use crate::recipe::{ClassWeights, CropChoice, FlipChoice, Recipe};
+use crate::run_state::{Position, RunRecord};
+use crate::sampling::{ClipCount, Phase, Sampling, ShortClip, UniformRule};
+use crate::schedule::Schedule;
+
+/// The fixed numbers of a run.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// What is done with every batch.
+    pub(super) learner: LearnerSpec,
+    /// The learning rate over time.
+    pub(super) schedule: Schedule,
+    /// Batches of an epoch, the last of which may be smaller.
+    pub(super) batches: usize,
+    /// Time between saves within an epoch.
+    pub(super) save_interval: Duration,
+    accumulate: usize,
+    head_epochs: usize,
+    shift_ramp_epochs: f64,
+}
+
+impl Plan {
+    pub(super) fn of(job: &Job<'_>) -> Self {
+        let recipe = job.recipe;
+        Self {
+            learner: learner(job),
+            schedule: Schedule {
+                kind: recipe.schedule,
+                lr: recipe.lr,
+                epochs: recipe.epochs,
+                steps: recipe.lr_steps.clone(),
+                decay: recipe.lr_decay,
+                warmup_epochs: recipe.warmup_epochs,
+            },
+            batches: job.train.len().div_ceil(recipe.batch),
+            save_interval: Duration::from_secs(recipe.save_interval_secs),
+            accumulate: recipe.accumulate,
+            head_epochs: recipe.head_epochs,
+            shift_ramp_epochs: recipe.shift_ramp_epochs,
+        }
+    }
+
+    /// How much learns in an epoch.
+    pub(super) const fn depth(&self, epoch: usize) -> Depth {
+        if epoch < self.head_epochs { Depth::Head } else { Depth::Whole }
+    }
+
+    /// How far the shift has come in at a batch.
+    pub(super) fn shift_strength(&self, epoch: usize, batch: usize) -> f64 {
+        if self.shift_ramp_epochs <= 0.0 {
+            return 1.0;
+        }
+        let time = float(epoch) + float(batch) / float(self.batches.max(1)) - float(self.head_epochs);
+        (time / self.shift_ramp_epochs).clamp(0.0, 1.0)
+    }
+
+    /// Whether the step ends with this batch of an epoch.
+    pub(super) const fn completes_step(&self, batch: usize) -> bool {
+        (batch + 1).is_multiple_of(self.accumulate) || batch + 1 >= self.batches
+    }
+
+    /// What this batch's gradients count in their step: the last step of an epoch may have fewer.
+    pub(super) fn part(&self, batch: usize) -> f64 {
+        let first = batch - batch % self.accumulate;
+        let of_step = self.accumulate.min(self.batches - first);
+        1.0 / float(of_step.max(1))
+    }
+}
+
+/// How a recipe chooses frames.
+pub(crate) fn sampling(recipe: &Recipe) -> Sampling {
+    match recipe.sampling {
+        SamplingKind::Dense => Sampling::Dense,
+        SamplingKind::Uniform if recipe.lr_groups == GroupPreset::Paddle => {
+            Sampling::Uniform(UniformRule::PaddleV151)
+        }
+        SamplingKind::Uniform => Sampling::Uniform(UniformRule::Mit),
+        SamplingKind::FixedInterval | SamplingKind::Unknown => {
+            Sampling::FixedInterval { interval_millis: 1000.0 / recipe.fps, short: ShortClip::default() }
+        }
+    }
+}
+
+/// One random view of each training clip.
+pub(super) fn train_mode(job: &Job<'_>) -> Result<Mode, TrainError> {
+    let recipe = job.recipe;
+    let flip = match (recipe.flip, recipe.flip_pairs.is_empty()) {
+        (FlipChoice::Off, _) => Flip::Off,
+        (FlipChoice::On, true) => Flip::On,
+        (FlipChoice::Auto, true) => Flip::Auto,
+        (FlipChoice::On | FlipChoice::Auto, false) => Flip::Swap(recipe.flip_pairs.clone()),
+    };
+    Ok(Mode::Train(TrainView {
+        sampling: sampling(recipe),
+        segments: recipe.segments,
+        crop: match recipe.crop {
+            CropChoice::MultiScale => TrainCrop::MultiScale,
+            CropChoice::Paddle => TrainCrop::PaddleV151,
+            CropChoice::Centre => TrainCrop::Centre,
+        },
+        flip: flip.table(&job.dataset.classes)?,
+        jitter: ColourJitter {
+            brightness: recipe.jitter_brightness,
+            contrast: recipe.jitter_contrast,
+            saturation: recipe.jitter_saturation,
+            hue: recipe.jitter_hue,
+        },
+    }))
+}
+
+/// One centred view of each validation clip.
+pub(super) fn validation_mode(recipe: &Recipe) -> Mode {
+    Mode::Eval(EvalView {
+        sampling: sampling(recipe),
+        phase: Phase::Test,
+        segments: recipe.segments,
+        clips: ClipCount::One,
+        crops: EvalCrops::Centre,
+    })
+}
+
+/// Training batches from `position` to the end of the run.
+pub(super) fn loader_options(recipe: &Recipe, position: Position) -> LoaderOptions {
+    LoaderOptions {
+        batch_clips: recipe.batch,
+        workers: recipe.workers,
+        last_batch: LastBatch::Keep,
+        seed: recipe.seed,
+        start: crate::loader::Position { epoch: position.epoch as u64, batch: position.batch as u64 },
+        end_epoch: recipe.epochs as u64,
+        ..LoaderOptions::default()
+    }
+}
+
+/// What a loader of these clips draws from.
+pub(super) fn source(job: &Job<'_>, clips: &[usize]) -> LoaderSource {
+    LoaderSource {
+        dataset: Arc::clone(&job.dataset),
+        clips: clips.into(),
+        store: Arc::clone(&job.store),
+        input: job.start.spec.input.clone(),
+    }
+}
+
+fn learner(job: &Job<'_>) -> LearnerSpec {
+    let recipe = job.recipe;
+    let clips_by_class = job.dataset.clips_by_class_of(job.train.iter().copied());
+    LearnerSpec {
+        sgd: SgdSpec {
+            momentum: recipe.momentum,
+            weight_decay: recipe.weight_decay,
+            clip_norm: (recipe.clip_norm > 0.0).then_some(recipe.clip_norm),
+        },
+        groups: recipe.lr_groups,
+        head: job.start.head,
+        head_lr: recipe.head_lr,
+        batch_norm: recipe.batch_norm,
+        dropout: recipe.dropout,
+        loss: LossSpec {
+            label_smoothing: recipe.label_smoothing,
+            frame_share: recipe.frame_loss,
+            teacher_share: recipe.teacher_share,
+            teacher_temperature: recipe.teacher_temperature,
+            class_weights: match recipe.class_weights {
+                ClassWeights::Equal => Vec::new(),
+                ClassWeights::Balanced => balanced_weights(&clips_by_class),
+            },
+        },
+        average: recipe.average,
+    }
+}
+
+/// A number that changes with the classes, the clips and which side each is on.
+pub(super) fn digest(dataset: &Dataset, train: &[usize], validation: &[usize]) -> u64 {
+    // FNV-1a: the standard library's hashes may change from version to version.
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    let mut take = |bytes: &[u8]| {
+        for byte in bytes.iter().chain(&[0]) {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for class in &dataset.classes {
+        take(class.as_bytes());
+    }
+    for (side, clips) in [(b"train", train), (b"valid", validation)] {
+        take(side);
+        for clip in clips.iter().filter_map(|clip| dataset.clips.get(*clip)) {
+            take(clip.path.file_name().unwrap_or_default().as_encoded_bytes());
+            take(&clip.class.to_le_bytes());
+        }
+    }
+    hash
+}
+
+/// Refuses to go on from a run that was another one.
+pub(super) fn check_same(now: &RunRecord, saved: &RunRecord, path: &Path) -> Result<(), TrainError> {
+    let other = |difference: String| Err(TrainError::OtherRun { path: path.to_owned(), difference });
+    if now.spec.backbone != saved.spec.backbone {
+        return other(format!("is of a {}, this one of a {}", saved.spec.backbone, now.spec.backbone));
+    }
+    if now.spec.classes != saved.spec.classes {
+        return other(format!("has {} other classes", saved.spec.classes.len()));
+    }
+    if now.data_digest != saved.data_digest {
+        return other("has other clips, or another split".to_owned());
+    }
+    let (mine, theirs) = (comparable(&now.recipe), comparable(&saved.recipe));
+    let changed = mine.iter().find(|(name, value)| theirs.get(*name) != Some(value));
+    if let Some((name, value)) = changed {
+        let saved = theirs.get(name).map_or_else(|| "absent".to_owned(), ToString::to_string);
+        return other(format!("has {name} = {saved}, this one {value}"));
+    }
+    if mine.len() < theirs.len() {
+        return other("has options that this one lacks".to_owned());
+    }
+    Ok(())
+}
+
+/// The choices that change the outcome.
+fn comparable(recipe: &Recipe) -> toml::Table {
+    let mut table = toml::Table::try_from(recipe).unwrap_or_default();
+    for name in ["workers", "cache-mib", "log-interval", "save-interval-secs"] {
+        table.remove(name);
+    }
+    table
+}
+
+#[expect(clippy::cast_precision_loss, reason = "epochs and batches are far below 2^53")]
+fn float(n: usize) -> f64 {
+    n as f64
+}
