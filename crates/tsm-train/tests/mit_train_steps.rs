@@ -131,7 +131,7 @@ fn check_after(
         assert!(off < reference.parameters, "{}: {name} {off} off", reference.name);
         compared += 1;
     }
-    assert_eq!(compared, 11);
+    assert_eq!(compared, 12);
     let trained = Checkpoint { spec: checkpoint.spec.clone(), weights, origin: Origin::Own };
     let mut model = Model::load(&trained, Device::Cpu).unwrap();
     let clips = pictures.reshape((CLIPS, SEGMENTS, 3, 64, 64)).unwrap();
