@@ -139,11 +139,11 @@ impl Told {
     }
 
     fn reasons(&self, wanted: SourceState) -> Vec<&str> {
-        let reason = |notice| match notice {
-            &Notice::Source(ref report) if report.state == wanted => report.reason.as_deref(),
+        let told = self.notices.iter().filter_map(|notice| match notice {
+            Notice::Source(report) if report.state == wanted => report.reason.as_deref(),
             _ => None,
-        };
-        self.notices.iter().filter_map(reason).collect()
+        });
+        told.collect()
     }
 }
 
