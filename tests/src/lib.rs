@@ -4,6 +4,7 @@
 //! topics/*.rs ─┬─ program.rs      builds tsm, runs it, collects its lines, signals it
 //!              ├─ media.rs        clips of several codecs, made by ffmpeg and GStreamer
 //!              ├─ rtsp_camera.rs  a gst-rtsp-server in a process of its own, to be frozen or killed
+//!              ├─ scripted_server.rs  answers RTSP and sends nothing
 //!              ├─ pipewire.rs     a virtual webcam
 //!              └─ shared.rs       reference data, where it is
 //! ```
@@ -15,4 +16,5 @@ pub mod media;
 pub mod pipewire;
 pub mod program;
 pub mod rtsp_camera;
+pub mod scripted_server;
 pub mod shared;

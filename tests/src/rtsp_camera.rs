@@ -56,6 +56,11 @@ impl RtspCamera {
         Self::start(0, launch, &["basic", user, password])
     }
 
+    /// As [`Self::protected`], by the scheme `basic` or `digest`.
+    pub fn protected_by(scheme: &str, launch: &str, user: &str, password: &str) -> Self {
+        Self::start(0, launch, &[scheme, user, password])
+    }
+
     fn start(port: u16, launch: &str, credentials: &[&str]) -> Self {
         let mut command = Command::new(executable());
         command.arg("127.0.0.1").arg(port.to_string()).arg(launch).args(credentials);
@@ -92,6 +97,12 @@ impl RtspCamera {
     pub fn reboot(&mut self) {
         self.kill();
         *self = Self::start(self.port, &self.launch.clone(), &[]);
+    }
+
+    /// As [`Self::reboot`], after which it wants a password that it did not want before.
+    pub fn reboot_with_password(&mut self, user: &str, password: &str) {
+        self.kill();
+        *self = Self::start(self.port, &self.launch.clone(), &["basic", user, password]);
     }
 
     /// Kills the camera: connections break.

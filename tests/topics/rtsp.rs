@@ -2,6 +2,7 @@
 
 use tsm_tests::program::{Running, run};
 use tsm_tests::rtsp_camera::RtspCamera;
+use tsm_tests::scripted_server::{AfterPlay, ScriptedServer};
 use tsm_tests::shared;
 
 #[test]
@@ -132,4 +133,97 @@ fn a_camera_that_does_not_return_is_given_up_after_its_retries() {
     let retries: Vec<_> =
         finished.json_lines().into_iter().filter(|line| line["source_state"] == "retrying").collect();
     assert_eq!(retries.len(), 2, "{retries:?}");
+}
+
+#[test]
+fn a_login_by_digest_or_basic_works_and_is_never_written() {
+    let picture = "( videotestsrc is-live=true ! video/x-raw,width=320,height=240,framerate=25/1 \
+                   ! x264enc tune=zerolatency speed-preset=ultrafast ! rtph264pay name=pay0 pt=96 )";
+    for scheme in ["basic", "digest"] {
+        let camera = RtspCamera::protected_by(scheme, picture, "me@home", "p@ss:w/rd%");
+        let address = camera.address_of("me%40home:p%40ss%3Aw%2Frd%25@", "cam");
+        let finished = run(&["live", &address, "--format", "jsonl", "--frames", "3", "-vvv"]);
+        assert_eq!(finished.code(), 0, "{scheme}: {}", finished.stderr);
+        let written = format!("{}{}", finished.stdout, finished.stderr);
+        for secret in ["p@ss", "p%40ss", "w/rd", "w%2Frd", "me@home"] {
+            assert!(!written.contains(secret), "{scheme}: {secret} is in {written}");
+        }
+        let stranger = run(&["live", &camera.address_of("me%40home:wrong@", "cam")]);
+        stranger.assert_bad_input("401");
+        assert!(!stranger.stderr.contains("wrong"), "{}", stranger.stderr);
+    }
+}
+
+#[test]
+fn a_camera_that_refuses_the_password_after_it_worked_is_tried_on() {
+    let mut camera = RtspCamera::test_picture();
+    let running = Running::start(&["live", &camera.address(), "--format", "jsonl"]);
+    running.wait_for_frame();
+    camera.reboot_with_password("user", "secret");
+    let refused = running.wait_for("401", |line| {
+        line["source_state"] == "retrying" && line["reason"].as_str().unwrap().contains("401")
+    });
+    assert!(refused["attempt"].as_u64() > Some(1), "{refused}");
+    camera.reboot();
+    running.wait_for_state("live");
+    running.wait_for_frame();
+    running.signal("INT");
+    assert_eq!(running.finish().code(), 0);
+}
+
+#[test]
+fn a_server_that_answers_but_sends_nothing_is_not_called_silent() {
+    let closing = ScriptedServer::after_play(AfterPlay::Close);
+    let answer = run(&["live", &closing.address(), "--connect-timeout", "20"]);
+    answer.assert_bad_input("closed it before the first picture");
+    let silent = ScriptedServer::after_play(AfterPlay::Silence);
+    run(&["live", &silent.address(), "--connect-timeout", "1"]).assert_bad_input("--transport udp");
+    let busy = ScriptedServer::refusing("PLAY", "454 Session Not Found");
+    run(&["live", &busy.address()]).assert_bad_input("454");
+    let other_way = ScriptedServer::refusing("SETUP", "461 Unsupported Transport");
+    run(&["live", &other_way.address()]).assert_bad_input("--transport udp");
+}
+
+#[test]
+fn one_of_two_cameras_given_up_is_told_while_the_other_goes_on() {
+    let (mut dying, steady) = (RtspCamera::test_picture(), RtspCamera::test_picture());
+    let addresses = [dying.address(), steady.address()];
+    let arguments = ["live", &addresses[0], &addresses[1], "--format", "jsonl", "--retries", "0"];
+    let running = Running::start(&arguments);
+    running.wait_for("frame of the first", |line| line["stream"] == 0 && line.get("frame").is_some());
+    let before =
+        running.wait_for("frame of the second", |line| line["stream"] == 1 && line["frame"].is_u64());
+    dying.kill();
+    let later = before["frame"].as_u64().unwrap() + 30;
+    running.wait_for("later frame", |line| line["stream"] == 1 && line["frame"].as_u64() > Some(later));
+    running.signal("INT");
+    let finished = running.finish();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    assert!(finished.stderr.contains("did not come back in 0 attempts"), "{}", finished.stderr);
+}
+
+#[test]
+fn labels_go_on_at_once_after_a_freeze_over_udp() {
+    let camera = RtspCamera::test_picture();
+    let arguments =
+        ["live", &camera.address(), "--transport", "udp", "--format", "jsonl", "--stall-timeout", "20"];
+    let running = Running::start(&arguments);
+    running.wait_for("age", |line| line["latency_millis"]["since_capture"].is_number());
+    let before = running.wait_for_frame();
+    camera.freeze();
+    // The fault itself.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    camera.thaw();
+    let reset = running.wait_for("reset", |line| line["state_age"] == 1);
+    let mut last = reset["pts_millis"].as_f64().unwrap();
+    let silent_for = last - before["pts_millis"].as_f64().unwrap();
+    assert!(silent_for < 4_500.0, "the stream's time ran ahead: {silent_for} ms");
+    for _ in 0..12 {
+        let line = running.wait_for_frame();
+        let now = line["pts_millis"].as_f64().unwrap();
+        assert!(now - last < 1_000.0 && line["state_age"] != 1, "{line}");
+        last = now;
+    }
+    running.signal("INT");
+    assert_eq!(running.finish().code(), 0);
 }

@@ -87,14 +87,18 @@ pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, 
 
 /// What the elements of a user's template make it.
 fn custom_kind(pipeline: &gst::Pipeline) -> (Kind, AgeSource) {
-    let elements = pipeline.iterate_recurse().into_iter().flatten();
-    let names: Vec<String> = elements.filter_map(|e| e.factory()).map(|f| f.name().to_string()).collect();
+    let elements: Vec<gst::Element> = pipeline.iterate_recurse().into_iter().flatten().collect();
+    let names: Vec<String> =
+        elements.iter().filter_map(gst::Element::factory).map(|f| f.name().to_string()).collect();
+    // Pictures made on demand have no age.
+    let is_live =
+        |e: &gst::Element| e.has_property_with_type("is-live", bool::static_type()) && e.property("is-live");
     let has = |name: &str| names.iter().any(|n| n == name);
     if has("rtspsrc") {
         (Kind::Rtsp, AgeSource::SenderNtp)
     } else if has("v4l2src") || has("pipewiresrc") {
         (Kind::Camera, AgeSource::RunningTime)
-    } else if has("videotestsrc") {
+    } else if has("videotestsrc") && elements.iter().any(is_live) {
         (Kind::Other, AgeSource::RunningTime)
     } else {
         (Kind::Uri, AgeSource::Unknown)

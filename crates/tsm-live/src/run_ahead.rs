@@ -160,8 +160,9 @@ mod tests {
         let mut guard = RunAheadGuard::default();
         running(&mut guard);
         let ahead = |at: u64| Pts(millis(at + 60_000));
-        assert_ne!(guard.believed(millis(3000), ahead(3000)), ahead(3000));
-        assert_eq!(guard.believed(millis(6100), ahead(6100)), ahead(6100));
-        assert_eq!(guard.believed(millis(6140), ahead(6140)), ahead(6140));
+        let believed: Vec<bool> = (75..160)
+            .map(|frame| guard.believed(millis(frame * 40), ahead(frame * 40)) == ahead(frame * 40))
+            .collect();
+        assert!(!believed[0] && believed.is_sorted() && believed[84], "{believed:?}");
     }
 }

@@ -248,3 +248,6 @@ impl Supervisor {
         let _closed = self.notices.send(notice);
     }
 }
+
+#[cfg(test)]
+mod tests;
