@@ -1,7 +1,8 @@
 //! What a person reads: the help of every command and the lines of common mistakes, word for word.
 //!
-//! `TSM_UPDATE_GOLDEN=1 cargo test help` writes the files anew; the difference is then to be read.
+//! `TSM_UPDATE_GOLDEN=1 cargo test --workspace --test tests help` writes the files anew; the difference is then to be read.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 
 use tsm_tests::program::{Finished, Running};
@@ -78,7 +79,7 @@ fn every_mistake_is_one_line_and_exit_code_2() {
         let finished = run(&mistake.split(' ').collect::<Vec<_>>());
         finished.assert_bad_input("tsm: ");
         assert_eq!(finished.stdout, "", "{mistake}");
-        text.push_str(&format!("$ tsm {mistake}\n{}", finished.stderr));
+        write!(text, "$ tsm {mistake}\n{}", finished.stderr).unwrap();
     }
     assert_golden("mistakes.txt", &text);
 }

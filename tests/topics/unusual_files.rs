@@ -27,6 +27,18 @@ fn a_still_picture_is_one_frame() {
 }
 
 #[test]
+fn a_damaged_picture_is_told_in_one_line() {
+    let whole = media::ffmpeg(&shared::clip("asl-walk.mkv"), "-frames:v 1", "still.png");
+    let folder = tempfile::tempdir().unwrap();
+    let damaged = folder.path().join("damaged.png");
+    let mut bytes = std::fs::read(whole).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 3000].fill(0x5A);
+    std::fs::write(&damaged, bytes).unwrap();
+    live(&damaged).assert_bad_input("damaged from its start");
+}
+
+#[test]
 fn a_gif_keeps_its_times_and_comes_to_an_end() {
     let clip = shared::clip("asl-walk.mkv");
     let gif = media::ffmpeg(&clip, "-vf scale=160:120,fps=10 -t 1", "walk.gif");
@@ -107,6 +119,40 @@ fn a_picture_left_out_by_the_users_own_pipeline_is_no_damage() {
     let clip = shared::clip("asl-walk.mkv");
     let finished = run(&["live", "--pipeline", mine.to_str().unwrap(), clip.to_str().unwrap()]);
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
+}
+
+#[test]
+fn a_transport_stream_that_ends_within_a_packet_is_cut_short() {
+    let clip = shared::clip("asl-walk.mkv");
+    let whole = media::ffmpeg(&clip, "-c:v libx264 -pix_fmt yuv420p -bf 2", "walk.ts");
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut.ts");
+    std::fs::write(&cut, &std::fs::read(whole).unwrap()[..188 * 900 + 100]).unwrap();
+    let finished = live(&cut);
+    finished.assert_bad_input("cut.ts: the file is cut short (169300 of 169388 bytes)");
+    assert!(finished.frames().len() > 5, "{} frames", finished.frames().len());
+}
+
+#[test]
+fn a_picture_that_cannot_be_scaled_names_its_file() {
+    let clip = shared::clip("asl-walk.mkv");
+    let wide = media::ffmpeg(&clip, "-t 0.2 -vf scale=8192:16 -c:v mjpeg", "wide.avi");
+    live(&wide).assert_bad_input("wide.avi: ");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_that_is_no_text_is_a_file() {
+    use std::os::unix::ffi::OsStrExt;
+    let clip = shared::clip("asl-walk.mkv");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(std::ffi::OsStr::from_bytes(b"walk\xff.mkv"));
+    std::fs::copy(clip, &path).unwrap();
+    for command in [&["live", "--frames", "1"][..], &["doctor"]] {
+        let mut program = std::process::Command::new(tsm_tests::program::tsm());
+        let output = program.args(command).arg(&path).stdin(std::process::Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]

@@ -292,7 +292,7 @@ pub(crate) struct DevicesArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
     /// Look at this source, too: codec, size, frame rate, capture clock
-    pub(crate) source: Option<String>,
+    pub(crate) source: Option<OsString>,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]

@@ -7,21 +7,25 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 /// Element, its rank here, and why.
-const RANKS: [(&str, gst::Rank); 5] = [
-    // VP8 and VP9 with transparency: decodebin takes these two alone and then cannot plug them (seen with 1.22). The
-    // plain decoders show the same picture without its transparency, which no model looks at.
-    ("vp8alphadecodebin", gst::Rank::NONE),
-    ("vp9alphadecodebin", gst::Rank::NONE),
-    // These want the whole picture in one buffer and a file comes in pieces of 4096 bytes; gdkpixbufdec gathers them.
-    ("avdec_bmp", gst::Rank::NONE),
-    ("avdec_tiff", gst::Rank::NONE),
-    ("gdkpixbufdec", gst::Rank::MARGINAL),
-];
+fn ranks() -> [(&'static str, gst::Rank); 6] {
+    [
+        // VP8 and VP9 with transparency: decodebin takes these two alone and then cannot plug them (seen with 1.22). The
+        // plain decoders show the same picture without its transparency, which no model looks at.
+        ("vp8alphadecodebin", gst::Rank::NONE),
+        ("vp9alphadecodebin", gst::Rank::NONE),
+        // These want the whole picture in one buffer and a file comes in pieces of 4096 bytes; gdkpixbufdec gathers them.
+        ("avdec_bmp", gst::Rank::NONE),
+        ("avdec_tiff", gst::Rank::NONE),
+        ("gdkpixbufdec", gst::Rank::MARGINAL),
+        // Writes its own lines to stderr about a damaged file; the decoder of libav does not.
+        ("pngdec", gst::Rank::MARGINAL - 1),
+    ]
+}
 
 /// Sets the ranks in this process.
 pub(crate) fn apply() {
     let asked = std::env::var("GST_PLUGIN_FEATURE_RANK").unwrap_or_default();
-    for (name, rank) in RANKS {
+    for (name, rank) in ranks() {
         if let Some(factory) = gst::ElementFactory::find(name).filter(|_found| !is_named(&asked, name)) {
             factory.set_rank(rank);
         }

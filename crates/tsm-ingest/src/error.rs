@@ -42,7 +42,7 @@ pub enum SourceError {
     NotMedia {
         /// The path or address.
         place: String,
-        /// What it seems to be instead, with a leading blank, or empty.
+        /// What it seems to be instead, with a leading blank or comma, or empty.
         detail: String,
     },
     /// Media, but without a picture in it.

@@ -165,8 +165,10 @@ impl Faults {
             Some(gst::StreamError::TypeNotFound) if text.contains("contains no data") => {
                 SourceError::EmptyFile { place }
             }
-            Some(gst::StreamError::TypeNotFound | gst::StreamError::WrongType) => {
-                SourceError::NotMedia { place, detail: String::new() }
+            Some(gst::StreamError::TypeNotFound) => SourceError::NotMedia { place, detail: String::new() },
+            // A parser found nothing of what the first bytes promised.
+            Some(gst::StreamError::WrongType) => {
+                SourceError::NotMedia { place, detail: ", or damaged from its start".to_owned() }
             }
             // rtspsrc says so when select-stream took none: an unknown encoding of video comes as a missing plug-in.
             // It says the same when the server refused each one that it took.

@@ -46,6 +46,11 @@ impl RecordedFile {
             _ => None,
         }
     }
+
+    /// Whether the pipeline is one of our own.
+    pub(crate) fn is_read_by_us(&self) -> bool {
+        self.author == PipelineAuthor::Program
+    }
 }
 
 /// The `file://` address of a readable, non-empty file.
@@ -111,16 +116,10 @@ pub(crate) fn damage(file: &RecordedFile, seen: &Summary) -> Option<SourceError>
         return Some(SourceError::Corrupt { place, detail });
     }
     if let Some(warning) = seen.container_warnings.first() {
-        // `file.c(12): function (): /path/of/element:` and a new line precede the reason.
-        let detail = warning.lines().last().unwrap_or_default().rsplit("): ").next().unwrap_or_default();
-        let detail = detail
-            .rsplit_once(": ")
-            .filter(|(head, _)| head.starts_with('/'))
-            .map_or(detail, |(_, tail)| tail);
-        let detail = format!("lost packets: {}", detail.trim());
+        let detail = format!("lost packets: {warning}");
         return Some(SourceError::Corrupt { place, detail });
     }
-    if file.author == PipelineAuthor::User {
+    if !file.is_read_by_us() {
         return None;
     }
     let detail = lost_pictures(seen).or_else(|| missing_tail(seen))?;

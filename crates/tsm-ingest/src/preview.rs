@@ -68,6 +68,8 @@ impl Preview {
     /// # Errors
     /// [`PreviewError::NoDisplay`] where no screen is reachable, [`PreviewError::MissingPlugin`] where an element is missing.
     pub fn open(title: &str) -> Result<Self, PreviewError> {
+        /// `GLib` warns on stderr where it is told twice.
+        static NAMED: Once = Once::new();
         crate::library::init().map_err(|e| PreviewError::Other { message: e.to_string() })?;
         if ["DISPLAY", "WAYLAND_DISPLAY"]
             .iter()
@@ -79,7 +81,6 @@ impl Preview {
         }
         let (pipeline, pictures, bus) = built()?;
         // X11 sinks show the title of the stream, and behind it the application's name, which all windows share.
-        static NAMED: Once = Once::new();
         NAMED.call_once(|| gst::glib::set_application_name("tsm"));
         let mut preview = Self { pipeline, pictures, bus, title: Some(title.to_owned()), closed: false };
         preview.start()?;

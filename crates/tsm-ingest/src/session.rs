@@ -33,6 +33,9 @@ pub(crate) mod observer;
 use frame_maker::FrameMaker;
 use observer::Observer;
 
+/// A file is no host: whoever wants a camera to answer at once does not mean that a disk must.
+const FILE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How a session is to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionOptions {
@@ -165,7 +168,7 @@ impl Session {
             observer,
             faults,
             file,
-            patience: options.connect_timeout,
+            patience: options.connect_timeout.max(FILE_PATIENCE),
             pace: options.pace,
             started: arrival_now(),
             ends_itself: false,
@@ -233,7 +236,8 @@ impl Session {
                 faults.end();
                 return Some(self.end_of_stream());
             }
-            if self.pace == Pace::RealTime || waited < self.patience * GAP_FACTOR {
+            // A paced pipeline waits for the clock, not for the file.
+            if self.pace == Pace::RealTime || !file.is_read_by_us() || waited < self.patience * GAP_FACTOR {
                 return None;
             }
         } else if waited < self.patience {

@@ -23,10 +23,10 @@ use tsm_model::InputSpec;
 #[non_exhaustive]
 pub enum PreprocessError {
     /// The frame's planes are shorter than its format says.
-    #[error("a frame of the source cannot be read: {0}")]
+    #[error("a frame cannot be read: {0}")]
     Picture(#[from] PictureError),
     /// Its size cannot be scaled.
-    #[error("a frame of the source cannot be scaled: {0}")]
+    #[error("a frame cannot be scaled: {0}")]
     Resize(#[from] ResizeError),
 }
 

@@ -61,8 +61,13 @@ pub enum LiveError {
     #[error("{0}")]
     Step(#[from] StepError),
     /// A picture could not be read.
-    #[error("{0}")]
-    Preprocess(#[from] PreprocessError),
+    #[error("{name}: {source}")]
+    Preprocess {
+        /// The source it came from, without password.
+        name: String,
+        /// What is wrong with it.
+        source: PreprocessError,
+    },
     /// A thread could not be started.
     #[error("no thread could be started: {0}")]
     Thread(#[source] io::Error),
@@ -345,7 +350,9 @@ impl<'a> Runtime<'a> {
             let taken = clock::now();
             let end = (self.batch.members.len() + 1) * values;
             self.batch.frames.resize(end.max(self.batch.frames.len()), 0.0);
-            stream.prepare(&sampled, &mut self.batch.frames[end - values..end])?;
+            stream
+                .prepare(&sampled, &mut self.batch.frames[end - values..end])
+                .map_err(|source| LiveError::Preprocess { name: stream.name.clone(), source })?;
             let arrival = sampled.frame.arrival();
             self.batch.members.push(Member {
                 stream: index,

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<Exit, Failure> {
     talk::result(&gpu_line())?;
     talk::result(&format!("model      {}", model_line(args)?))?;
     if let Some(text) = &args.source {
-        let source = Source::parse(text)?;
+        let source = super::live::source(text)?;
         let options = super::live::session_options(&args.connection, Pace::AsFastAsPossible);
         talk::result(&source_line(&source, &tsm_ingest::probe(&source, &options, LOOK)?))?;
     }

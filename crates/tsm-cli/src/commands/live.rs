@@ -75,7 +75,7 @@ fn sources(args: &LiveArgs) -> Result<Vec<Source>, SourceError> {
 }
 
 /// SOURCE as typed; what is no UTF-8 can only be a file's name.
-fn source(text: &OsStr) -> Result<Source, SourceError> {
+pub(crate) fn source(text: &OsStr) -> Result<Source, SourceError> {
     text.to_str().map_or_else(|| Ok(Source::File(text.into())), Source::parse)
 }
 

@@ -17,6 +17,8 @@ pub(crate) fn cut_short(path: &Path) -> Option<String> {
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => return boxes(&mut file, length)?.cut,
         [b'R', b'I', b'F', b'F', size @ .., b'A', b'V', b'I', b' '] => riff_end(*size),
         [0x1a, 0x45, 0xdf, 0xa3, ..] => matroska_end(&mut file)?,
+        [b'B', b'M', s0, s1, s2, s3, 0, 0, 0, 0, _, _] => u64::from(u32::from_le_bytes([*s0, *s1, *s2, *s3])),
+        [0x47, ..] => packets_end(&mut file, length)?,
         _ => return None,
     };
     (promised > length).then(|| shortfall(length, promised))
@@ -101,6 +103,29 @@ fn box_header(file: &mut File, at: u64, length: u64) -> Option<([u8; 4], u64)> {
     Some((kind, size))
 }
 
+/// MPEG transport stream (ISO/IEC 13818-1, section 2.4.3): packets of 188 bytes, each beginning with 0x47. What ends within
+/// a packet was cut; whole packets that are missing leave no trace here.
+fn packets_end(file: &mut File, length: u64) -> Option<u64> {
+    const PACKET_BYTES: u64 = 188;
+    let whole = length / PACKET_BYTES;
+    for packet in [1, 2, whole.checked_sub(1)?] {
+        file.seek(SeekFrom::Start(packet * PACKET_BYTES)).ok()?;
+        let mut sync = [0u8; 1];
+        file.read_exact(&mut sync).ok()?;
+        if sync != [0x47] {
+            return None;
+        }
+    }
+    // What follows the last whole packet may be something else.
+    if length > whole * PACKET_BYTES {
+        file.seek(SeekFrom::Start(whole * PACKET_BYTES)).ok()?;
+        let mut sync = [0u8; 1];
+        file.read_exact(&mut sync).ok()?;
+        return (sync == [0x47]).then_some((whole + 1) * PACKET_BYTES);
+    }
+    Some(length)
+}
+
 /// RIFF: the size counts from after itself; 0 and the largest mean unknown.
 fn riff_end(size: [u8; 4]) -> u64 {
     match u32::from_le_bytes(size) {
@@ -139,4 +164,34 @@ fn element_size(file: &mut File) -> Option<u64> {
     }
     let unknown = (1u64 << (7 * (more + 1))) - 1;
     (size != unknown).then_some(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut_short;
+
+    fn evidence(bytes: &[u8]) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, bytes).unwrap();
+        cut_short(&path)
+    }
+
+    #[test]
+    fn a_transport_stream_ends_with_a_whole_packet() {
+        let packet = [[0x47u8; 1].as_slice(), &[0; 187]].concat();
+        let whole = packet.repeat(5);
+        assert_eq!(evidence(&whole), None);
+        assert_eq!(evidence(&whole[..188 * 4 + 90]).unwrap(), "842 of 940 bytes");
+        assert_eq!(evidence(&[whole, vec![0; 30]].concat()), None, "padding is no packet");
+        assert_eq!(evidence(&[b"GIF89a".as_slice(), &[0; 400]].concat()), None);
+    }
+
+    #[test]
+    fn a_bitmap_says_its_size() {
+        let mut bitmap = b"BM\x40\0\0\0\0\0\0\0\x36\0".to_vec();
+        bitmap.resize(64, 0);
+        assert_eq!(evidence(&bitmap), None);
+        assert_eq!(evidence(&bitmap[..50]).unwrap(), "50 of 64 bytes");
+    }
 }

@@ -124,8 +124,7 @@ impl Observer {
 
     pub(crate) fn note_warning(&self, warning: &gst::message::Warning) {
         if warning.error().matches(gst::StreamError::Demux) {
-            let text =
-                warning.debug().map_or_else(|| warning.error().message().to_owned(), |d| d.to_string());
+            let text = reason(warning.error().message(), &warning.debug().unwrap_or_default());
             self.state().seen.container_warnings.push(text);
         }
     }
@@ -266,9 +265,31 @@ impl Observer {
     }
 }
 
+/// The reason of a warning: in the debug text, behind `file.c(12): function (): /path/of/element:` and a new line, else
+/// the message.
+fn reason(message: &str, debug_text: &str) -> String {
+    let reason = debug_text.lines().skip(1).map(str::trim).find(|line| !line.is_empty());
+    reason.unwrap_or(message).trim_end_matches('.').to_owned()
+}
+
 /// The one codec whose containers leave pictures undated and whose pictures are never split in fields.
 fn is_mpeg4(pad: &gst::Pad) -> bool {
     let caps = pad.current_caps();
     let structure = caps.as_ref().and_then(|caps| caps.structure(0));
     structure.is_some_and(|s| s.name() == "video/mpeg" && s.get::<i32>("mpegversion") == Ok(4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reason;
+
+    #[test]
+    fn a_warnings_reason_is_never_the_path_of_an_element() {
+        let place = "tsdemux.c(12): handle (): /GstPipeline:pipeline0/GstTSDemux:tsdemux0:";
+        assert_eq!(
+            reason("CONTINUITY: Mismatch packet 4, stream 5.", place),
+            "CONTINUITY: Mismatch packet 4, stream 5"
+        );
+        assert_eq!(reason("Could not demux.", &format!("{place}\npacket 4 is lost")), "packet 4 is lost");
+    }
 }
