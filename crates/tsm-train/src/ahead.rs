@@ -12,14 +12,24 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+
+use crate::clock;
 
 /// A worker thread panicked: a fault of the program, whose message stands on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a loader thread stopped unexpectedly; please report the lines above")]
 pub struct WorkerLost;
+
+/// A bound on what a queue takes from the start; beyond it workers wait.
+const MOST_UNDER_WAY: usize = 1 << 16;
+
+/// The index that a job's number is.
+pub(crate) fn index(job: u64) -> usize {
+    usize::try_from(job).expect("jobs are numbered by places in memory")
+}
 
 /// Outcomes of jobs, in order.
 #[derive(Debug)]
@@ -63,7 +73,9 @@ impl<R: Send + 'static> Ahead<R> {
     {
         let progress = Progress { next_job: jobs.start, delivered: jobs.start, is_stopped: false };
         let shared = Arc::new(Shared { progress: Mutex::new(progress), changed: Condvar::new() });
-        let (sender, outcomes) = crossbeam_channel::unbounded();
+        // Never full: at most `depth` outcomes are under way.
+        let capacity = usize::try_from(depth.max(1)).unwrap_or(usize::MAX);
+        let (sender, outcomes) = crossbeam_channel::bounded(capacity.min(MOST_UNDER_WAY));
         let (next, end) = (jobs.start, jobs.end.max(jobs.start));
         let (pending, waited) = (BTreeMap::new(), Duration::ZERO);
         let mut ahead = Self { shared, outcomes, pending, next, end, waited, workers: Vec::new() };
@@ -86,7 +98,7 @@ impl<R: Send + 'static> Ahead<R> {
         if self.next == self.end {
             return None;
         }
-        let began = Instant::now();
+        let began = clock::now();
         while !self.pending.contains_key(&self.next) {
             let Ok((job, outcome)) = self.outcomes.recv() else { return Some(Err(WorkerLost)) };
             self.pending.insert(job, outcome);
@@ -114,6 +126,8 @@ impl<R> Drop for Ahead<R> {
     fn drop(&mut self) {
         self.shared.lock().is_stopped = true;
         self.shared.changed.notify_all();
+        // A worker may be about to hand over what nobody takes.
+        while self.outcomes.try_recv().is_ok() {}
         for worker in self.workers.drain(..) {
             // A worker that panicked has said so.
             let _panicked = worker.join();

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tsm_ingest::{Flow, Frame, FrameFormat, Session, SessionEvent, SessionOptions, Source, SourceError};
+use tsm_ingest::{Flow, Frame, FrameFormat, Pts, Session, SessionEvent, SessionOptions, Source, SourceError};
 
 use crate::dataset::{Clip, Span};
 
@@ -244,7 +244,9 @@ enum Wanted {
 }
 
 /// What [`visit`] was given.
-struct Visitor(Box<dyn FnMut(&StoredFrame, Duration) -> Flow + Send>);
+struct Visitor(Box<OnFrame>);
+
+type OnFrame = dyn FnMut(&StoredFrame, Duration) -> Flow + Send;
 
 impl std::fmt::Debug for Visitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -268,7 +270,7 @@ impl Collector {
 
     fn take(&mut self, frame: &Frame) -> Flow {
         self.offered += 1;
-        let pts = frame.pts().map_or_else(|| self.assumed_pts(frame.format()), |pts| pts.since_start());
+        let pts = frame.pts().map_or_else(|| self.assumed_pts(frame.format()), Pts::since_start);
         self.last_pts = Some(pts);
         if let Some((start, end)) = self.span {
             if pts >= end {

@@ -14,6 +14,7 @@
 mod ahead;
 pub mod augment;
 pub mod clip_store;
+mod clock;
 pub mod crop;
 pub mod cutter;
 pub mod dataset;

@@ -84,9 +84,9 @@ fn finish(
         return Err(ReadError::Write { path, source });
     }
     visited.map_err(ReadError::Decode)?;
-    let times: String = writer.pts.iter().map(|pts| format!("{}\n", pts.as_micros())).collect();
+    let times: Vec<String> = writer.pts.iter().map(|pts| pts.as_micros().to_string()).collect();
     let path = part.join(PTS_FILE);
-    std::fs::write(&path, times).map_err(|source| ReadError::Write { path, source })?;
+    std::fs::write(&path, times.join("\n")).map_err(|source| ReadError::Write { path, source })?;
     Ok(u32::try_from(writer.pts.len()).unwrap_or(u32::MAX))
 }
 
