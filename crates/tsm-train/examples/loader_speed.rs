@@ -41,6 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let options = LoaderOptions { workers: workers.parse()?, end_epoch: 2, ..LoaderOptions::default() };
         let mut loader = Loader::start(&source, Mode::Train(view), &options)?;
         for epoch in ["decoding", "from memory"] {
+            #[expect(clippy::disallowed_methods, reason = "it measures")]
             let began = Instant::now();
             for batch in loader.by_ref().take(usize::try_from(options_batches(clips.len()))?) {
                 batch?;

@@ -23,8 +23,8 @@ use crate::clock;
 #[error("a loader thread stopped unexpectedly; please report the lines above")]
 pub struct WorkerLost;
 
-/// A bound on what a queue takes from the start; beyond it workers wait.
-const MOST_UNDER_WAY: usize = 1 << 16;
+/// Jobs ahead at most, whatever was asked for.
+const MOST_UNDER_WAY: u64 = 1 << 16;
 
 /// The index that a job's number is.
 pub(crate) fn index(job: u64) -> usize {
@@ -73,16 +73,16 @@ impl<R: Send + 'static> Ahead<R> {
     {
         let progress = Progress { next_job: jobs.start, delivered: jobs.start, is_stopped: false };
         let shared = Arc::new(Shared { progress: Mutex::new(progress), changed: Condvar::new() });
-        // Never full: at most `depth` outcomes are under way.
-        let capacity = usize::try_from(depth.max(1)).unwrap_or(usize::MAX);
-        let (sender, outcomes) = crossbeam_channel::bounded(capacity.min(MOST_UNDER_WAY));
+        let depth = depth.clamp(1, MOST_UNDER_WAY);
+        // Never full: no more than `depth` outcomes are under way.
+        let (sender, outcomes) = crossbeam_channel::bounded(index(depth));
         let (next, end) = (jobs.start, jobs.end.max(jobs.start));
         let (pending, waited) = (BTreeMap::new(), Duration::ZERO);
         let mut ahead = Self { shared, outcomes, pending, next, end, waited, workers: Vec::new() };
         for number in 0..workers.max(1) {
             let (shared, sender, mut work) = (Arc::clone(&ahead.shared), sender.clone(), make_worker());
             let run = move || {
-                while let Some(job) = shared.next_job(end, depth.max(1)) {
+                while let Some(job) = shared.next_job(end, depth) {
                     let mut outcome = Outcome { job, sender: &sender, value: None };
                     outcome.value = Some(work(job));
                 }
@@ -126,8 +126,6 @@ impl<R> Drop for Ahead<R> {
     fn drop(&mut self) {
         self.shared.lock().is_stopped = true;
         self.shared.changed.notify_all();
-        // A worker may be about to hand over what nobody takes.
-        while self.outcomes.try_recv().is_ok() {}
         for worker in self.workers.drain(..) {
             // A worker that panicked has said so.
             let _panicked = worker.join();

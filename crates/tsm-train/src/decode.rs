@@ -153,10 +153,11 @@ pub fn decode(clip: &Clip, keep: Keep<'_>) -> Result<ClipFrames, DecodeError> {
     video(&clip.path, clip.span, Collector::new(clip.span, wanted))
 }
 
-/// Hands every frame of a clip with its time to `on_frame` and keeps none; [`Flow::Stop`] ends it. On a thread of the pipeline.
+/// Hands every frame of a clip with its time to `on_frame`, on a thread of the pipeline, and keeps none.
+/// [`Flow::Stop`] ends it.
 ///
 /// # Errors
-/// As [`decode`]. A folder of frames is read like a video.
+/// As [`decode`].
 pub fn visit(
     clip: &Clip,
     mut on_frame: impl FnMut(&StoredFrame, Duration) -> Flow + Send + 'static,
@@ -165,13 +166,7 @@ pub fn visit(
         let collector = Collector::new(clip.span, Wanted::Visited(Visitor(Box::new(on_frame))));
         return video(&clip.path, clip.span, collector).map(drop);
     }
-    let frames = frame_folder::read(&clip.path, Keep::AllWithin { most_bytes: usize::MAX })?;
-    for (frame, pts) in frames.frames.iter().flatten().zip(&frames.pts) {
-        if on_frame(frame, *pts) == Flow::Stop {
-            break;
-        }
-    }
-    Ok(())
+    frame_folder::visit(&clip.path, &mut on_frame)
 }
 
 fn video(path: &Path, span: Option<Span>, collector: Collector) -> Result<ClipFrames, DecodeError> {

@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use tsm_model::InputSpec;
 
-use crate::ahead::{self, Ahead, WorkerLost};
+pub use crate::ahead::WorkerLost;
+use crate::ahead::{self, Ahead};
 use crate::augment::{ColourJitter, FlipTable};
 use crate::clip_store::ClipStore;
 use crate::crop::{EvalCrops, TrainCrop};
