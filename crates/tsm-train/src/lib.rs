@@ -40,7 +40,7 @@
 //! };
 //! for batch in Loader::start(&source, Mode::Train(view), &LoaderOptions::default())? {
 //!     let batch = batch?;
-//!     assert_eq!(batch.pixels.len(), batch.shape().iter().product());
+//!     assert_eq!(batch.pixels.len(), batch.shape().iter().product::<usize>());
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
