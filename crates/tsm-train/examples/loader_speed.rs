@@ -41,14 +41,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         let options = LoaderOptions { workers: workers.parse()?, end_epoch: 2, ..LoaderOptions::default() };
         let mut loader = Loader::start(&source, Mode::Train(view), &options)?;
         for epoch in ["decoding", "from memory"] {
+            let mut skipped = 0;
+            #[expect(clippy::disallowed_methods, reason = "it measures")]
             let began = Instant::now();
             for batch in loader.by_ref().take(usize::try_from(options_batches(clips.len()))?) {
-                batch?;
+                skipped += batch?.skipped.len();
             }
             let secs = began.elapsed().as_secs_f64();
             let rate = f64::from(u32::try_from(clips.len())?) / secs;
             let kept = source.store.kept_bytes() >> 20;
-            writeln!(std::io::stdout(), "{what}, {epoch}: {rate:.1} clips/s ({secs:.2} s, {kept} MiB kept)")?;
+            writeln!(
+                std::io::stdout(),
+                "{what}, {epoch}: {rate:.1} clips/s ({secs:.2} s, {kept} MiB kept, {skipped} skipped)"
+            )?;
         }
     }
     Ok(())

@@ -12,14 +12,24 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
+
+use crate::clock;
 
 /// A worker thread panicked: a fault of the program, whose message stands on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a loader thread stopped unexpectedly; please report the lines above")]
 pub struct WorkerLost;
+
+/// Jobs ahead at most, whatever was asked for.
+const MOST_UNDER_WAY: u64 = 1 << 16;
+
+/// The index that a job's number is.
+pub(crate) fn index(job: u64) -> usize {
+    usize::try_from(job).expect("jobs are numbered by places in memory")
+}
 
 /// Outcomes of jobs, in order.
 #[derive(Debug)]
@@ -63,14 +73,16 @@ impl<R: Send + 'static> Ahead<R> {
     {
         let progress = Progress { next_job: jobs.start, delivered: jobs.start, is_stopped: false };
         let shared = Arc::new(Shared { progress: Mutex::new(progress), changed: Condvar::new() });
-        let (sender, outcomes) = crossbeam_channel::unbounded();
+        let depth = depth.clamp(1, MOST_UNDER_WAY);
+        // Never full: no more than `depth` outcomes are under way.
+        let (sender, outcomes) = crossbeam_channel::bounded(index(depth));
         let (next, end) = (jobs.start, jobs.end.max(jobs.start));
         let (pending, waited) = (BTreeMap::new(), Duration::ZERO);
         let mut ahead = Self { shared, outcomes, pending, next, end, waited, workers: Vec::new() };
         for number in 0..workers.max(1) {
             let (shared, sender, mut work) = (Arc::clone(&ahead.shared), sender.clone(), make_worker());
             let run = move || {
-                while let Some(job) = shared.next_job(end, depth.max(1)) {
+                while let Some(job) = shared.next_job(end, depth) {
                     let mut outcome = Outcome { job, sender: &sender, value: None };
                     outcome.value = Some(work(job));
                 }
@@ -86,7 +98,7 @@ impl<R: Send + 'static> Ahead<R> {
         if self.next == self.end {
             return None;
         }
-        let began = Instant::now();
+        let began = clock::now();
         while !self.pending.contains_key(&self.next) {
             let Ok((job, outcome)) = self.outcomes.recv() else { return Some(Err(WorkerLost)) };
             self.pending.insert(job, outcome);

@@ -212,7 +212,7 @@ fn paddle_cut(spec: &InputSpec, width_px: usize, height_px: usize, draw: &mut dy
         scaled_height_px: height,
         crop: CropRect { x, y, width: width_of_box, height: height_of_box },
     };
-    let room = short - spec.size_px;
+    let room = short.saturating_sub(spec.size_px);
     let then = Stage {
         source: whole(width_of_box, height_of_box),
         scaled_width_px: short,

@@ -78,13 +78,12 @@ impl Cutter {
             _ => Plan::new(frame.format(), cut)?,
         };
         let plan = self.plan.insert(plan);
-        let first_out = match plan.then {
-            None => &mut *out,
-            Some(_) => {
-                let crop = cut.first.crop;
-                self.between_rgb.resize(crop.width * crop.height * 3, 0);
-                &mut self.between_rgb
-            }
+        let first_out = if plan.then.is_none() {
+            &mut *out
+        } else {
+            let crop = cut.first.crop;
+            self.between_rgb.resize(crop.width * crop.height * 3, 0);
+            &mut self.between_rgb
         };
         let mut rows = RgbRows::new(&picture, &mut self.scratch);
         if plan.shape.orientation == Orientation::Upright {
@@ -287,8 +286,7 @@ mod tests {
 
     #[test]
     fn a_second_stage_works_on_the_outcome_of_the_first() {
-        let rgb: Vec<u8> =
-            (0..64 * 48).flat_map(|i| [(i % 251) as u8, (i % 13) as u8, (i % 97) as u8]).collect();
+        let rgb: Vec<u8> = (0..=250).cycle().step_by(7).take(64 * 48 * 3).collect();
         let frame = rgb_frame(64, 48, &rgb);
         let spec = InputSpec { size_px: 32, short_side_px: 36, ..InputSpec::default() };
         let cut = TrainCrop::PaddleV151.cut(&spec, 64, 48, &mut Draws::for_clip(5, 0, 0));

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tsm_ingest::{Flow, Frame, FrameFormat, Session, SessionEvent, SessionOptions, Source, SourceError};
+use tsm_ingest::{Flow, Frame, FrameFormat, Pts, Session, SessionEvent, SessionOptions, Source, SourceError};
 
 use crate::dataset::{Clip, Span};
 
@@ -153,10 +153,11 @@ pub fn decode(clip: &Clip, keep: Keep<'_>) -> Result<ClipFrames, DecodeError> {
     video(&clip.path, clip.span, Collector::new(clip.span, wanted))
 }
 
-/// Hands every frame of a clip with its time to `on_frame` and keeps none; [`Flow::Stop`] ends it. On a thread of the pipeline.
+/// Hands every frame of a clip with its time to `on_frame`, on a thread of the pipeline, and keeps none.
+/// [`Flow::Stop`] ends it.
 ///
 /// # Errors
-/// As [`decode`]. A folder of frames is read like a video.
+/// As [`decode`].
 pub fn visit(
     clip: &Clip,
     mut on_frame: impl FnMut(&StoredFrame, Duration) -> Flow + Send + 'static,
@@ -165,13 +166,7 @@ pub fn visit(
         let collector = Collector::new(clip.span, Wanted::Visited(Visitor(Box::new(on_frame))));
         return video(&clip.path, clip.span, collector).map(drop);
     }
-    let frames = frame_folder::read(&clip.path, Keep::AllWithin { most_bytes: usize::MAX })?;
-    for (frame, pts) in frames.frames.iter().flatten().zip(&frames.pts) {
-        if on_frame(frame, *pts) == Flow::Stop {
-            break;
-        }
-    }
-    Ok(())
+    frame_folder::visit(&clip.path, &mut on_frame)
 }
 
 fn video(path: &Path, span: Option<Span>, collector: Collector) -> Result<ClipFrames, DecodeError> {
@@ -244,7 +239,9 @@ enum Wanted {
 }
 
 /// What [`visit`] was given.
-struct Visitor(Box<dyn FnMut(&StoredFrame, Duration) -> Flow + Send>);
+struct Visitor(Box<OnFrame>);
+
+type OnFrame = dyn FnMut(&StoredFrame, Duration) -> Flow + Send;
 
 impl std::fmt::Debug for Visitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -268,7 +265,7 @@ impl Collector {
 
     fn take(&mut self, frame: &Frame) -> Flow {
         self.offered += 1;
-        let pts = frame.pts().map_or_else(|| self.assumed_pts(frame.format()), |pts| pts.since_start());
+        let pts = frame.pts().map_or_else(|| self.assumed_pts(frame.format()), Pts::since_start);
         self.last_pts = Some(pts);
         if let Some((start, end)) = self.span {
             if pts >= end {

@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use tsm_model::InputSpec;
 
-use crate::ahead::{Ahead, WorkerLost};
+pub use crate::ahead::WorkerLost;
+use crate::ahead::{self, Ahead};
 use crate::augment::{ColourJitter, FlipTable};
 use crate::clip_store::ClipStore;
 use crate::crop::{EvalCrops, TrainCrop};
@@ -275,7 +276,7 @@ impl Loader {
             let is_shuffled = matches!(mode, Mode::Train(_));
             move |job: u64| {
                 let (epoch, place) = (job / plan.clips, job % plan.clips);
-                let place = usize::try_from(place).expect("a place among clips in memory");
+                let place = ahead::index(place);
                 let clip = if is_shuffled { order.clip(&clips, seed, epoch, place) } else { clips[place] };
                 maker.row(seed, epoch, clip)
             }

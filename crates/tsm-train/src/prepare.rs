@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::ahead::{Ahead, WorkerLost};
+use crate::ahead::{self, Ahead, WorkerLost};
 use crate::dataset::groups::GroupRule;
 use crate::dataset::{Clip, Dataset, DatasetError, class_index, list_file, split};
 
@@ -157,7 +157,7 @@ fn read_all(
     let make_worker = || {
         let (dataset, folders) = (Arc::clone(&dataset), Arc::clone(&folders));
         move |job: u64| {
-            let index = usize::try_from(job).expect("an index of a clip in memory");
+            let index = ahead::index(job);
             extract::read(&dataset.clips[index], &folders[index], frames)
         }
     };

@@ -173,8 +173,8 @@ impl GroupTable {
         let exact = [Some(clip), Some(full.as_path()), relative];
         let exact = exact.into_iter().flatten().find_map(|path| self.by_path.get(path)).cloned();
         exact.or_else(|| {
-            let endings = [2, 1].into_iter().zip(&self.by_ending);
-            endings.filter_map(|(names, map)| map.get(&ending(clip, names)).cloned()).next().flatten()
+            let mut endings = [2, 1].into_iter().zip(&self.by_ending);
+            endings.find_map(|(names, map)| map.get(&ending(clip, names)).cloned()).flatten()
         })
     }
 }

@@ -48,10 +48,8 @@ pub fn read(table: &Path) -> Result<Found, DatasetError> {
     let mut found = Found { dataset: Dataset { classes, clips: Vec::new() }, missing: Vec::new() };
     for (line, record) in &rows {
         let label = field(record, columns.class);
-        let class = found.dataset.classes.binary_search(&label).expect("the names are of these rows");
-        if label.is_empty() {
-            return Err(refused(*line, "no class in it".to_owned()));
-        }
+        let class = found.dataset.classes.binary_search(&label).ok().filter(|_| !label.is_empty());
+        let class = class.ok_or_else(|| refused(*line, "no class in it".to_owned()))?;
         match columns.clip(record, folder_of(table), class_number(class)) {
             Ok(clip) => found.dataset.clips.push(clip),
             Err(Absent::Reported(id)) => found.missing.push(format!("line {line}: {id}")),

@@ -58,7 +58,7 @@ pub fn read_paths(list: &Path) -> Result<Vec<PathBuf>, DatasetError> {
 /// a path with line breaks, or a part of a video.
 pub fn write(list: &Path, clips: &[Clip]) -> Result<(), DatasetError> {
     let folder = std::path::absolute(folder_of(list)).map_err(|e| DatasetError::of_io(list, "folder", e))?;
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for (index, clip) in clips.iter().enumerate() {
         let refused = |reason: &str| DatasetError::Line {
             path: list.to_owned(),
@@ -78,10 +78,11 @@ pub fn write(list: &Path, clips: &[Clip]) -> Result<(), DatasetError> {
             ));
         }
         let frames = clip.frames.filter(|_| clip.path.is_dir());
-        let frames = frames.map_or_else(String::new, |frames| format!("{frames} "));
-        text.push_str(&format!("{path} {frames}{}\n", clip.class));
+        let frames = frames.map(|frames| frames.to_string());
+        let words = [Some(path), frames.as_deref(), Some(&clip.class.to_string())];
+        lines.push(words.into_iter().flatten().collect::<Vec<_>>().join(" "));
     }
-    write_whole(list, &text)
+    write_lines(list, &lines)
 }
 
 /// Writes class names, a name a line, as [`read`] takes them. The file appears whole or not at all.
@@ -89,11 +90,12 @@ pub fn write(list: &Path, clips: &[Clip]) -> Result<(), DatasetError> {
 /// # Errors
 /// [`DatasetError::Read`] if the folder cannot be written.
 pub fn write_classes(path: &Path, classes: &[String]) -> Result<(), DatasetError> {
-    write_whole(path, &classes.iter().map(|class| format!("{class}\n")).collect::<String>())
+    write_lines(path, classes)
 }
 
 /// Writes a file beside its place and moves it there.
-pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), DatasetError> {
+fn write_lines(path: &Path, lines: &[String]) -> Result<(), DatasetError> {
+    let text = lines.join("\n") + "\n";
     let failed = |source| DatasetError::Read { path: path.to_owned(), source };
     let mut file = tempfile::NamedTempFile::new_in(folder_of(path)).map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)?;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tsm_ingest::{FrameFormat, Orientation, PixelLayout};
+use tsm_ingest::{Flow, FrameFormat, Orientation, PixelLayout};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -52,7 +52,7 @@ pub(super) fn read(folder: &Path, keep: Keep<'_>) -> Result<ClipFrames, DecodeEr
     for (index, (image, pts)) in images.iter().zip(pts).enumerate() {
         let is_wanted = match keep {
             Keep::AllWithin { .. } => most_bytes.is_some(),
-            Keep::Only(wanted) => wanted.contains(&index),
+            Keep::Only(wanted) => wanted.binary_search(&index).is_ok(),
         };
         if !is_wanted {
             clip.push(pts, None);
@@ -73,6 +73,21 @@ pub(super) fn read(folder: &Path, keep: Keep<'_>) -> Result<ClipFrames, DecodeEr
         }
     }
     Ok(clip)
+}
+
+/// Hands every frame of a folder to `on_frame`.
+pub(super) fn visit(
+    folder: &Path,
+    on_frame: &mut dyn FnMut(&StoredFrame, Duration) -> Flow,
+) -> Result<(), DecodeError> {
+    let images = images(folder)?;
+    let mut format = None;
+    for (image, pts) in images.iter().zip(times(folder, images.len())) {
+        if on_frame(&decoded(image, &mut format)?, pts) == Flow::Stop {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn decoded(image: &Path, format: &mut Option<Arc<FrameFormat>>) -> Result<StoredFrame, DecodeError> {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tsm_live::Preprocessor;
 
 use super::{LoaderError, LoaderSource, Skipped};
-use crate::ahead::Ahead;
+use crate::ahead::{self, Ahead};
 use crate::sampling::interval;
 
 /// The frames that live recognition uses of a clip.
@@ -58,7 +58,7 @@ impl OnlineClips {
             let source = source.clone();
             let mut preprocessor = Preprocessor::new(source.input.clone());
             move |job: u64| {
-                let place = usize::try_from(job).expect("a place among clips in memory");
+                let place = ahead::index(job);
                 let clip = source.clips[place];
                 online_clip(&source, clip, interval, &mut preprocessor)
                     .map_err(|reason| Skipped { clip, reason })

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::crop::{CropRect, Cut, Stage};
 use crate::cutter::Cutter;
 use crate::dataset::Clip;
 use crate::decode::frame_folder::PTS_FILE;
-use crate::decode::{DecodeError, Keep, StoredFrame, decode, visit};
+use crate::decode::{DecodeError, StoredFrame, visit};
 
 /// Why a clip is not in the lists, or none is.
 #[derive(Debug)]
@@ -33,11 +34,17 @@ pub(super) enum ReadError {
 /// Reads `clip`; with `frames`, into `folder`. The clip as it is to stand in a list.
 pub(super) fn read(clip: &Clip, folder: &Path, frames: Option<FrameOptions>) -> Result<Clip, ReadError> {
     let Some(options) = frames else {
-        let frames = decode(clip, Keep::AllWithin { most_bytes: 0 }).map_err(ReadError::Decode)?;
-        if frames.pts().is_empty() {
-            return Err(no_frames(clip));
-        }
-        return Ok(Clip { frames: u32::try_from(frames.pts().len()).ok(), ..clip.clone() });
+        let count = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&count);
+        let visited = visit(clip, move |_frame, _pts| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            Flow::Continue
+        });
+        visited.map_err(ReadError::Decode)?;
+        return match count.load(Ordering::Relaxed) {
+            0 => Err(no_frames(clip)),
+            count => Ok(Clip { frames: Some(count), ..clip.clone() }),
+        };
     };
     let failed = |path: &Path, source| ReadError::Write { path: path.to_owned(), source };
     let part = part_of(folder);
@@ -84,9 +91,9 @@ fn finish(
         return Err(ReadError::Write { path, source });
     }
     visited.map_err(ReadError::Decode)?;
-    let times: String = writer.pts.iter().map(|pts| format!("{}\n", pts.as_micros())).collect();
+    let times: Vec<String> = writer.pts.iter().map(|pts| pts.as_micros().to_string()).collect();
     let path = part.join(PTS_FILE);
-    std::fs::write(&path, times).map_err(|source| ReadError::Write { path, source })?;
+    std::fs::write(&path, times.join("\n")).map_err(|source| ReadError::Write { path, source })?;
     Ok(u32::try_from(writer.pts.len()).unwrap_or(u32::MAX))
 }
 

@@ -72,6 +72,23 @@ fn extracted_frames_are_the_clip_again() {
 }
 
 #[test]
+fn a_damaged_frame_of_a_folder_is_named() {
+    let root = tree();
+    let found = dataset::read(&root.path().join("clips"), None).unwrap();
+    let (frames, lists) = (root.path().join("out"), root.path().join("lists"));
+    prepare(found.dataset, &frames, &options(Some(FrameOptions::default())), &mut |_| {}).unwrap();
+    std::fs::write(frames.join("frames/walk/b 2/img_00007.jpg"), b"no picture").unwrap();
+    let found = dataset::read(&frames.join("frames"), None).unwrap();
+    let made = prepare(found.dataset, &lists, &options(None), &mut |_| {}).unwrap();
+    assert!(
+        made.unreadable.len() == 1 && made.unreadable[0].contains("b 2/img_00007.jpg"),
+        "{:?}",
+        made.unreadable
+    );
+    assert_eq!(made.clips.iter().sum::<usize>(), 5);
+}
+
+#[test]
 fn a_class_without_a_readable_clip_ends_it() {
     let root = tree();
     for name in ["a [1].mp4", "b 2.mp4", "ü 3.mp4"] {
