@@ -131,7 +131,7 @@ impl Frame {
     }
 
     /// Takes the gradient of `x` from its frame.
-    pub(super) fn unframe_dx(&self, framed: &[f32], dx: &mut [f32]) {
+    pub(super) fn unframe_dx(&self, level: CpuLevel, framed: &[f32], dx: &mut [f32]) {
         let phase = self.phase.next_multiple_of(LANES);
         for (iy, row) in dx.chunks_exact_mut(self.x.w).enumerate() {
             if self.stride == 1 {
@@ -140,12 +140,7 @@ impl Frame {
             }
             let first = (iy + 1) % 2 * 2 * phase + (iy + 1) / 2 * self.pitch;
             let (even, odd) = (&framed[first..], &framed[first + phase..]);
-            for (ix, dx) in row.chunks_mut(2).enumerate() {
-                dx[0] = odd[ix];
-                if let Some(dx) = dx.get_mut(1) {
-                    *dx = even[ix + 1];
-                }
-            }
+            join(level, row, &odd[..row.len().div_ceil(2)], &even[1..][..row.len() / 2]);
         }
     }
 }
@@ -153,11 +148,25 @@ impl Frame {
 for_each_level! {
     /// Every second value to `first`, the others to `second`.
     fn deal(row: &[f32], first: &mut [f32], second: &mut [f32]) {
-        for (first, pair) in first.iter_mut().zip(row.chunks(2)) {
+        for ((first, second), pair) in first.iter_mut().zip(second.iter_mut()).zip(row.chunks_exact(2)) {
             *first = pair[0];
-        }
-        for (second, pair) in second.iter_mut().zip(row.chunks_exact(2)) {
             *second = pair[1];
+        }
+        if first.len() > second.len() {
+            first[second.len()] = row[2 * second.len()];
+        }
+    }
+}
+
+for_each_level! {
+    /// What [`deal`] took apart.
+    fn join(row: &mut [f32], first: &[f32], second: &[f32]) {
+        for ((pair, &first), &second) in row.chunks_exact_mut(2).zip(first).zip(second) {
+            pair[0] = first;
+            pair[1] = second;
+        }
+        if first.len() > second.len() {
+            row[2 * second.len()] = first[second.len()];
         }
     }
 }
