@@ -11,8 +11,8 @@
 
 #![allow(unsafe_code, reason = "bodies compiled for a level run behind a proof of it")]
 
-/// Lanes that a body sums up in: two vectors of AVX-512, four of AVX2.
-pub(super) const LANES: usize = 16;
+/// Lanes that a body sums up in: two vectors of AVX-512, four of AVX2, so that an addition need not wait for the last.
+pub(super) const LANES: usize = 32;
 
 /// Defines `$name(level, args)`, whose body runs as compiled for `level`.
 macro_rules! for_each_level {

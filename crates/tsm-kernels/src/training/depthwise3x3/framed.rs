@@ -11,7 +11,10 @@
 
 use crate::cpu_level::CpuLevel;
 use crate::training::feature_map::Dims;
-use crate::training::level::{LANES, for_each_level};
+use crate::training::level::for_each_level;
+
+/// Outputs of one turn: nine sums of so many fit into the registers.
+const LANES: usize = 16;
 
 /// How the planes of one convolution are framed.
 #[derive(Debug, Clone, Copy)]
@@ -200,5 +203,71 @@ for_each_level! {
             }
         }
         sums.map(|lanes| lanes.iter().fold(0.0, |sum, &lane| sum + f64::from(lane)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Output, gradient of the input and of the filter of one plane.
+    fn all(level: CpuLevel, frame: &Frame, x: &[f32], dy: &[f32], filter: &[f32; 9]) -> [Vec<f32>; 3] {
+        let (mut framed_x, mut framed_dy) = (vec![0.0; frame.framed_x()], vec![0.0; frame.framed_dy()]);
+        let (mut sums, mut framed_dx) = (vec![f32::NAN; frame.framed_y()], vec![f32::NAN; frame.framed_dx()]);
+        let (mut y, mut dx) = (vec![f32::NAN; frame.y.plane()], vec![f32::NAN; frame.x.plane()]);
+        frame.frame_x(level, x, &mut framed_x);
+        frame.frame_dy(dy, &mut framed_dy);
+        frame.forward(level, &framed_x, filter, &mut sums);
+        frame.unframe_y(&sums, &mut y);
+        frame.backward(level, &framed_dy, filter, &mut framed_dx);
+        frame.unframe_dx(level, &framed_dx, &mut dx);
+        let dw = frame.weight_gradient(level, &framed_x, &framed_dy);
+        [y, dx, dw.map(|w| w as f32).to_vec()]
+    }
+
+    fn bits(all: &[Vec<f32>; 3]) -> [Vec<u32>; 3] {
+        all.clone().map(|values| values.iter().map(|v| v.to_bits()).collect())
+    }
+
+    /// The sums as the definition has them, in f64.
+    fn defined(frame: &Frame, x: &[f32], dy: &[f32], filter: &[f32; 9]) -> [Vec<f64>; 3] {
+        let mut sums = [vec![0.0; frame.y.plane()], vec![0.0; frame.x.plane()], vec![0.0; 9]];
+        for i in 0..frame.y.plane() * 9 {
+            let (tap, oy, ox) = (i % 9, i / 9 / frame.y.w, i / 9 % frame.y.w);
+            let (iy, ix) = (oy * frame.stride + tap / 3, ox * frame.stride + tap % 3);
+            if iy < 1 || ix < 1 || iy > frame.x.h || ix > frame.x.w {
+                continue;
+            }
+            let at = (iy - 1) * frame.x.w + ix - 1;
+            let (x, dy, w) = (f64::from(x[at]), f64::from(dy[i / 9]), f64::from(filter[tap]));
+            sums[0][i / 9] += w * x;
+            sums[1][at] += w * dy;
+            sums[2][tap] += dy * x;
+        }
+        sums
+    }
+
+    proptest! {
+        #[test]
+        fn every_level_is_bit_equal_to_scalar_and_near_the_definition(
+            h in 1usize..20, w in 1usize..40, stride in 1usize..3,
+            values in proptest::collection::vec(-4f32..4.0, 20 * 40 * 2 + 9),
+        ) {
+            let frame = Frame::new(Dims { n: 1, c: 1, h, w }, stride);
+            let (filter, rest) = values.split_first_chunk::<9>().unwrap();
+            let (x, rest) = rest.split_at(frame.x.plane());
+            let dy = &rest[..frame.y.plane()];
+            let expected = all(CpuLevel::Scalar, &frame, x, dy, filter);
+            for level in CpuLevel::available() {
+                prop_assert_eq!(bits(&all(level, &frame, x, dy, filter)), bits(&expected), "{}", level);
+            }
+            for (ours, defined) in expected.iter().zip(defined(&frame, x, dy, filter)) {
+                for (ours, defined) in ours.iter().zip(defined) {
+                    // Up to 800 products of up to 16, in f32.
+                    prop_assert!((f64::from(*ours) - defined).abs() < 1e-2, "{ours} {defined}");
+                }
+            }
+        }
     }
 }
