@@ -3,7 +3,12 @@
 //! `cargo bench -p tsm-kernels --bench training [-- frames]`. Two clips of 8 frames of 224x224 (16 frames), live batch
 //! norm, causal shift, mean over the segments, SGD with momentum. `scripts/bench_training.py` times PyTorch on the same
 //! network. Prints every step and the best, then each kind of layer alone, forward and backward.
-#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a bench measures and prints")]
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    reason = "a bench measures and prints"
+)]
 
 use std::time::Instant;
 
@@ -199,11 +204,11 @@ fn steps(frames: usize) -> Result<()> {
     Ok(())
 }
 
-/// Best forward and backward of one operation, in milliseconds.
-fn operation(
-    input: (usize, usize, usize, usize),
-    run: impl Fn(&FeatureMap) -> Result<FeatureMap>,
-) -> Result<(f64, f64)> {
+/// Input `[n, c, h, w]` of an operation.
+type Input = (usize, usize, usize, usize);
+
+/// Best forward and backward of `run` and the two ends that it needs here, in milliseconds.
+fn with_ends(input: Input, run: impl Fn(&FeatureMap) -> Result<FeatureMap>) -> Result<(f64, f64)> {
     let x = Var::randn(0f32, 1.0, input, &Device::Cpu)?;
     let one = Var::ones(input.1, DType::F32, &Device::Cpu)?;
     let mut best = (f64::INFINITY, f64::INFINITY);
@@ -213,7 +218,6 @@ fn operation(
         let start = Instant::now();
         let y = run(&map)?;
         best.0 = best.0.min(millis(start));
-        // The ends' cost is taken apart: the pool spreads, the start gathers.
         let loss = global_average_pool(&y)?.sum_all()?;
         let start = Instant::now();
         loss.backward()?;
@@ -222,45 +226,82 @@ fn operation(
     Ok(best)
 }
 
+/// Best forward and backward of `run`, less what the ends take without it.
+fn operation(input: Input, run: impl Fn(&FeatureMap) -> Result<FeatureMap>) -> Result<(f64, f64)> {
+    let ends = with_ends(input, |x| Ok(x.clone()))?;
+    let all = with_ends(input, run)?;
+    Ok((all.0, (all.1 - ends.1).max(0.0)))
+}
+
+/// A convolution with its picture: filters, inputs a filter sees, kernel, stride, input channels and side.
+#[derive(Clone, Copy, PartialEq)]
+struct Shape {
+    out: usize,
+    per_filter: usize,
+    kernel: usize,
+    stride: usize,
+    channels: usize,
+    side: usize,
+}
+
+/// The network's convolutions in order.
+fn shapes(network: &Network) -> Result<Vec<Shape>> {
+    let blocks = network.blocks.iter().flat_map(|block| &block.layers);
+    let mut side = 224;
+    let mut shapes = Vec::new();
+    for layer in std::iter::once(&network.first).chain(blocks).chain([&network.last]) {
+        let (out, per_filter, kernel, _) = layer.filter.dims4()?;
+        let channels = if per_filter == 1 { out } else { per_filter };
+        shapes.push(Shape { out, per_filter, kernel, stride: layer.stride, channels, side });
+        side = side.div_ceil(layer.stride);
+    }
+    Ok(shapes)
+}
+
 fn layers(frames: usize) -> Result<()> {
-    println!(
-        "\nlayer alone (its input read through a batch norm; backward with the ends)   forward  backward ms"
-    );
-    for (ci, co, side) in [
-        (16, 96, 112),
-        (96, 24, 56),
-        (24, 144, 56),
-        (192, 32, 28),
-        (384, 64, 14),
-        (576, 96, 14),
-        (960, 160, 7),
-        (320, 1280, 7),
-    ] {
-        let w = Var::randn(0f32, 0.1, (co, ci, 1, 1), &Device::Cpu)?;
-        let (forward, backward) = operation((frames, ci, side, side), |x| conv2d(x, &w, 1, 0))?;
-        println!("1x1 {ci:4} to {co:4}  {side:3}x{side:<3}   {forward:8.2}  {backward:8.2}");
+    let all = shapes(&Network::new()?)?;
+    let mut lines: Vec<(Shape, usize, (f64, f64))> = Vec::new();
+    for shape in &all {
+        if lines.iter().any(|(seen, ..)| seen == shape) {
+            continue;
+        }
+        let Shape { out, per_filter, kernel, stride, channels, side } = *shape;
+        let w = Var::randn(0f32, 0.1, (out, per_filter, kernel, kernel), &Device::Cpu)?;
+        let times = operation((frames, channels, side, side), |x| {
+            if per_filter == 1 { depthwise3x3(x, &w, stride) } else { conv2d(x, &w, stride, kernel / 2) }
+        })?;
+        lines.push((*shape, all.iter().filter(|other| *other == shape).count(), times));
     }
-    for (c, side, stride) in [
-        (32, 112, 1),
-        (96, 112, 2),
-        (144, 56, 1),
-        (144, 56, 2),
-        (192, 28, 1),
-        (384, 14, 1),
-        (576, 14, 2),
-        (960, 7, 1),
-    ] {
-        let w = Var::randn(0f32, 0.1, (c, 1, 3, 3), &Device::Cpu)?;
-        let (forward, backward) = operation((frames, c, side, side), |x| depthwise3x3(x, &w, stride))?;
-        println!("dw  {c:4} stride {stride}  {side:3}x{side:<3}   {forward:8.2}  {backward:8.2}");
+    let sum: f64 = lines.iter().map(|(_, count, (f, b))| *count as f64 * (f + b)).sum();
+    println!("\neach layer alone, its input read through a batch norm, ms of one");
+    println!("                                    count  forward  backward  share");
+    for (Shape { out, per_filter, kernel, stride, channels, side }, count, (f, b)) in lines {
+        let kind = if per_filter == 1 { "depthwise" } else { "" };
+        let share = 100.0 * count as f64 * (f + b) / sum;
+        println!(
+            "{kernel}x{kernel}/{stride} {channels:4} to {out:4} {side:3}x{side:<3} {kind:9}    {count}   {f:8.2}  {b:8.2}  {share:4.1}%"
+        );
     }
-    for (ci, co, k, stride, side) in
-        [(3, 32, 3, 2, 224), (64, 64, 3, 1, 56), (256, 256, 3, 1, 14), (512, 512, 3, 1, 7)]
-    {
+    println!("all of them {sum:.1} ms");
+    Ok(())
+}
+
+/// What `ResNet`-50 has besides.
+fn resnet_layers(frames: usize) -> Result<()> {
+    println!("\nResNet's                        forward  backward ms");
+    for (ci, co, k, stride, side) in [
+        (3, 64, 7, 2, 224),
+        (64, 64, 3, 1, 56),
+        (256, 512, 1, 2, 56),
+        (256, 256, 3, 1, 14),
+        (512, 512, 3, 1, 7),
+    ] {
         let w = Var::randn(0f32, 0.1, (co, ci, k, k), &Device::Cpu)?;
         let (forward, backward) = operation((frames, ci, side, side), |x| conv2d(x, &w, stride, k / 2))?;
-        println!("{k}x{k} {ci:4} to {co:4}  {side:3}x{side:<3}   {forward:8.2}  {backward:8.2}");
+        println!("{k}x{k}/{stride} {ci:4} to {co:4}  {side:3}x{side:<3}   {forward:8.2}  {backward:8.2}");
     }
+    let (forward, backward) = operation((frames, 64, 112, 112), max_pool_3x3_s2_p1)?;
+    println!("max pool   64  112x112          {forward:8.2}  {backward:8.2}");
     Ok(())
 }
 
@@ -269,5 +310,6 @@ fn main() -> Result<()> {
     println!("cargo bench -p tsm-kernels --bench training    ({})", machine());
     println!("MobileNetV2, {frames} frames of 224x224 in clips of {SEGMENTS}\n");
     steps(frames)?;
-    layers(frames)
+    layers(frames)?;
+    resnet_layers(frames)
 }

@@ -194,7 +194,7 @@ impl FeatureMap {
         graph::node("feature_map", [&token, &blank, &blank], (values, shape), move |gradient| {
             let mut values = Buffer::new(dims.len());
             graph::with_floats(gradient, |floats| {
-                exchange(floats, &mut values, dims.n, dims.c, dims.plane())
+                exchange(floats, &mut values, dims.n, dims.c, dims.plane());
             })?;
             host.leave_gradient(dims, Arc::new(values));
             Ok([Some(graph::blank()?), None, None])

@@ -22,7 +22,6 @@ macro_rules! for_each_level {
         $vis fn $name $(<$(const $generic: $kind),+>)?
             (level: $crate::cpu_level::CpuLevel, $($arg: $type),*) $(-> $result)? {
             #[inline(always)]
-            #[expect(clippy::inline_always, reason = "the body must be compiled once a level")]
             fn body $(<$(const $generic: $kind),+>)? ($($arg: $type),*) $(-> $result)? $body
 
             #[cfg(target_arch = "x86_64")]

@@ -33,7 +33,7 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    /// The moments of both sets together (Chan, Golub, LeVeque 1979).
+    /// The moments of both sets together (Chan, Golub and others, 1979).
     pub(super) fn merge(self, other: Self) -> Self {
         let count = self.count + other.count;
         if count == 0.0 {
@@ -237,6 +237,12 @@ for_each_level! {
 
 #[cfg(test)]
 mod tests {
+    #![expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "small numbers, and bits"
+    )]
+
     use super::*;
     use crate::cpu_level::CpuLevel;
     use proptest::prelude::*;

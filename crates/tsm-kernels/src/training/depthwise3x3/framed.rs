@@ -77,7 +77,7 @@ impl Frame {
                 continue;
             }
             // Padded row `iy + 1`; its odd columns are the row's even ones.
-            let first = (iy + 1) % 2 * 2 * self.phase + (iy + 1) / 2 * self.pitch;
+            let first = (iy + 1) % 2 * 2 * self.phase + iy.div_ceil(2) * self.pitch;
             let (even, odd) = framed[first..].split_at_mut(self.phase);
             deal(level, row, &mut odd[..row.len().div_ceil(2)], &mut even[1..][..row.len() / 2]);
         }
@@ -141,7 +141,7 @@ impl Frame {
                 row.copy_from_slice(&framed[iy * self.pitch..][..row.len()]);
                 continue;
             }
-            let first = (iy + 1) % 2 * 2 * phase + (iy + 1) / 2 * self.pitch;
+            let first = (iy + 1) % 2 * 2 * phase + iy.div_ceil(2) * self.pitch;
             let (even, odd) = (&framed[first..], &framed[first + phase..]);
             join(level, row, &odd[..row.len().div_ceil(2)], &even[1..][..row.len() / 2]);
         }
@@ -208,6 +208,8 @@ for_each_level! {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::cast_possible_truncation, reason = "small numbers, and bits")]
+
     use super::*;
     use proptest::prelude::*;
 
