@@ -17,7 +17,7 @@ use tsm_kernels::bias_activation::Activation;
 use tsm_kernels::cpu_level::CpuLevel;
 use tsm_kernels::training::{
     FeatureMap, TemporalShift, add, batch_norm_train, conv2d, depthwise3x3, global_average_pool,
-    temporal_shift,
+    max_pool_3x3_s2_p1, temporal_shift,
 };
 
 const SEGMENTS: usize = 8;
@@ -306,7 +306,7 @@ fn resnet_layers(frames: usize) -> Result<()> {
 }
 
 fn main() -> Result<()> {
-    let frames = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(2 * SEGMENTS);
+    let frames = std::env::args().find_map(|word| word.parse().ok()).unwrap_or(2 * SEGMENTS);
     println!("cargo bench -p tsm-kernels --bench training    ({})", machine());
     println!("MobileNetV2, {frames} frames of 224x224 in clips of {SEGMENTS}\n");
     steps(frames)?;
