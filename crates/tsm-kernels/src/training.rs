@@ -54,6 +54,8 @@ mod rows;
 mod temporal_shift;
 
 #[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
 mod tests;
 
 pub use add::add;

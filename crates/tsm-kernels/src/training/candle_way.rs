@@ -73,7 +73,7 @@ pub(super) fn max_pool(x: &Tensor) -> Result<Tensor> {
     };
     // `cat` takes a plain dimension.
     let padded = ring(&ring(x, D::Minus2)?, D::Minus1)?;
-    let (out_h, out_w) = ((h + 1) / 2, (w + 1) / 2);
+    let (out_h, out_w) = (h.div_ceil(2), w.div_ceil(2));
     let mut best: Option<Tensor> = None;
     for ky in 0..3 {
         for kx in 0..3 {

@@ -18,7 +18,7 @@ mod patches;
 use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor, bail};
-use rayon::prelude::{IntoParallelIterator, ParallelIterator};
+use rayon::prelude::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator, ParallelSliceMut};
 
 use self::patches::{ConvShape, Strip};
 use super::buffer::Buffer;
@@ -134,12 +134,17 @@ fn backward(x: &Host, weight: &[f32], dy: &Gradient, shape: &ConvShape, wants_we
     (dx, dw, sums)
 }
 
+/// The groups' sums, added up group by group.
 fn weight_sum(groups: &[GroupSums], len: usize) -> Vec<f32> {
+    /// Weights that a thread takes at a time.
+    const PART: usize = 16 * 1024;
     let level = CpuLevel::detected();
     let mut sum = vec![0.0; len];
-    for part in groups.iter().filter_map(|group| group.weight.as_ref()) {
-        rows::add(level, &mut sum, part);
-    }
+    sum.par_chunks_mut(PART).enumerate().for_each(|(i, sum)| {
+        for part in groups.iter().filter_map(|group| group.weight.as_ref()) {
+            rows::add(level, sum, &part[i * PART..][..sum.len()]);
+        }
+    });
     sum
 }
 

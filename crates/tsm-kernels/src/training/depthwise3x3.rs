@@ -136,7 +136,7 @@ fn channel_backward(
         // SAFETY: each task has the pictures of its channel alone, one after the other.
         let dx = unsafe { dx.part(first, in_plane) };
         frame.backward(level, &framed_dy, filter, &mut framed_dx);
-        frame.unframe_dx(&framed_dx, dx);
+        frame.unframe_dx(level, &framed_dx, dx);
         if let Some(norm) = &x.norm {
             let y = &x.values[first..first + in_plane];
             sums = sums.merge(rows::mask_and_sum(level, dx, y, norm.affines[channel], norm.activation));

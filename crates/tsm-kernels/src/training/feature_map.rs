@@ -164,9 +164,8 @@ impl FeatureMap {
         if !x.device().is_cpu() || x.dtype() != DType::F32 {
             return Ok(Self::candle(dims, x.clone()));
         }
-        let floats = graph::parameter(x)?;
         let mut values = Buffer::new(dims.len());
-        exchange(&floats, &mut values, n, c, dims.plane());
+        graph::with_floats(x, |floats| exchange(floats, &mut values, n, c, dims.plane()))?;
         let cell = Arc::new(GradientCell::default());
         let gradient = Arc::clone(&cell);
         let blank = graph::blank()?;
@@ -193,9 +192,10 @@ impl FeatureMap {
         let token = host.token.clone();
         let shape = Shape::from((dims.n, dims.c, dims.h, dims.w));
         graph::node("feature_map", [&token, &blank, &blank], (values, shape), move |gradient| {
-            let floats = graph::parameter(gradient)?;
             let mut values = Buffer::new(dims.len());
-            exchange(&floats, &mut values, dims.n, dims.c, dims.plane());
+            graph::with_floats(gradient, |floats| {
+                exchange(floats, &mut values, dims.n, dims.c, dims.plane());
+            })?;
             host.leave_gradient(dims, Arc::new(values));
             Ok([Some(graph::blank()?), None, None])
         })
@@ -259,10 +259,10 @@ fn exchange(from: &[f32], to: &mut [f32], outer: usize, inner: usize, plane: usi
     if plane == 0 {
         return;
     }
-    for (i, to) in to.chunks_exact_mut(plane).enumerate() {
+    to.par_chunks_exact_mut(plane).enumerate().for_each(|(i, to)| {
         let (row, column) = (i / outer, i % outer);
         to.copy_from_slice(&from[(column * inner + row) * plane..][..plane]);
-    }
+    });
 }
 
 /// The tensor `[n, c, h, w]` of values `[c, n, h, w]`.

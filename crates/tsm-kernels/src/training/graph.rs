@@ -15,7 +15,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSliceMut};
 
 use super::buffer::Buffer;
@@ -52,12 +52,17 @@ pub(super) fn blank() -> Result<Tensor> {
 
 /// The floats of a parameter on the CPU, in order.
 pub(super) fn parameter(tensor: &Tensor) -> Result<Arc<[f32]>> {
+    with_floats(tensor, |floats| floats.into())
+}
+
+/// What `read` makes of the floats of a tensor on the CPU.
+pub(super) fn with_floats<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> Result<T> {
     let tensor = tensor.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
-    let candle_core::Storage::Cpu(storage) = &*storage else { bail!("a parameter is not on the CPU") };
+    let Storage::Cpu(storage) = &*storage else { bail!("a parameter is not on the CPU") };
     let all = storage.as_slice::<f32>()?;
     let first = layout.start_offset();
-    Ok(all[first..first + layout.shape().elem_count()].into())
+    Ok(read(&all[first..first + layout.shape().elem_count()]))
 }
 
 struct Node<F> {

@@ -11,8 +11,8 @@
 
 #![allow(unsafe_code, reason = "bodies compiled for a level run behind a proof of it")]
 
-/// Lanes that a body sums up in: two vectors of AVX-512, four of AVX2.
-pub(super) const LANES: usize = 16;
+/// Lanes that a body sums up in: two vectors of AVX-512, four of AVX2, so that an addition need not wait for the last.
+pub(super) const LANES: usize = 32;
 
 /// Defines `$name(level, args)`, whose body runs as compiled for `level`.
 macro_rules! for_each_level {
@@ -22,7 +22,6 @@ macro_rules! for_each_level {
         $vis fn $name $(<$(const $generic: $kind),+>)?
             (level: $crate::cpu_level::CpuLevel, $($arg: $type),*) $(-> $result)? {
             #[inline(always)]
-            #[expect(clippy::inline_always, reason = "the body must be compiled once a level")]
             fn body $(<$(const $generic: $kind),+>)? ($($arg: $type),*) $(-> $result)? $body
 
             #[cfg(target_arch = "x86_64")]

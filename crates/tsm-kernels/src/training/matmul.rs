@@ -201,6 +201,12 @@ fn plain_product(to: &mut MatrixMut<'_>, onto: Onto, a: Matrix<'_>, b: Matrix<'_
 
 #[cfg(test)]
 mod tests {
+    #![expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "small numbers, and bits"
+    )]
+
     use super::*;
     use proptest::prelude::*;
 

@@ -33,7 +33,7 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    /// The moments of both sets together (Chan, Golub, LeVeque 1979).
+    /// The moments of both sets together (Chan, Golub and others, 1979).
     pub(super) fn merge(self, other: Self) -> Self {
         let count = self.count + other.count;
         if count == 0.0 {
@@ -85,39 +85,28 @@ fn total(lanes: [f32; LANES]) -> f64 {
     lanes.iter().fold(0.0, |sum, &lane| sum + f64::from(lane))
 }
 
-/// `Σ f(values)` in lanes.
-macro_rules! lane_sums {
-    ($row:expr, |$value:ident| $term:expr) => {{
-        let mut lanes = [0f32; LANES];
-        let whole = $row.chunks_exact(LANES);
-        let rest = whole.remainder();
-        for chunk in whole {
-            for (lane, &$value) in lanes.iter_mut().zip(chunk) {
-                *lane += $term;
-            }
-        }
-        for (lane, &$value) in lanes.iter_mut().zip(rest) {
-            *lane += $term;
-        }
-        total(lanes)
-    }};
-}
-
 for_each_level! {
     /// Number, mean and squares of `row`.
     pub(super) fn moments(row: &[f32]) -> Moments {
         let mut all = Moments::default();
         for block in row.chunks(BLOCK) {
+            // One of the values as origin keeps the digits where the mean is far from 0.
+            let origin = block[0];
+            let (mut plain, mut squares) = ([0f32; LANES], [0f32; LANES]);
+            for chunk in block.chunks(LANES) {
+                for ((plain, squares), &y) in plain.iter_mut().zip(&mut squares).zip(chunk) {
+                    let off = y - origin;
+                    *plain += off;
+                    *squares += off * off;
+                }
+            }
             #[expect(clippy::cast_precision_loss, reason = "at most BLOCK")]
             let count = block.len() as f64;
-            // The first value as origin keeps the digits where the mean is far from 0.
-            let origin = block[0];
-            let mean = f64::from(origin) + lane_sums!(block, |y| y - origin) / count;
-            #[expect(clippy::cast_possible_truncation, reason = "rounding the centre is made up for below")]
-            let centre = mean as f32;
-            let squares = lane_sums!(block, |y| (y - centre) * (y - centre));
-            let off = f64::from(centre) - mean;
-            all = all.merge(Moments { count, mean, squares: (squares - off * off * count).max(0.0) });
+            let (plain, squares) = (total(plain), total(squares));
+            let mean = f64::from(origin) + plain / count;
+            // NaN stays: `max` would take the 0.
+            let squares = squares - plain * plain / count;
+            all = all.merge(Moments { count, mean, squares: if squares < 0.0 { 0.0 } else { squares } });
         }
         all
     }
@@ -243,5 +232,103 @@ for_each_level! {
             all = all.merge(GradientSums { plain: total(plain), centred: total(centred) });
         }
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "small numbers, and bits"
+    )]
+
+    use super::*;
+    use crate::cpu_level::CpuLevel;
+    use proptest::prelude::*;
+
+    const ACTIVATIONS: [Activation; 3] = [Activation::None, Activation::Relu, Activation::Relu6];
+
+    fn bits(values: &[f32]) -> Vec<u32> {
+        // Which NaN comes out of two NaNs is the CPU's choice; that it is one is ours.
+        values.iter().map(|v| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }).collect()
+    }
+
+    fn wide_bits(values: [f64; 2]) -> [u64; 2] {
+        values.map(|v| if v.is_nan() { f64::NAN.to_bits() } else { v.to_bits() })
+    }
+
+    fn value() -> impl Strategy<Value = f32> {
+        prop_oneof![30 => -9f32..9.0, 1 => Just(f32::NAN), 1 => Just(-0.0), 1 => Just(f32::INFINITY)]
+    }
+
+    /// Everything that this file computes of two rows, as bits.
+    fn all(level: CpuLevel, a: &[f32], b: &[f32], by: Affine, activation: Activation) -> Vec<Vec<u32>> {
+        let fresh = |run: &dyn Fn(&mut [f32])| {
+            let mut row = a.to_vec();
+            run(&mut row);
+            bits(&row)
+        };
+        let correction = Correction { centre: by.centre, a: by.scale, b: by.shift, c: 0.25 };
+        let narrow =
+            |wide: [f64; 2]| wide_bits(wide).iter().flat_map(|w| [*w as u32, (w >> 32) as u32]).collect();
+        let of = moments(level, a);
+        let summed = sums(level, a, b, by.centre);
+        let mut masked = a.to_vec();
+        let masked_sums = mask_and_sum(level, &mut masked, b, by, activation);
+        vec![
+            fresh(&|row| activate(level, row, b, by, activation)),
+            fresh(&|row| correct(level, row, a, b, correction)),
+            fresh(&|row| add(level, row, b)),
+            fresh(&|row| sum(level, row, a, b, activation)),
+            fresh(&|row| mask(level, row, a, b, activation)),
+            narrow([of.mean, of.squares]),
+            narrow([summed.plain, summed.centred]),
+            narrow([masked_sums.plain, masked_sums.centred]),
+            bits(&masked),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_level_is_bit_equal_to_scalar(
+            rows in proptest::collection::vec((value(), value()), 0..70),
+            (centre, scale, shift) in (-2f32..2.0, -3f32..3.0, -3f32..6.0), activation in 0usize..3,
+        ) {
+            let (a, b): (Vec<f32>, Vec<f32>) = rows.into_iter().unzip();
+            let by = Affine { centre, scale, shift };
+            let expected = all(CpuLevel::Scalar, &a, &b, by, ACTIVATIONS[activation]);
+            for level in CpuLevel::available() {
+                prop_assert_eq!(&all(level, &a, &b, by, ACTIVATIONS[activation]), &expected, "{}", level);
+            }
+        }
+    }
+
+    #[test]
+    fn long_rows_are_bit_equal_too() {
+        let row =
+            |seed: u32| (0u32..5000).map(|i| (i * 7919 + seed) as f32 % 101.0 / 10.0).collect::<Vec<_>>();
+        let by = Affine { centre: 5.0, scale: 0.5, shift: 1.0 };
+        let expected = all(CpuLevel::Scalar, &row(1), &row(2), by, Activation::Relu6);
+        for level in CpuLevel::available() {
+            assert_eq!(all(level, &row(1), &row(2), by, Activation::Relu6), expected, "{level}");
+        }
+    }
+
+    #[test]
+    fn moments_keep_their_digits_far_from_zero() {
+        let row: Vec<f32> = (0..10_000).map(|i| 4096.0 + f32::from(u8::try_from(i % 3).unwrap())).collect();
+        let Moments { count, mean, squares } = moments(CpuLevel::detected(), &row);
+        assert!((mean - 4096.9999).abs() < 1e-6, "{mean}");
+        assert!((squares / count - 0.666_699_99).abs() < 1e-6, "{squares}");
+    }
+
+    #[test]
+    fn merged_moments_are_those_of_both() {
+        let row: Vec<f32> = (0u8..200).map(|i| f32::from(i) * 0.1).collect();
+        let level = CpuLevel::detected();
+        let whole = moments(level, &row);
+        let parts = row.chunks(33).map(|part| moments(level, part)).fold(Moments::default(), Moments::merge);
+        assert!((whole.mean - parts.mean).abs() < 1e-6 && (whole.squares - parts.squares).abs() < 1e-3);
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Both go through the same public functions: f64 takes candle's way, f32 ours.
 
+#![expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small numbers")]
+
 use std::ops::Range;
 
 use candle_core::{DType, Device, Result, Tensor, Var};

@@ -23,6 +23,9 @@ const STRIP_PIXELS: std::ops::RangeInclusive<usize> = 256..=4096;
 /// Groups of strips that the backward pass sums up apart. More would balance better and cost more memory.
 const MAX_GROUPS: usize = 16;
 
+/// Parts that the work is split into at least, where there is so much, for the threads.
+const MIN_PARTS: usize = 4;
+
 /// The sizes of one convolution.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ConvShape {
@@ -68,16 +71,17 @@ impl ConvShape {
 
     /// All outputs, cut into strips.
     pub(super) fn strips(&self) -> Vec<Strip> {
-        self.strips_of(0, self.y.row())
+        // A few at least, for the threads.
+        self.strips_of(0, self.y.row(), self.y.row().div_ceil(MIN_PARTS))
     }
 
-    fn strips_of(&self, first: usize, end: usize) -> Vec<Strip> {
-        let unit = if self.is_pointwise() { 64 } else { self.y.w };
+    /// The outputs `first .. end` in strips of about the same length, `longest` at most.
+    fn strips_of(&self, first: usize, end: usize, longest: usize) -> Vec<Strip> {
+        let unit = if self.is_pointwise() { 16 } else { self.y.w };
         let pixels = STRIP_FLOATS / (self.patch_rows() + self.y.c);
-        let pixels = pixels.clamp(*STRIP_PIXELS.start(), *STRIP_PIXELS.end());
-        // A few strips at least, for the threads.
-        let pixels = pixels.min((end - first).div_ceil(4));
-        let pixels = pixels.div_ceil(unit).max(1) * unit;
+        let pixels = pixels.clamp(*STRIP_PIXELS.start(), *STRIP_PIXELS.end()).min(longest).max(1);
+        let pixels = (end - first).div_ceil((end - first).div_ceil(pixels).max(1));
+        let pixels = pixels.next_multiple_of(unit).max(1);
         (first..end).step_by(pixels).map(|first| Strip { first, len: pixels.min(end - first) }).collect()
     }
 
@@ -85,15 +89,21 @@ impl ConvShape {
     pub(super) fn groups(&self) -> Vec<Vec<Strip>> {
         if self.is_pointwise() {
             let strips = self.strips();
-            let size = strips.len().div_ceil(MAX_GROUPS).max(1);
+            let size = strips.len().div_ceil(self.most_groups()).max(1);
             return strips.chunks(size).map(<[Strip]>::to_vec).collect();
         }
-        let pictures = self.x.n.div_ceil(MAX_GROUPS).max(1);
+        let pictures = self.x.n.div_ceil(self.most_groups()).max(1);
         let plane = self.y.plane();
-        (0..self.x.n)
-            .step_by(pictures)
-            .map(|first| self.strips_of(first * plane, (first + pictures).min(self.x.n) * plane))
-            .collect()
+        let range = |first: usize| (first * plane, (first + pictures).min(self.x.n) * plane);
+        let strips = |first| self.strips_of(range(first).0, range(first).1, usize::MAX);
+        (0..self.x.n).step_by(pictures).map(strips).collect()
+    }
+
+    /// As many groups as keep their gradients of the weights smaller than what the products read.
+    fn most_groups(&self) -> usize {
+        let weights = self.y.c * self.patch_rows();
+        let read = self.y.row() * (self.y.c + self.patch_rows());
+        (read / weights.max(1)).clamp(MIN_PARTS, MAX_GROUPS)
     }
 
     /// The patches of `strip` as a matrix `[ci k k, strip]`, gathered in `scratch` where they are not `x` as it lies.
@@ -182,7 +192,7 @@ impl ConvShape {
                 match self.stride {
                     1 => to.copy_from_slice(&from[..to.len()]),
                     stride => {
-                        to.iter_mut().zip(from.iter().step_by(stride)).for_each(|(to, from)| *to = *from)
+                        to.iter_mut().zip(from.iter().step_by(stride)).for_each(|(to, from)| *to = *from);
                     }
                 }
             }

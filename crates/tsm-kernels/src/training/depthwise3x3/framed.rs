@@ -11,7 +11,10 @@
 
 use crate::cpu_level::CpuLevel;
 use crate::training::feature_map::Dims;
-use crate::training::level::{LANES, for_each_level};
+use crate::training::level::for_each_level;
+
+/// Outputs of one turn: nine sums of so many fit into the registers.
+const LANES: usize = 16;
 
 /// How the planes of one convolution are framed.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +77,7 @@ impl Frame {
                 continue;
             }
             // Padded row `iy + 1`; its odd columns are the row's even ones.
-            let first = (iy + 1) % 2 * 2 * self.phase + (iy + 1) / 2 * self.pitch;
+            let first = (iy + 1) % 2 * 2 * self.phase + iy.div_ceil(2) * self.pitch;
             let (even, odd) = framed[first..].split_at_mut(self.phase);
             deal(level, row, &mut odd[..row.len().div_ceil(2)], &mut even[1..][..row.len() / 2]);
         }
@@ -131,21 +134,16 @@ impl Frame {
     }
 
     /// Takes the gradient of `x` from its frame.
-    pub(super) fn unframe_dx(&self, framed: &[f32], dx: &mut [f32]) {
+    pub(super) fn unframe_dx(&self, level: CpuLevel, framed: &[f32], dx: &mut [f32]) {
         let phase = self.phase.next_multiple_of(LANES);
         for (iy, row) in dx.chunks_exact_mut(self.x.w).enumerate() {
             if self.stride == 1 {
                 row.copy_from_slice(&framed[iy * self.pitch..][..row.len()]);
                 continue;
             }
-            let first = (iy + 1) % 2 * 2 * phase + (iy + 1) / 2 * self.pitch;
+            let first = (iy + 1) % 2 * 2 * phase + iy.div_ceil(2) * self.pitch;
             let (even, odd) = (&framed[first..], &framed[first + phase..]);
-            for (ix, dx) in row.chunks_mut(2).enumerate() {
-                dx[0] = odd[ix];
-                if let Some(dx) = dx.get_mut(1) {
-                    *dx = even[ix + 1];
-                }
-            }
+            join(level, row, &odd[..row.len().div_ceil(2)], &even[1..][..row.len() / 2]);
         }
     }
 }
@@ -153,11 +151,25 @@ impl Frame {
 for_each_level! {
     /// Every second value to `first`, the others to `second`.
     fn deal(row: &[f32], first: &mut [f32], second: &mut [f32]) {
-        for (first, pair) in first.iter_mut().zip(row.chunks(2)) {
+        for ((first, second), pair) in first.iter_mut().zip(second.iter_mut()).zip(row.chunks_exact(2)) {
             *first = pair[0];
-        }
-        for (second, pair) in second.iter_mut().zip(row.chunks_exact(2)) {
             *second = pair[1];
+        }
+        if first.len() > second.len() {
+            first[second.len()] = row[2 * second.len()];
+        }
+    }
+}
+
+for_each_level! {
+    /// What [`deal`] took apart.
+    fn join(row: &mut [f32], first: &[f32], second: &[f32]) {
+        for ((pair, &first), &second) in row.chunks_exact_mut(2).zip(first).zip(second) {
+            pair[0] = first;
+            pair[1] = second;
+        }
+        if first.len() > second.len() {
+            row[2 * second.len()] = first[second.len()];
         }
     }
 }
@@ -191,5 +203,73 @@ for_each_level! {
             }
         }
         sums.map(|lanes| lanes.iter().fold(0.0, |sum, &lane| sum + f64::from(lane)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::cast_possible_truncation, reason = "small numbers, and bits")]
+
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Output, gradient of the input and of the filter of one plane.
+    fn all(level: CpuLevel, frame: &Frame, x: &[f32], dy: &[f32], filter: &[f32; 9]) -> [Vec<f32>; 3] {
+        let (mut framed_x, mut framed_dy) = (vec![0.0; frame.framed_x()], vec![0.0; frame.framed_dy()]);
+        let (mut sums, mut framed_dx) = (vec![f32::NAN; frame.framed_y()], vec![f32::NAN; frame.framed_dx()]);
+        let (mut y, mut dx) = (vec![f32::NAN; frame.y.plane()], vec![f32::NAN; frame.x.plane()]);
+        frame.frame_x(level, x, &mut framed_x);
+        frame.frame_dy(dy, &mut framed_dy);
+        frame.forward(level, &framed_x, filter, &mut sums);
+        frame.unframe_y(&sums, &mut y);
+        frame.backward(level, &framed_dy, filter, &mut framed_dx);
+        frame.unframe_dx(level, &framed_dx, &mut dx);
+        let dw = frame.weight_gradient(level, &framed_x, &framed_dy);
+        [y, dx, dw.map(|w| w as f32).to_vec()]
+    }
+
+    fn bits(all: &[Vec<f32>; 3]) -> [Vec<u32>; 3] {
+        all.clone().map(|values| values.iter().map(|v| v.to_bits()).collect())
+    }
+
+    /// The sums as the definition has them, in f64.
+    fn defined(frame: &Frame, x: &[f32], dy: &[f32], filter: &[f32; 9]) -> [Vec<f64>; 3] {
+        let mut sums = [vec![0.0; frame.y.plane()], vec![0.0; frame.x.plane()], vec![0.0; 9]];
+        for i in 0..frame.y.plane() * 9 {
+            let (tap, oy, ox) = (i % 9, i / 9 / frame.y.w, i / 9 % frame.y.w);
+            let (iy, ix) = (oy * frame.stride + tap / 3, ox * frame.stride + tap % 3);
+            if iy < 1 || ix < 1 || iy > frame.x.h || ix > frame.x.w {
+                continue;
+            }
+            let at = (iy - 1) * frame.x.w + ix - 1;
+            let (x, dy, w) = (f64::from(x[at]), f64::from(dy[i / 9]), f64::from(filter[tap]));
+            sums[0][i / 9] += w * x;
+            sums[1][at] += w * dy;
+            sums[2][tap] += dy * x;
+        }
+        sums
+    }
+
+    proptest! {
+        #[test]
+        fn every_level_is_bit_equal_to_scalar_and_near_the_definition(
+            h in 1usize..20, w in 1usize..40, stride in 1usize..3,
+            values in proptest::collection::vec(-4f32..4.0, 20 * 40 * 2 + 9),
+        ) {
+            let frame = Frame::new(Dims { n: 1, c: 1, h, w }, stride);
+            let (filter, rest) = values.split_first_chunk::<9>().unwrap();
+            let (x, rest) = rest.split_at(frame.x.plane());
+            let dy = &rest[..frame.y.plane()];
+            let expected = all(CpuLevel::Scalar, &frame, x, dy, filter);
+            for level in CpuLevel::available() {
+                prop_assert_eq!(bits(&all(level, &frame, x, dy, filter)), bits(&expected), "{}", level);
+            }
+            for (ours, defined) in expected.iter().zip(defined(&frame, x, dy, filter)) {
+                for (ours, defined) in ours.iter().zip(defined) {
+                    // Up to 800 products of up to 16, in f32.
+                    prop_assert!((f64::from(*ours) - defined).abs() < 1e-2, "{ours} {defined}");
+                }
+            }
+        }
     }
 }
