@@ -12,6 +12,8 @@ use tsm_model::{Backbone, ShiftKind, ShiftPlace};
 use crate::exit_code::{Exit, HELP};
 use crate::talk;
 
+pub(crate) mod offline;
+pub(crate) mod recipe;
 mod values;
 
 pub(crate) use values::Fps;
@@ -56,6 +58,27 @@ Examples:
   tsm verify --model model.safetensors --vectors recorded.safetensors
   tsm verify --model model.pth --vectors frames.safetensors --vectors logits.safetensors --tolerance 1e-4";
 
+const TRAIN_EXAMPLES: &str = "\
+Examples:
+  tsm train clips/ -o model.safetensors                a folder a class is enough
+  tsm train clips/ -o model.safetensors --resume       go on after an interruption
+  tsm train clips/ -o m.safetensors --preset mit --backbone resnet50 --pretrained resnet50.pth";
+
+const EVAL_EXAMPLES: &str = "\
+Examples:
+  tsm eval --data clips/ --model model.safetensors --online       as a camera would show them
+  tsm eval --list test.txt --model model.pth --crops 3 --sampling twice --json figures.json";
+
+const INFER_EXAMPLES: &str = "\
+Examples:
+  tsm infer a.mp4 b.mkv --model model.safetensors
+  tsm infer --filelist files.txt --format csv --top-k 3";
+
+const PREPARE_EXAMPLES: &str = "\
+Examples:
+  tsm prepare clips/ -o lists/
+  tsm prepare kinetics/train.csv -o lists/ --frames";
+
 /// Says what somebody in front of a camera is doing, now.
 #[derive(Debug, Parser)]
 #[command(name = "tsm", version, before_help = EXAMPLES, after_help = HELP, max_term_width = 100)]
@@ -75,6 +98,18 @@ pub(crate) enum Command {
     /// Label every frame of a webcam, an RTSP camera or a file
     #[command(before_help = LIVE_EXAMPLES, after_help = HELP)]
     Live(Box<LiveArgs>),
+    /// Train a model from a folder of clips, one folder a class
+    #[command(before_help = TRAIN_EXAMPLES, after_help = HELP)]
+    Train(Box<offline::TrainArgs>),
+    /// Judge a model on known clips
+    #[command(before_help = EVAL_EXAMPLES, after_help = HELP)]
+    Eval(offline::EvalArgs),
+    /// Label video files
+    #[command(before_help = INFER_EXAMPLES, after_help = HELP)]
+    Infer(offline::InferArgs),
+    /// Make lists of training and validation clips
+    #[command(before_help = PREPARE_EXAMPLES, after_help = HELP)]
+    Prepare(offline::PrepareArgs),
     /// List the cameras of this machine and their modes
     #[command(before_help = DEVICES_EXAMPLES, after_help = HELP)]
     Devices(DevicesArgs),

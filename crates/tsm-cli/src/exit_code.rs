@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     BadInput = 2,
     /// A live source was given up after `--retries` attempts.
     GivenUp = 3,
+    /// `train`: the loss is infinite or no number.
+    NotFinite = 4,
 }
 
 /// The list that `--help` ends with.
@@ -25,6 +27,7 @@ Exit codes:
   1  verify: outputs differ by more than the tolerance; doctor: something needed is missing
   2  wrong use, or an input that cannot be used
   3  a live source was given up after --retries attempts
+  4  train: the loss is not finite
   130  ended at once by a second Ctrl-C";
 
 impl From<Exit> for ExitCode {

@@ -30,6 +30,10 @@ fn main() -> ExitCode {
     logging::start(cli.verbose, cli.quiet);
     let outcome = match &cli.command {
         Command::Live(args) => commands::live::run(args, cli.quiet),
+        Command::Train(args) => commands::train::run(args, cli.quiet),
+        Command::Eval(args) => commands::eval::run(args, cli.quiet),
+        Command::Infer(args) => commands::infer::run(args),
+        Command::Prepare(args) => commands::prepare::run(args, cli.quiet),
         Command::Devices(args) => commands::devices::run(args),
         Command::Doctor(args) => commands::doctor::run(args),
         Command::Convert(args) => commands::convert::run(args),

@@ -47,6 +47,14 @@ pub(crate) fn open(args: &ModelArgs) -> Result<Checkpoint, Failure> {
     open_from(&source(args), &overrides(args)?)
 }
 
+/// The model that ships, as it is.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn shipped() -> Result<Checkpoint, Failure> {
+    open_from(&ModelSource::Shipped, &SpecOverrides::default())
+}
+
 /// Opens `source` with `overrides`.
 ///
 /// # Errors

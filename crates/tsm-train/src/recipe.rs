@@ -200,8 +200,8 @@ impl Recipe {
     ///
     /// # Errors
     /// An unknown option, a value of the wrong type or out of its range.
-    pub fn from_table(preset: Preset, table: &toml::Table) -> Result<Self, RecipeError> {
-        let mut all = toml::Table::try_from(preset.recipe()).map_err(|e| RecipeError::Text(e.to_string()))?;
+    pub fn from_table(preset: &Self, table: &toml::Table) -> Result<Self, RecipeError> {
+        let mut all = toml::Table::try_from(preset).map_err(|e| RecipeError::Text(e.to_string()))?;
         all.extend(table.clone());
         let text = |e: toml::de::Error| RecipeError::Text(e.message().replace('\n', " "));
         let recipe: Self = all.try_into().map_err(text)?;
@@ -307,7 +307,7 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        Recipe::from_table(Preset::Mit, &text.parse().unwrap()).unwrap_err().to_string()
+        Recipe::from_table(&Preset::Mit.recipe(), &text.parse().unwrap()).unwrap_err().to_string()
     }
 
     #[test]
@@ -316,14 +316,14 @@ mod tests {
             let recipe = preset.recipe();
             recipe.check().unwrap();
             let table = recipe.to_toml().parse().unwrap();
-            assert_eq!(Recipe::from_table(Preset::Mit, &table).unwrap(), recipe);
+            assert_eq!(Recipe::from_table(&Preset::Mit.recipe(), &table).unwrap(), recipe);
         }
     }
 
     #[test]
     fn a_table_goes_before_the_preset() {
         let table = "lr = 0.5\nbackbone = \"resnet18\"".parse().unwrap();
-        let recipe = Recipe::from_table(Preset::Mit, &table).unwrap();
+        let recipe = Recipe::from_table(&Preset::Mit.recipe(), &table).unwrap();
         assert_eq!((recipe.lr, recipe.backbone), (0.5, Backbone::Resnet18));
         assert_eq!(recipe.epochs, Preset::Mit.recipe().epochs);
     }

@@ -40,6 +40,7 @@ mod validation;
 use plan::Plan;
 
 pub use artefacts::RunFolder;
+pub(crate) use plan::sampling;
 pub use validation::Validation;
 
 /// Why a run ended without a model.

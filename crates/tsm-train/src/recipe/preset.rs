@@ -48,6 +48,15 @@ impl Preset {
         if clips < MANY_CLIPS { Self::Few } else { Self::Many }
     }
 
+    /// Its recipe for so many training clips: a few clips are seen more often than many.
+    pub fn recipe_for(self, clips: usize) -> Recipe {
+        let mut recipe = self.recipe();
+        if self == Self::Few {
+            recipe.epochs = (FEWEST_STEPS * recipe.batch).div_ceil(clips.max(1)).clamp(15, 40);
+        }
+        recipe
+    }
+
     /// Its recipe.
     pub fn recipe(self) -> Recipe {
         match self {
@@ -68,12 +77,6 @@ impl FromStr for Preset {
             .find(|preset| preset.name() == text)
             .ok_or_else(|| format!("`{text}` is no preset; known are few, many, mit, paddle"))
     }
-}
-
-/// Epochs of [`Preset::Few`] for so many training clips in batches of `batch`: few clips are seen
-/// more often.
-pub(crate) fn epochs_for(clips: usize, batch: usize) -> usize {
-    (FEWEST_STEPS * batch).div_ceil(clips.max(1)).clamp(15, 60)
 }
 
 fn few() -> Recipe {

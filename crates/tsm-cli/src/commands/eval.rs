@@ -1,0 +1,141 @@
+//! `tsm eval`: how well a model labels known clips.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tsm_model::Model;
+use tsm_train::clip_store::ClipStore;
+use tsm_train::dataset;
+use tsm_train::evaluate::{Evaluation, Joints, Judged, by_views, online};
+use tsm_train::loader::LoaderSource;
+use tsm_train::metrics::Metrics;
+use tsm_train::report::write_atomically;
+use tsm_train::streaming::OnlineFigures;
+
+use super::views;
+use crate::args::offline::EvalArgs;
+use crate::exit_code::{Exit, Failure};
+use crate::{model_source, talk};
+
+/// Threads that decode ahead.
+const WORKERS: usize = 2;
+
+/// Prints accuracies, a row a class, and the confusions; writes JSON where asked.
+///
+/// # Errors
+/// Clips or a model that cannot be used, classes that the model does not have.
+pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
+    tsm_ingest::init()?;
+    let checkpoint = model_source::open(&args.model)?;
+    let path = args.data.as_deref().or(args.list.as_deref()).unwrap_or(Path::new(""));
+    let names = args.model.spec.labels.as_deref();
+    let data = dataset::read(path, names)?.dataset.with_classes(&checkpoint.spec.classes)?;
+    let source = LoaderSource {
+        clips: (0..data.clips.len()).collect(),
+        dataset: Arc::new(data),
+        // Each clip is read once.
+        store: Arc::new(ClipStore::new(0)),
+        input: checkpoint.spec.input.clone(),
+    };
+    let mut model = Model::load(&checkpoint, args.device.open()?)?;
+    drop(checkpoint);
+    let bar = bar(source.clips.len(), is_quiet);
+    let mut told = |judged: Judged| {
+        bar.set_position(judged.done as u64);
+        bar.set_message(format!("{} right", judged.right));
+    };
+    let evaluation = if args.online {
+        let joints = if args.joined { Joints::Joined } else { Joints::Apart };
+        online(&mut model, &source, joints, WORKERS, &mut told)?
+    } else {
+        let view = views::view(&args.views, model.spec());
+        by_views(&mut model, &source, view, WORKERS, &mut told)?
+    };
+    bar.finish_and_clear();
+    for skipped in &evaluation.skipped {
+        talk::line(&format!("tsm: left out: {}", skipped.reason));
+    }
+    if let Some(json) = &args.json {
+        let text = serde_json::to_string_pretty(&evaluation.json())?;
+        write_atomically(json, text.as_bytes())?;
+    }
+    tell(&evaluation)?;
+    if evaluation.predictions.is_empty() {
+        return Err(Failure::bad_input(format!("{}: none of its clips can be read", path.display())));
+    }
+    Ok(Exit::Done)
+}
+
+/// A bar on a terminal, nothing elsewhere.
+pub(super) fn bar(length: usize, is_quiet: bool) -> ProgressBar {
+    let bar = if is_quiet { ProgressBar::hidden() } else { ProgressBar::new(length as u64) };
+    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_unknown| ProgressStyle::default_bar()));
+    bar
+}
+
+fn tell(evaluation: &Evaluation) -> Result<(), Failure> {
+    let metrics = evaluation.metrics();
+    talk::result(&format!(
+        "clips {}, top-1 {}, top-5 {}, mean of classes {}",
+        metrics.clips,
+        percent(metrics.top1),
+        percent(metrics.top5),
+        percent(metrics.mean_class_accuracy)
+    ))?;
+    if let Some(figures) = &evaluation.online {
+        tell_online("streamed", figures)?;
+    }
+    if let Some(joined) = &evaluation.joined {
+        tell_online("joined, state reset", &joined.with_reset)?;
+        tell_online("joined, state kept", &joined.without_reset)?;
+    }
+    tell_classes(&metrics)
+}
+
+fn tell_online(name: &str, figures: &OnlineFigures) -> Result<(), Failure> {
+    let early: Vec<String> = figures
+        .early
+        .iter()
+        .map(|look| format!("{} % {:.1} %", look.percent, 100.0 * look.top1))
+        .collect();
+    talk::result(&format!(
+        "{name}: top-1 {:.1} %, last frame {:.1} %, each frame {:.1} %; after {}",
+        100.0 * figures.top1,
+        100.0 * figures.last_frame_top1,
+        100.0 * figures.frame_top1,
+        early.join(", ")
+    ))
+}
+
+/// A row a class: clips, accuracy, and what it is mostly taken for.
+fn tell_classes(metrics: &Metrics) -> Result<(), Failure> {
+    let width = metrics.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0).min(40);
+    for (class, row) in metrics.classes.iter().zip(&metrics.confusion) {
+        if class.clips == 0 {
+            continue;
+        }
+        let mut others: Vec<(usize, &str)> = row
+            .iter()
+            .zip(&metrics.classes)
+            .filter(|(count, other)| **count > 0 && other.name != class.name)
+            .map(|(count, other)| (*count, other.name.as_str()))
+            .collect();
+        others.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        let taken: Vec<String> =
+            others.iter().take(3).map(|(count, name)| format!("{name} {count}")).collect();
+        talk::result(&format!(
+            "{:width$}  {:4} clips  {:>7}  {}",
+            class.name,
+            class.clips,
+            percent(class.top1),
+            taken.join(", ")
+        ))?;
+    }
+    Ok(())
+}
+
+fn percent(part: Option<f64>) -> String {
+    part.map_or_else(|| "-".to_owned(), |part| format!("{:.1} %", 100.0 * part))
+}

@@ -1,0 +1,128 @@
+//! `tsm infer`: labels for video files, in the order given.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tsm_model::Model;
+use tsm_train::clip_store::ClipStore;
+use tsm_train::dataset::{Dataset, list_file};
+use tsm_train::infer::{Answer, Ranked, infer};
+use tsm_train::loader::LoaderSource;
+
+use super::views;
+use crate::args::offline::{InferArgs, InferFormatArg};
+use crate::exit_code::{Exit, Failure};
+use crate::{model_source, talk};
+
+/// One file as a JSON object.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<&'a [Ranked]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+/// Labels every file that can be read and reports the others.
+///
+/// # Errors
+/// A list or model that cannot be used.
+pub(crate) fn run(args: &InferArgs) -> Result<Exit, Failure> {
+    tsm_ingest::init()?;
+    let files = match &args.filelist {
+        Some(list) => list_file::read_paths(list)?,
+        None => args.files.clone(),
+    };
+    let checkpoint = model_source::open(&args.model)?;
+    let dataset = Dataset::unlabelled(files.clone(), checkpoint.spec.classes.clone());
+    let source = LoaderSource {
+        clips: (0..files.len()).collect(),
+        dataset: Arc::new(dataset),
+        store: Arc::new(ClipStore::new(0)),
+        input: checkpoint.spec.input.clone(),
+    };
+    let mut model = Model::load(&checkpoint, args.device.open()?)?;
+    drop(checkpoint);
+    let view = views::view(&args.views, model.spec());
+    if args.format == InferFormatArg::Csv {
+        talk::result("file,rank,class,label,probability")?;
+    }
+    let mut failed = 0;
+    let mut broken = None;
+    infer(&mut model, &source, view, args.top_k.get(), &mut |answer| {
+        failed += usize::from(answer.ranking.is_err());
+        match write(args.format, &files[answer.clip], &answer) {
+            Ok(()) => true,
+            Err(failure) => {
+                broken = Some(failure);
+                false
+            }
+        }
+    })?;
+    if let Some(failure) = broken {
+        return Err(failure);
+    }
+    Ok(if failed > 0 { Exit::BadInput } else { Exit::Done })
+}
+
+fn write(format: InferFormatArg, file: &PathBuf, answer: &Answer) -> Result<(), Failure> {
+    let name = file.display().to_string();
+    let ranking = match &answer.ranking {
+        Ok(ranking) => ranking,
+        Err(reason) => {
+            talk::line(&format!("tsm: {reason}"));
+            if format == InferFormatArg::Jsonl {
+                let line = Line {
+                    file: name,
+                    label: None,
+                    class: None,
+                    confidence: None,
+                    top_k: None,
+                    error: Some(reason),
+                };
+                talk::result(&serde_json::to_string(&line)?)?;
+            }
+            return Ok(());
+        }
+    };
+    let Some(first) = ranking.first() else { return Ok(()) };
+    match format {
+        InferFormatArg::Jsonl => {
+            let line = Line {
+                file: name,
+                label: Some(&first.label),
+                class: Some(first.class),
+                confidence: Some(first.probability),
+                top_k: Some(ranking),
+                error: None,
+            };
+            talk::result(&serde_json::to_string(&line)?)
+        }
+        InferFormatArg::Text => {
+            let ranks: Vec<String> =
+                ranking.iter().map(|rank| format!("{} {:.3}", rank.label, rank.probability)).collect();
+            talk::result(&format!("{name}: {}", ranks.join(", ")))
+        }
+        InferFormatArg::Csv => {
+            for (index, rank) in ranking.iter().enumerate() {
+                let (class, label) = (rank.class, quoted(&rank.label));
+                let row = format!("{},{},{class},{label},{}", quoted(&name), index + 1, rank.probability);
+                talk::result(&row)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A CSV field (RFC 4180).
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+}

@@ -1,0 +1,110 @@
+//! The progress of a training run: a bar on a terminal, lines elsewhere.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tsm_train::progress::{BatchReport, Event, Observer};
+
+use crate::talk;
+
+/// Shows events; nothing with `--quiet`.
+pub(super) struct Bar {
+    is_quiet: bool,
+    bar: ProgressBar,
+}
+
+impl Bar {
+    pub(super) fn new(is_quiet: bool) -> Self {
+        // Drawn to stderr, and only where that is a terminal.
+        let bar = if is_quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}");
+        bar.set_style(style.unwrap_or_else(|_unknown| ProgressStyle::default_bar()));
+        Self { is_quiet, bar }
+    }
+
+    /// Takes the bar off the terminal.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn line(&self, text: &str) {
+        if !self.is_quiet {
+            self.bar.suspend(|| talk::line(text));
+        }
+    }
+
+    fn batch(&self, report: &BatchReport) {
+        self.bar.set_length(report.batches as u64);
+        self.bar.set_position(report.batches_done as u64);
+        let text = batch_text(report);
+        self.bar.set_message(text.clone());
+        if report.is_log_line {
+            self.line(&format!("step {} {text}", report.step));
+        }
+    }
+}
+
+impl Observer for Bar {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Started { train_clips, validation_clips, resumed_at, .. } => {
+                let mut text = format!("{train_clips} training clips, {validation_clips} validation clips");
+                if let Some(at) = resumed_at {
+                    let (epoch, batch) = (at.epoch + 1, at.batch);
+                    // Writing to a string cannot fail.
+                    let _written = write!(text, "; going on in epoch {epoch} after {batch} batches");
+                }
+                self.line(&text);
+            }
+            Event::Batch(report) => self.batch(report),
+            Event::Skipped { reason, .. } => self.line(&format!("left out: {reason}")),
+            Event::Epoch { record, is_best } => {
+                let mut text = format!(
+                    "epoch {}: loss {:.4}, top-1 {:.1} %",
+                    record.epoch,
+                    record.train_loss,
+                    100.0 * record.train_top1
+                );
+                if let (Some(loss), Some(top1)) = (record.valid_loss, record.valid_top1) {
+                    let best = if *is_best { ", the best so far" } else { "" };
+                    let _written =
+                        write!(text, "; validation loss {loss:.4}, top-1 {:.1} %{best}", 100.0 * top1);
+                }
+                self.line(&text);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn batch_text(report: &BatchReport) -> String {
+    format!(
+        "epoch {}/{}: loss {:.4}, top-1 {:.1} %, lr {:.2e}, {:.1} clips/s, {} left",
+        report.epoch + 1,
+        report.epochs,
+        report.loss,
+        100.0 * report.top1,
+        report.lr,
+        report.clips_per_sec,
+        clock(report.remaining)
+    )
+}
+
+/// `1:02:03` or `2:03`.
+fn clock(time: Duration) -> String {
+    let secs = time.as_secs();
+    let (hours, minutes, secs) = (secs / 3600, secs / 60 % 60, secs % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{secs:02}") } else { format!("{minutes}:{secs:02}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_told_as_a_clock_shows_it() {
+        assert_eq!(clock(Duration::from_secs(3723)), "1:02:03");
+        assert_eq!(clock(Duration::from_secs(62)), "1:02");
+    }
+}

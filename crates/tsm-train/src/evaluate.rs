@@ -1,0 +1,239 @@
+//! How well a model labels known clips: by views, as its training did, or streamed, as live recognition does.
+//!
+//! ```text
+//! views    clip ─ crops x clips of frames ─ forward_clip ─ mean of logits ─┐
+//! online   clip ─ frames by PTS ─ step, step, … ─ mean of logits ──────────┼─► Predictions ─► Evaluation
+//! joined   clip, clip, … ─ steps with and without a reset at the joints ───┘
+//! ```
+//!
+//! Every clip that can be read counts, whatever the batch; the others are named. It chooses no clips.
+
+use candle_core::{Device, Tensor};
+use serde::Serialize;
+use tsm_model::{Model, StepError};
+
+use crate::dataset::class_index;
+use crate::loader::online::{OnlineClip, OnlineClips};
+use crate::loader::{EvalView, Loader, LoaderError, LoaderOptions, LoaderSource, Mode, Skipped};
+use crate::metrics::{Metrics, Predictions, PredictionsError, ScoreKind};
+use crate::streaming::{OnlineFigures, StreamedClip, figures, stream_clip};
+
+/// Rows that go through the network at once.
+const MOST_ROWS: usize = 4;
+
+/// Why clips cannot be judged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvaluateError {
+    /// No threads, or one died.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
+    /// The model refuses a frame.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// Scores and classes do not fit.
+    #[error(transparent)]
+    Predictions(#[from] PredictionsError),
+    /// Candle refuses.
+    #[error("the clips cannot be evaluated: {0}")]
+    Tensor(#[from] candle_core::Error),
+    /// Frames of the future cannot be streamed.
+    #[error("the model's shift is {kind}: it looks into the future and cannot be streamed; leave --online out")]
+    NotStreamable {
+        /// The shift.
+        kind: &'static str,
+    },
+}
+
+/// How far an evaluation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judged {
+    /// Clips done.
+    pub done: usize,
+    /// Clips in all.
+    pub of: usize,
+    /// Clips that were right so far.
+    pub right: usize,
+}
+
+/// What an evaluation comes to.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// Scores of the clips that could be read.
+    pub predictions: Predictions,
+    /// The clips of `predictions`, as indices into the data set.
+    pub clips: Vec<usize>,
+    /// Clips that could not be read.
+    pub skipped: Vec<Skipped>,
+    /// Streaming figures, where the clips were streamed.
+    pub online: Option<OnlineFigures>,
+    /// The clips as one stream, where asked for.
+    pub joined: Option<JoinedFigures>,
+}
+
+/// The same clips one after another on one stream.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JoinedFigures {
+    /// The state is reset at each joint.
+    pub with_reset: OnlineFigures,
+    /// The state runs on.
+    pub without_reset: OnlineFigures,
+}
+
+/// An evaluation as JSON: the metrics at the top, streaming figures beside them.
+#[derive(Debug, Serialize)]
+pub struct EvaluationJson {
+    #[serde(flatten)]
+    metrics: Metrics,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    online: Option<OnlineFigures>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    joined: Option<JoinedFigures>,
+    skipped: Vec<String>,
+}
+
+impl Evaluation {
+    fn new(classes: &[String]) -> Result<Self, PredictionsError> {
+        Ok(Self {
+            predictions: Predictions::new(ScoreKind::Logits, classes.to_vec())?,
+            clips: Vec::new(),
+            skipped: Vec::new(),
+            online: None,
+            joined: None,
+        })
+    }
+
+    /// Accuracies, classes and confusion.
+    pub fn metrics(&self) -> Metrics {
+        Metrics::of(&self.predictions)
+    }
+
+    /// For `tsm eval --json`.
+    pub fn json(&self) -> EvaluationJson {
+        EvaluationJson {
+            metrics: self.metrics(),
+            online: self.online.clone(),
+            joined: self.joined.clone(),
+            skipped: self.skipped.iter().map(|skipped| skipped.reason.clone()).collect(),
+        }
+    }
+
+    fn push(&mut self, clip: usize, scores: &[f32], class: usize) -> Result<(), PredictionsError> {
+        self.predictions.push(scores, class)?;
+        self.clips.push(clip);
+        Ok(())
+    }
+}
+
+/// Judges the clips of `source` by the mean logits of their views.
+///
+/// # Errors
+/// [`EvaluateError`]; a clip that cannot be read is none.
+pub fn by_views(
+    model: &mut Model,
+    source: &LoaderSource,
+    view: EvalView,
+    workers: usize,
+    told: &mut dyn FnMut(Judged),
+) -> Result<Evaluation, EvaluateError> {
+    let mut evaluation = Evaluation::new(&source.dataset.classes)?;
+    let options = LoaderOptions { batch_clips: 1, workers, ahead_batches: 4, ..LoaderOptions::default() };
+    let of = source.clips.len();
+    let mut right = 0;
+    for (done, batch) in Loader::start(source, Mode::Eval(view), &options)?.enumerate() {
+        let batch = batch?;
+        if let (Some(clip), Some(class)) = (batch.clips.first(), batch.targets.first()) {
+            let scores = mean_logits(model, &batch.pixels, batch.shape())?;
+            let class = class_index(*class);
+            right += usize::from(crate::trainer::argmax(&scores) == class);
+            evaluation.push(*clip, &scores, class)?;
+        }
+        evaluation.skipped.extend(batch.skipped);
+        told(Judged { done: done + 1, of, right });
+    }
+    Ok(evaluation)
+}
+
+/// Mean clip logits over the rows of one video.
+pub(crate) fn mean_logits(
+    model: &mut Model,
+    pixels: &[f32],
+    shape: [usize; 5],
+) -> Result<Vec<f32>, EvaluateError> {
+    let [rows, frames, channels, height, width] = shape;
+    let row = frames * channels * height * width;
+    let mut sum = vec![0.0f64; model.spec().classes.len()];
+    for some in pixels.chunks(MOST_ROWS * row) {
+        let clips =
+            Tensor::from_slice(some, (some.len() / row, frames, channels, height, width), &Device::Cpu)?;
+        for logits in model.forward_clip(&clips)?.consensus.to_vec2::<f32>()? {
+            for (sum, logit) in sum.iter_mut().zip(logits) {
+                *sum += f64::from(logit);
+            }
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "views are few")]
+    let count = rows.max(1) as f64;
+    #[expect(clippy::cast_possible_truncation, reason = "logits are single precision")]
+    let mean = sum.iter().map(|sum| (sum / count) as f32).collect();
+    Ok(mean)
+}
+
+/// Whether the clips are also streamed as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joints {
+    /// Each clip alone.
+    Apart,
+    /// Also one after another, with and without a reset.
+    Joined,
+}
+
+/// Streams the clips of `source` frame by frame, as live recognition does.
+///
+/// # Errors
+/// [`EvaluateError`]; a clip that cannot be read is none.
+pub fn online(
+    model: &mut Model,
+    source: &LoaderSource,
+    joints: Joints,
+    workers: usize,
+    told: &mut dyn FnMut(Judged),
+) -> Result<Evaluation, EvaluateError> {
+    if !model.spec().shift.is_streamable() {
+        return Err(EvaluateError::NotStreamable { kind: model.spec().shift.kind.name() });
+    }
+    let mut evaluation = Evaluation::new(&source.dataset.classes)?;
+    let interval_millis = model.spec().sampling.frame_interval_millis;
+    let of = source.clips.len();
+    let mut right = 0;
+    let (mut apart, mut running) = (Vec::new(), Vec::new());
+    let mut endless = model.fresh_state();
+    for (done, clip) in OnlineClips::start(source, interval_millis, workers)?.enumerate() {
+        match clip? {
+            Ok(clip) => {
+                let class = class_index(clip.target);
+                let streamed = alone(model, &clip)?;
+                right += usize::from(crate::trainer::argmax(&streamed.mean) == class);
+                evaluation.push(clip.clip, &streamed.mean, class)?;
+                apart.push((streamed, class));
+                if joints == Joints::Joined {
+                    running.push((stream_clip(model, &mut endless, &clip.pixels)?, class));
+                }
+            }
+            Err(skipped) => evaluation.skipped.push(skipped),
+        }
+        told(Judged { done: done + 1, of, right });
+    }
+    if joints == Joints::Joined {
+        let (with_reset, without_reset) = (figures(&apart), figures(&running));
+        evaluation.joined = Some(JoinedFigures { with_reset, without_reset });
+    }
+    evaluation.online = Some(figures(&apart));
+    Ok(evaluation)
+}
+
+/// A clip on a fresh state.
+fn alone(model: &mut Model, clip: &OnlineClip) -> Result<StreamedClip, StepError> {
+    let mut state = model.fresh_state();
+    stream_clip(model, &mut state, &clip.pixels)
+}
