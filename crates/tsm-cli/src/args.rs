@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use tsm_model::checkpoint::Storage;
 use tsm_model::device::DeviceChoice;
 use tsm_model::{Backbone, ShiftKind, ShiftPlace};
 
@@ -355,6 +356,15 @@ pub(crate) enum StorageArg {
     F32,
     /// Half the size
     F16,
+}
+
+impl From<StorageArg> for Storage {
+    fn from(arg: StorageArg) -> Self {
+        match arg {
+            StorageArg::F32 => Self::F32,
+            StorageArg::F16 => Self::F16,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -3,9 +3,9 @@
 pub(crate) mod convert;
 pub(crate) mod devices;
 pub(crate) mod doctor;
-pub(crate) mod info;
 pub(crate) mod eval;
 pub(crate) mod infer;
+pub(crate) mod info;
 pub(crate) mod live;
 pub(crate) mod prepare;
 pub(crate) mod train;

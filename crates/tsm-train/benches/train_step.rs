@@ -3,6 +3,7 @@
 //! `cargo bench -p tsm-train --bench train_step`; PyTorch beside it: `scripts/bench_training.py`.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 use std::time::Instant;
 
@@ -70,7 +71,10 @@ fn measure(batch_norm: BatchNormMode, size: usize) -> Result<(), Box<dyn std::er
     millis.drain(..2);
     millis.sort_by(f64::total_cmp);
     let (best, median) = (millis[0], millis[millis.len() / 2]);
-    println!("mobilenetv2 {CLIPS}x{SEGMENTS}x{size}x{size} {batch_norm:?}: best {best:.0} ms, median {median:.0} ms, peak {} MiB", peak_mib());
+    println!(
+        "mobilenetv2 {CLIPS}x{SEGMENTS}x{size}x{size} {batch_norm:?}: best {best:.0} ms, median {median:.0} ms, peak {} MiB",
+        peak_mib()
+    );
     Ok(())
 }
 

@@ -38,7 +38,9 @@ pub enum EvaluateError {
     #[error("the clips cannot be evaluated: {0}")]
     Tensor(#[from] candle_core::Error),
     /// Frames of the future cannot be streamed.
-    #[error("the model's shift is {kind}: it looks into the future and cannot be streamed; leave --online out")]
+    #[error(
+        "the model's shift is {kind}: it looks into the future and cannot be streamed; leave --online out"
+    )]
     NotStreamable {
         /// The shift.
         kind: &'static str,

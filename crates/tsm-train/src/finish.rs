@@ -126,7 +126,12 @@ fn card(
     let groups: std::collections::BTreeSet<&str> =
         clips.validation.dataset.clips.iter().map(|clip| clip.group.as_str()).collect();
     ModelCard {
-        name: format!("{} with {} shift, {} classes", spec.backbone, spec.shift.kind.name(), spec.classes.len()),
+        name: format!(
+            "{} with {} shift, {} classes",
+            spec.backbone,
+            spec.shift.kind.name(),
+            spec.classes.len()
+        ),
         summary: "Labels what somebody in a video is doing, frame by frame.".to_owned(),
         data: DataFacts {
             source: clips.source.to_owned(),

@@ -288,7 +288,8 @@ impl Recipe {
         let least = if matches!(self.shift, ShiftKind::Mit | ShiftKind::Paddle) { 2 } else { 1 };
         ensure(self.shift_div >= least, "shift-div", self.shift_div, "at least 1, 2 for a two-way shift")?;
         let has_width = self.backbone == Backbone::MobilenetV2;
-        let fits = if has_width { (0.1..=4.0).contains(&self.width) } else { (self.width - 1.0).abs() < 1e-9 };
+        let fits =
+            if has_width { (0.1..=4.0).contains(&self.width) } else { (self.width - 1.0).abs() < 1e-9 };
         ensure(fits, "width", self.width, "0.1 to 4 for mobilenetv2 and 1 for every other backbone")
     }
 }
@@ -296,7 +297,7 @@ impl Recipe {
 fn ensure(
     holds: bool,
     name: &'static str,
-    value: impl ToString,
+    value: impl std::fmt::Display,
     allowed: &'static str,
 ) -> Result<(), RecipeError> {
     if holds { Ok(()) } else { Err(RecipeError::Value { name, value: value.to_string(), allowed }) }

@@ -185,12 +185,8 @@ impl RunState {
         if record.version != VERSION {
             return Err(format!("its version is {}, this program knows {VERSION}", record.version));
         }
-        let mut state = Self {
-            record,
-            network: BTreeMap::new(),
-            velocities: BTreeMap::new(),
-            average: BTreeMap::new(),
-        };
+        let mut state =
+            Self { record, network: BTreeMap::new(), velocities: BTreeMap::new(), average: BTreeMap::new() };
         let file = SafeTensors::deserialize(bytes).map_err(|error| error.to_string())?;
         for (name, view) in file.iter() {
             let (group, name) = name.split_once('/').ok_or_else(|| format!("tensor `{name}` is unknown"))?;

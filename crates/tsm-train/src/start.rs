@@ -99,18 +99,13 @@ impl Start {
             let weights = random(&spec, recipe.seed)?;
             return Ok(Self { spec, weights, head: HeadStart::New });
         }
-        match recipe.pretrained.as_ref().or(recipe.tune_from.as_ref()) {
-            Some(path) => {
-                let checkpoint = Checkpoint::open(path, &SpecOverrides::default())?;
-                Self::from_checkpoint(spec, &checkpoint, path, recipe.seed)
-            }
-            None => {
-                let fits = |own: &&Checkpoint| own.spec.backbone == spec.backbone && same_width(own, &spec);
-                let shipped = shipped.filter(fits);
-                let shipped = shipped.ok_or(StartError::NothingShipped { backbone: spec.backbone })?;
-                Self::from_checkpoint(spec, shipped, Path::new("built-in model"), recipe.seed)
-            }
+        if let Some(path) = recipe.pretrained.as_ref().or(recipe.tune_from.as_ref()) {
+            let checkpoint = Checkpoint::open(path, &SpecOverrides::default())?;
+            return Self::from_checkpoint(spec, &checkpoint, path, recipe.seed);
         }
+        let fits = |own: &&Checkpoint| own.spec.backbone == spec.backbone && same_width(own, &spec);
+        let shipped = shipped.filter(fits).ok_or(StartError::NothingShipped { backbone: spec.backbone })?;
+        Self::from_checkpoint(spec, shipped, Path::new("built-in model"), recipe.seed)
     }
 
     fn from_checkpoint(
@@ -162,7 +157,9 @@ fn random_tensor(parameter: &ParameterShape, linear: &str, seed: u64) -> candle_
     let spread = match (shape, owner == linear, field) {
         ([out, _, k, _], ..) => (2.0 / float(out * k * k)).sqrt(),
         (_, true, "weight") => HEAD_SPREAD,
-        (_, false, "weight" | "running_var") => return Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu),
+        (_, false, "weight" | "running_var") => {
+            return Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu);
+        }
         _ => return Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu),
     };
     let mut draws = Draws::for_purpose(seed, &parameter.name, 0);
@@ -221,10 +218,12 @@ mod tests {
         let origin = tsm_model::checkpoint::Origin::Own;
         let saved = Checkpoint { spec: first.spec.clone(), weights: first.weights.clone(), origin };
         saved.save(&path, tsm_model::checkpoint::Storage::F32).unwrap();
-        let tune =
-            Recipe { from_scratch: false, tune_from: Some(path.clone()), seed: 9, ..tiny() };
+        let tune = Recipe { from_scratch: false, tune_from: Some(path.clone()), seed: 9, ..tiny() };
         let kept = Start::of(&tune, &classes(&["a", "b"]), None).unwrap();
-        assert_eq!((kept.head, values(&kept, "classifier.1.weight")), (HeadStart::Kept, values(&first, "classifier.1.weight")));
+        assert_eq!(
+            (kept.head, values(&kept, "classifier.1.weight")),
+            (HeadStart::Kept, values(&first, "classifier.1.weight"))
+        );
         let new = Start::of(&tune, &classes(&["a", "c", "d"]), None).unwrap();
         assert_eq!(new.head, HeadStart::New);
         assert_eq!(new.weights.get("classifier.1.weight").unwrap().dims(), [3, 1280]);

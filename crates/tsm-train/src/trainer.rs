@@ -19,6 +19,7 @@ use tsm_model::{Model, ModelSpec, StepError};
 
 use crate::augment::UnknownFlipClass;
 use crate::clip_store::ClipStore;
+use crate::clock;
 use crate::dataset::{Dataset, class_index};
 use crate::draws::Draws;
 use crate::learner::{Learner, LearnerTensors, Lesson};
@@ -209,7 +210,7 @@ impl<'a> Run<'a> {
         let source = plan::source(&job, job.train);
         let options = plan::loader_options(job.recipe, record.position);
         let loader = Loader::start(&source, plan::train_mode(&job)?, &options)?;
-        let now = Instant::now();
+        let now = clock::now();
         Ok(Self {
             job,
             plan,
@@ -341,7 +342,8 @@ impl<'a> Run<'a> {
             gradient_norm,
             clips_per_sec,
             remaining: Duration::try_from_secs_f64(remaining).unwrap_or(Duration::MAX),
-            is_log_line: self.plan.completes_step(batch.saturating_sub(1)) && step.is_multiple_of(recipe.log_interval),
+            is_log_line: self.plan.completes_step(batch.saturating_sub(1))
+                && step.is_multiple_of(recipe.log_interval),
         }
     }
 
@@ -408,7 +410,7 @@ impl<'a> Run<'a> {
         self.record.average_steps = average_steps;
         let state = RunState { record: self.record.clone(), network, velocities, average };
         state.save(&self.job.folder.last())?;
-        self.last_save = Instant::now();
+        self.last_save = clock::now();
         Ok(())
     }
 }
@@ -428,4 +430,3 @@ pub(crate) fn argmax(values: &[f32]) -> usize {
 fn float(n: usize) -> f64 {
     n as f64
 }
-

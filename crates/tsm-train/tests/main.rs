@@ -1,4 +1,7 @@
 //! The learner against the reference's numbers, and runs on real clips.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod mit_train_steps;
+mod runs;
 mod shared;

@@ -43,7 +43,8 @@ fn start() -> Option<Checkpoint> {
 /// Frames as the network takes them: `[32, 3, 64, 64]`.
 fn pictures(golden: &HashMap<String, Tensor>) -> Tensor {
     let x = golden["frames_u8"].to_dtype(DType::F32).unwrap().permute((0, 3, 1, 2)).unwrap();
-    let constant = |values: [f32; 3]| Tensor::new(&values, &Device::Cpu).unwrap().reshape((1, 3, 1, 1)).unwrap();
+    let constant =
+        |values: [f32; 3]| Tensor::new(&values, &Device::Cpu).unwrap().reshape((1, 3, 1, 1)).unwrap();
     let x = (x / 255.0).unwrap().broadcast_sub(&constant([0.485, 0.456, 0.406])).unwrap();
     x.broadcast_div(&constant([0.229, 0.224, 0.225])).unwrap().contiguous().unwrap()
 }
@@ -84,8 +85,12 @@ fn check(reference: &Reference) {
         candle_core::safetensors::load(folder.join("mit-train-steps.safetensors"), &Device::Cpu).unwrap();
     let expected = |field: &str| golden[&format!("{}.{field}", reference.name)].clone();
     let numbers = |field: &str| expected(field).to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
-    let labels: Vec<usize> =
-        golden["labels"].to_vec1::<i64>().unwrap().iter().map(|label| usize::try_from(*label).unwrap()).collect();
+    let labels: Vec<usize> = golden["labels"]
+        .to_vec1::<i64>()
+        .unwrap()
+        .iter()
+        .map(|label| usize::try_from(*label).unwrap())
+        .collect();
     let targets = targets(&labels, 27, 0.0, &Device::Cpu).unwrap();
     let pictures = pictures(&golden);
     let mut learner = learner(&checkpoint, reference);
@@ -107,7 +112,8 @@ fn check(reference: &Reference) {
         }
         let off = (outcome.loss - losses[step]).abs();
         assert!(off < reference.loss, "{}: loss of step {step} {off} off", reference.name);
-        let norm = learner.step(Depth::Whole, if step < 2 { reference.lr } else { reference.lr / 10.0 }).unwrap();
+        let norm =
+            learner.step(Depth::Whole, if step < 2 { reference.lr } else { reference.lr / 10.0 }).unwrap();
         let off = (norm / norms[step] - 1.0).abs();
         assert!(off < reference.grad_norm_relative, "{}: norm of step {step} {off} off", reference.name);
     }

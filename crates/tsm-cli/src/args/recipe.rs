@@ -44,7 +44,7 @@ pub(crate) struct RecipeArgs {
     /// Start from random weights
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", help_heading = "Start")]
     from_scratch: Option<bool>,
-    /// How frames of a clip are chosen; fixed_interval is what a stream sees
+    /// How frames of a clip are chosen; `fixed_interval` is what a stream sees
     #[arg(long, value_parser = ["uniform", "dense", "fixed_interval"], help_heading = "Data")]
     sampling: Option<String>,
     /// Frames a second of fixed-interval sampling, and of the model's streams

@@ -1,8 +1,8 @@
 //! `tsm convert`: a foreign checkpoint becomes a model file of ours.
 
-use tsm_model::checkpoint::{Checkpoint, Storage};
+use tsm_model::checkpoint::Checkpoint;
 
-use crate::args::{ConvertArgs, ModelArgs, SpecArgs, StorageArg};
+use crate::args::{ConvertArgs, ModelArgs, SpecArgs};
 use crate::exit_code::{Exit, Failure};
 use crate::{model_source, talk};
 
@@ -15,17 +15,13 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<Exit, Failure> {
     let spec = SpecArgs { backbone, shift, place, shift_div, segments, labels: labels.clone() };
     let overrides = model_source::overrides(&ModelArgs { model: None, spec })?;
     let checkpoint = Checkpoint::open(&args.input, &overrides)?;
-    let storage = match args.storage {
-        StorageArg::F32 => Storage::F32,
-        StorageArg::F16 => Storage::F16,
-    };
     // A foreign checkpoint holds more than we keep of it, and may be the only copy.
     if let (Ok(input), Ok(output)) = (args.input.canonicalize(), args.output.canonicalize())
         && input == output
     {
         return Err(Failure::bad_input(format!("{}: is IN, too; name another OUT", args.output.display())));
     }
-    checkpoint.save(&args.output, storage)?;
+    checkpoint.save(&args.output, args.storage.into())?;
     let (output, text) = (args.output.display(), super::info::one_line(&checkpoint.spec));
     talk::result(&talk::escaped(&format!("{output}: {text}")))?;
     Ok(Exit::Done)

@@ -95,11 +95,8 @@ fn tell(evaluation: &Evaluation) -> Result<(), Failure> {
 }
 
 fn tell_online(name: &str, figures: &OnlineFigures) -> Result<(), Failure> {
-    let early: Vec<String> = figures
-        .early
-        .iter()
-        .map(|look| format!("{} % {:.1} %", look.percent, 100.0 * look.top1))
-        .collect();
+    let early: Vec<String> =
+        figures.early.iter().map(|look| format!("{} % {:.1} %", look.percent, 100.0 * look.top1)).collect();
     talk::result(&format!(
         "{name}: top-1 {:.1} %, last frame {:.1} %, each frame {:.1} %; after {}",
         100.0 * figures.top1,

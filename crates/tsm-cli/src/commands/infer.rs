@@ -1,6 +1,6 @@
 //! `tsm infer`: labels for video files, in the order given.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &InferArgs) -> Result<Exit, Failure> {
     Ok(if failed > 0 { Exit::BadInput } else { Exit::Done })
 }
 
-fn write(format: InferFormatArg, file: &PathBuf, answer: &Answer) -> Result<(), Failure> {
+fn write(format: InferFormatArg, file: &Path, answer: &Answer) -> Result<(), Failure> {
     let name = file.display().to_string();
     let ranking = match &answer.ranking {
         Ok(ranking) => ranking,
@@ -124,5 +124,9 @@ fn write(format: InferFormatArg, file: &PathBuf, answer: &Answer) -> Result<(), 
 
 /// A CSV field (RFC 4180).
 fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }

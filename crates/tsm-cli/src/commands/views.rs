@@ -16,7 +16,6 @@ pub(super) fn view(args: &ViewArgs, spec: &ModelSpec) -> EvalView {
     };
     let uniform = Sampling::Uniform(UniformRule::Mit);
     let (sampling, clips) = match (args.sampling, spec.sampling.kind) {
-        (Some(ClipSamplingArg::Uniform), _) => (uniform, ClipCount::One),
         (Some(ClipSamplingArg::Twice), _) => (uniform, ClipCount::Twice),
         (Some(ClipSamplingArg::Dense), _) | (None, SamplingKind::Dense) => {
             (Sampling::Dense, ClipCount::DenseTen)
@@ -24,7 +23,9 @@ pub(super) fn view(args: &ViewArgs, spec: &ModelSpec) -> EvalView {
         (Some(ClipSamplingArg::FixedInterval), _) | (None, SamplingKind::FixedInterval) => {
             (fixed, ClipCount::One)
         }
-        (None, SamplingKind::Uniform | SamplingKind::Unknown) => (uniform, ClipCount::One),
+        (Some(ClipSamplingArg::Uniform), _) | (None, SamplingKind::Uniform | SamplingKind::Unknown) => {
+            (uniform, ClipCount::One)
+        }
     };
     let crops = match args.crops.as_str() {
         "3" => EvalCrops::ThreeFullRes,

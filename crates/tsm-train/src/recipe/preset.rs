@@ -106,7 +106,7 @@ fn few() -> Recipe {
         epochs: 20,
         batch: 8,
         accumulate: 1,
-        lr: 0.002,
+        lr: 0.0005,
         schedule: ScheduleKind::Cosine,
         lr_steps: Vec::new(),
         lr_decay: 0.1,

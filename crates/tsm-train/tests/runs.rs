@@ -1,0 +1,150 @@
+//! Short runs on real clips: they learn, stop, go on to the same bits, and say why they cannot.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use tsm_train::clip_store::ClipStore;
+use tsm_train::dataset::groups::GroupRule;
+use tsm_train::progress::Silent;
+use tsm_train::recipe::{Preset, Recipe};
+use tsm_train::run_state::RunState;
+use tsm_train::sides::{Division, Sides, divide};
+use tsm_train::start::Start;
+use tsm_train::teacher::Teachers;
+use tsm_train::trainer::{End, Finished, Job, RunFolder, TrainError, train};
+
+use crate::shared;
+
+/// Twelve clips of two actions, a folder each.
+fn clips(folder: &Path) -> Option<()> {
+    let shared = shared::folder("data")?;
+    for class in ["golf", "wave"] {
+        let own = folder.join(class);
+        std::fs::create_dir(&own).unwrap();
+        let mut files: Vec<_> = std::fs::read_dir(shared.join("jhmdb-train").join(class))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.sort();
+        for file in files.iter().step_by(4).take(6) {
+            std::os::unix::fs::symlink(file, own.join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    Some(())
+}
+
+/// A network small enough for a test, with everything on that a resumed run has to repeat.
+fn recipe() -> Recipe {
+    Recipe {
+        from_scratch: true,
+        width: 0.25,
+        size: 64,
+        segments: 4,
+        epochs: 2,
+        batch: 2,
+        accumulate: 2,
+        head_epochs: 0,
+        shift_ramp_epochs: 0.5,
+        batch_norm: tsm_train::network::BatchNormMode::Train,
+        cutmix: 0.5,
+        validation: 0.3,
+        lr: 0.01,
+        ..Preset::Few.recipe()
+    }
+}
+
+/// Trains on `clips` into `output`, asking to stop after `steps` polls.
+fn run(
+    clips: &Path,
+    output: &Path,
+    recipe: &Recipe,
+    polls: usize,
+    resume: bool,
+) -> Result<Finished, TrainError> {
+    let division = Division::Part(recipe.validation);
+    let Sides { dataset, train: learned, validation, .. } =
+        divide(clips, None, &GroupRule::FileNames, &division, 1).unwrap();
+    let folder = RunFolder::beside(output);
+    let start = Start::of(recipe, &dataset.classes, None).unwrap();
+    let job = Job {
+        dataset: Arc::new(dataset),
+        store: Arc::new(ClipStore::new(64 << 20)),
+        train: &learned,
+        validation: &validation,
+        recipe,
+        start,
+        teachers: Teachers::default(),
+        device: Device::Cpu,
+        resume: resume.then(|| RunState::open(&folder.last()).unwrap()),
+        folder,
+    };
+    let polled = Cell::new(0);
+    train(job, &mut Silent, &|| {
+        polled.set(polled.get() + 1);
+        polled.get() > polls
+    })
+}
+
+fn bits(tensors: &BTreeMap<String, Tensor>) -> BTreeMap<&str, Vec<u32>> {
+    let bits = |x: &Tensor| -> Vec<u32> {
+        x.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().map(|v| v.to_bits()).collect()
+    };
+    tensors.iter().map(|(name, tensor)| (name.as_str(), bits(tensor))).collect()
+}
+
+#[test]
+fn a_resumed_run_ends_at_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("clips");
+    std::fs::create_dir(&data).unwrap();
+    if clips(&data).is_none() {
+        return;
+    }
+    let (whole, parts) = (folder.path().join("whole.safetensors"), folder.path().join("parts.safetensors"));
+    let recipe = recipe();
+    assert_eq!(run(&data, &whole, &recipe, usize::MAX, false).unwrap().end, End::Complete);
+    // Once within an epoch, once within a validation.
+    assert_eq!(run(&data, &parts, &recipe, 1, false).unwrap().end, End::Stopped);
+    assert_eq!(run(&data, &parts, &recipe, 1, true).unwrap().end, End::Stopped);
+    assert_eq!(run(&data, &parts, &recipe, usize::MAX, true).unwrap().end, End::Complete);
+    let open = |path: &Path| RunState::open(&RunFolder::beside(path).last()).unwrap();
+    let (whole, parts) = (open(&whole), open(&parts));
+    assert_eq!(whole.record, parts.record);
+    assert_eq!(bits(&whole.network), bits(&parts.network));
+    assert_eq!(bits(&whole.velocities), bits(&parts.velocities));
+    assert_eq!(bits(&whole.average), bits(&parts.average));
+}
+
+#[test]
+fn a_run_of_other_choices_is_not_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("clips");
+    std::fs::create_dir(&data).unwrap();
+    if clips(&data).is_none() {
+        return;
+    }
+    let output = folder.path().join("m.safetensors");
+    run(&data, &output, &recipe(), 0, false).unwrap();
+    let other = Recipe { lr: 0.02, ..recipe() };
+    let error = run(&data, &output, &other, 0, true).unwrap_err().to_string();
+    assert!(error.contains("has lr = 0.01, this one 0.02"), "{error}");
+    let other = Recipe { backbone: tsm_model::Backbone::Resnet18, width: 1.0, ..recipe() };
+    let error = run(&data, &output, &other, 0, true).unwrap_err().to_string();
+    assert!(error.contains("is of a mobilenetv2, this one of a resnet18"), "{error}");
+}
+
+#[test]
+fn a_loss_that_is_no_number_names_the_clips_of_its_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("clips");
+    std::fs::create_dir(&data).unwrap();
+    if clips(&data).is_none() {
+        return;
+    }
+    let wild = Recipe { lr: 9e5, clip_norm: 0.0, warmup_epochs: 0.0, epochs: 6, ..recipe() };
+    let error = run(&data, &folder.path().join("m.safetensors"), &wild, usize::MAX, false).unwrap_err();
+    assert!(matches!(&error, TrainError::NotFinite { clips, .. } if clips.len() == 2), "{error}");
+}
