@@ -11,6 +11,7 @@ mod model_files;
 mod pictures;
 mod rtsp;
 mod stopping;
+mod training;
 mod unusual_files;
 mod webcam;
 mod window;

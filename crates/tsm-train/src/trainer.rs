@@ -71,7 +71,7 @@ pub enum TrainError {
     Step(#[from] StepError),
     /// The loss is infinite or no number.
     #[error(
-        "the loss of step {step} (epoch {epoch}) is not finite; lower --lr, or look at the clips of the batch: {}",
+        "training has blown up at step {step} (epoch {epoch}), a number is not finite; lower --lr, or look at the clips of the batch: {}",
         clips.join(", ")
     )]
     NotFinite {
@@ -183,6 +183,8 @@ struct Run<'a> {
     begun: Instant,
     last_save: Instant,
     clips_here: usize,
+    /// The clips of the last batch, to be named if it was too much.
+    last_clips: Vec<usize>,
 }
 
 impl<'a> Run<'a> {
@@ -222,6 +224,7 @@ impl<'a> Run<'a> {
             begun: now,
             last_save: now,
             clips_here: 0,
+            last_clips: Vec::new(),
         })
     }
 
@@ -251,7 +254,7 @@ impl<'a> Run<'a> {
     /// One batch, and the step where it completes one.
     fn learn(&mut self, mut batch: Batch, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let recipe = self.job.recipe;
-        let Position { epoch, batch: index, step } = self.record.position;
+        let Position { epoch, batch: index, .. } = self.record.position;
         for Skipped { clip, reason } in &batch.skipped {
             let name = self.job.dataset.clips[*clip].path.display().to_string();
             if self.record.skipped.insert(name.clone(), reason.clone()).is_none() {
@@ -276,10 +279,9 @@ impl<'a> Run<'a> {
                 };
                 self.learner.study(lesson, self.plan.part(index))?
             };
+            self.last_clips.clone_from(&batch.clips);
             if !outcome.loss.is_finite() {
-                let name = |clip: &usize| self.job.dataset.clips[*clip].path.display().to_string();
-                let clips = batch.clips.iter().map(name).collect();
-                return Err(TrainError::NotFinite { step, epoch: epoch + 1, clips });
+                return Err(self.not_finite());
             }
             let right = outcome.logits.iter().zip(&labels).filter(|(row, label)| argmax(row) == **label);
             let sums = &mut self.record.sums;
@@ -295,6 +297,9 @@ impl<'a> Run<'a> {
         if self.plan.completes_step(index) {
             gradient_norm = self.learner.step(self.plan.depth(epoch), lr)?;
             self.record.position.step += 1;
+            if !gradient_norm.is_finite() {
+                return Err(self.not_finite());
+            }
         }
         observer.event(&Event::Batch(&self.report(lr, gradient_norm)));
         Ok(())
@@ -319,6 +324,13 @@ impl<'a> Run<'a> {
         let rows = pixels.len() / (3 * recipe.size * recipe.size);
         let pictures = Tensor::from_vec(pixels, (rows, 3, recipe.size, recipe.size), &self.job.device)?;
         Ok((pictures, Tensor::from_vec(targets, (n, classes), &self.job.device)?))
+    }
+
+    /// Training has blown up in the last batch.
+    fn not_finite(&self) -> TrainError {
+        let Position { epoch, step, .. } = self.record.position;
+        let name = |clip: &usize| self.job.dataset.clips[*clip].path.display().to_string();
+        TrainError::NotFinite { step, epoch: epoch + 1, clips: self.last_clips.iter().map(name).collect() }
     }
 
     fn report(&self, lr: f64, gradient_norm: f64) -> BatchReport {
@@ -382,7 +394,11 @@ impl<'a> Run<'a> {
             None => best.is_none(),
         };
         if is_best {
-            self.checkpoint()?.save(&self.job.folder.best(), Storage::F32)?;
+            match self.checkpoint()?.save(&self.job.folder.best(), Storage::F32) {
+                // A statistic can be infinite while the loss still is not.
+                Err(CheckpointError::BadValues { .. }) => return Err(self.not_finite()),
+                saved => saved?,
+            }
             self.record.best = validation.map(|v| Best { epoch, top1: v.top1 });
         }
         self.record.history.push(record);

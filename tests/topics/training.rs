@@ -1,0 +1,166 @@
+//! `prepare`, `train`, `eval` and `infer` on small real clips, with the inputs people really give.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tsm_tests::program::{Finished, PATIENCE, Running, run};
+use tsm_tests::shared;
+
+/// Options of a network small enough to train in a test.
+const SMALL: [&str; 18] = [
+    "--from-scratch",
+    "--width",
+    "0.25",
+    "--size",
+    "64",
+    "--segments",
+    "4",
+    "--batch",
+    "2",
+    "--epochs",
+    "2",
+    "--head-epochs",
+    "0",
+    "--batch-norm",
+    "train",
+    "--validation",
+    "0.3",
+    "--quiet",
+];
+
+/// `per_class` clips of each of these actions, a folder each.
+fn clips(classes: &[&str], per_class: usize) -> Option<TempDir> {
+    let data = shared::shared("data/jhmdb-train")?;
+    let folder = tempfile::tempdir().unwrap();
+    for class in classes {
+        let own = folder.path().join("clips").join(class);
+        std::fs::create_dir_all(&own).unwrap();
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(data.join(class)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        for file in files.iter().step_by(4).take(per_class) {
+            std::fs::copy(file, own.join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    Some(folder)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn train(clips: &Path, output: &Path, more: &[&str]) -> Finished {
+    run(&[&["train", text(clips), "-o", text(output)], &SMALL[..], more].concat())
+}
+
+#[test]
+fn a_folder_a_class_becomes_a_model_that_evaluates_labels_and_runs_live() {
+    let Some(folder) = clips(&["golf", "wave"], 6) else { return };
+    let (data, model) = (folder.path().join("clips"), folder.path().join("m.safetensors"));
+    let torn = data.join("wave/torn_0.mp4");
+    std::fs::write(&torn, b"no video").unwrap();
+    let trained = train(&data, &model, &[]);
+    assert_eq!(trained.code(), 0, "{}", trained.stderr);
+    assert!(trained.stdout.contains("top-1"), "{}", trained.stdout);
+    assert!(trained.stderr.contains("torn_0.mp4"), "the clip left out is named: {}", trained.stderr);
+    for name in ["README.md", "curves.svg", "confusion.svg", "log.csv", "recipe.toml", "last.safetensors"] {
+        assert!(folder.path().join("m-report").join(name).is_file(), "{name} is missing");
+    }
+    let json = folder.path().join("figures.json");
+    let judged = run(&[
+        "eval",
+        "--data",
+        text(&data),
+        "--model",
+        text(&model),
+        "--online",
+        "--joined",
+        "--json",
+        text(&json),
+    ]);
+    assert_eq!(judged.code(), 0, "{}", judged.stderr);
+    let figures: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!(figures["clips"], 12);
+    assert!((0.0..=1.0).contains(&figures["top1"].as_f64().unwrap()));
+    assert_eq!(figures["online"]["early"][4]["top1"], figures["top1"]);
+    assert_eq!(figures["joined"]["with_reset"]["top1"], figures["top1"]);
+    let good = data.join("golf").read_dir().unwrap().next().unwrap().unwrap().path();
+    let labelled = run(&["infer", text(&good), text(&torn), "--model", text(&model), "--format", "jsonl"]);
+    assert_eq!(labelled.code(), 2, "one file of the two cannot be read");
+    let lines = labelled.json_lines();
+    assert_eq!((lines.len(), lines[0]["top_k"].as_array().unwrap().len()), (2, 2));
+    assert!(lines[1]["error"].as_str().unwrap().contains("torn_0.mp4"));
+    let live = run(&["live", text(&good), "--model", text(&model), "--format", "jsonl"]);
+    assert_eq!(live.code(), 0, "{}", live.stderr);
+    assert!(!live.frames().is_empty());
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_bits() {
+    let Some(folder) = clips(&["golf", "wave"], 6) else { return };
+    let data = folder.path().join("clips");
+    let path = |name: &str| folder.path().join(name);
+    assert_eq!(train(&data, &path("whole.safetensors"), &["--save-interval-secs", "0"]).code(), 0);
+    let output = path("killed.safetensors");
+    let arguments =
+        [&["train", text(&data), "-o", text(&output)], &SMALL[..], &["--save-interval-secs", "0"]].concat();
+    let running = Running::start(&arguments);
+    let saved = path("killed-report/last.safetensors");
+    let begun = std::time::Instant::now();
+    while !saved.exists() {
+        assert!(begun.elapsed() < PATIENCE, "nothing was saved");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    running.signal("KILL");
+    running.finish();
+    let resumed = train(&data, &output, &["--save-interval-secs", "0", "--resume"]);
+    assert_eq!(resumed.code(), 0, "{}", resumed.stderr);
+    let bytes = |name: &str| std::fs::read(path(name)).unwrap();
+    assert_eq!(bytes("whole.safetensors"), bytes("killed.safetensors"));
+}
+
+#[test]
+fn clips_that_cannot_be_learned_from_are_refused_in_one_line() {
+    let Some(folder) = clips(&["golf"], 3) else { return };
+    let data = folder.path().join("clips");
+    let output = folder.path().join("m.safetensors");
+    train(&data, &output, &[]).assert_bad_input("golf");
+    std::fs::create_dir(data.join("empty")).unwrap();
+    train(&data, &output, &[]).assert_bad_input("'empty' has no clips");
+    let list = folder.path().join("list.txt");
+    std::fs::write(&list, "clips/golf/absent.mp4 0\n").unwrap();
+    let listed = |more: &[&str]| {
+        run(&[&["train", "--list", text(&list), "-o", text(&output)], &SMALL[..], more].concat())
+    };
+    listed(&[]).assert_bad_input("absent.mp4");
+    let names = folder.path().join("classes.txt");
+    std::fs::write(&names, "golf\nwave\n").unwrap();
+    let clip = data.join("golf").read_dir().unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&list, format!("{} 7\n", clip.display())).unwrap();
+    listed(&["--classes", text(&names)]).assert_bad_input("line 1");
+    train(&data, &output, &["--resume"]).assert_bad_input("empty");
+    train(&folder.path().join("nowhere"), &output, &[]).assert_bad_input("no such folder");
+    assert!(!output.exists() && !folder.path().join("m-report").exists(), "nothing is half-written");
+}
+
+#[test]
+fn lists_are_prepared_and_trained_from() {
+    let Some(folder) = clips(&["golf", "wave"], 4) else { return };
+    let lists = folder.path().join("lists");
+    let data = folder.path().join("clips");
+    let prepared = run(&["prepare", text(&data), "-o", text(&lists), "--validation", "0.3"]);
+    assert_eq!(prepared.code(), 0, "{}", prepared.stderr);
+    let place = |name: &str| lists.join(name);
+    let (list, valid, names) = (place("train.txt"), place("validation.txt"), place("classes.txt"));
+    assert_eq!(std::fs::read_to_string(&names).unwrap(), "golf\nwave\n");
+    let output = folder.path().join("m.safetensors");
+    let arguments = [
+        &["train", "--list", text(&list), "--validation-list", text(&valid), "--classes", text(&names)],
+        &["-o", text(&output)][..],
+        &SMALL[..],
+    ];
+    let trained = run(&arguments.concat());
+    assert_eq!(trained.code(), 0, "{}", trained.stderr);
+    assert!(output.is_file());
+}
