@@ -41,6 +41,14 @@ impl ScriptedServer {
         Self::start(Script { refused: Some((method, status)), after_play: AfterPlay::Silence })
     }
 
+    /// A server that sends whoever asks for its description to an address with a password, where nobody listens.
+    pub fn redirecting() -> Self {
+        Self::refusing(
+            "DESCRIBE",
+            "302 Moved Temporarily\r\nLocation: rtsp://user:secret@127.0.0.1:1/elsewhere",
+        )
+    }
+
     /// Its address.
     pub fn address(&self) -> String {
         format!("rtsp://127.0.0.1:{}/cam", self.port)

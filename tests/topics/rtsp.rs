@@ -185,6 +185,14 @@ fn a_server_that_answers_but_sends_nothing_is_not_called_silent() {
 }
 
 #[test]
+fn a_server_that_sends_us_elsewhere_is_told_from_the_one_there() {
+    let server = ScriptedServer::redirecting();
+    let finished = run(&["live", &server.address()]);
+    finished.assert_bad_input("the server redirects to rtsp://***@127.0.0.1:1/elsewhere: cannot connect");
+    assert!(!finished.stderr.contains("secret"), "{}", finished.stderr);
+}
+
+#[test]
 fn one_of_two_cameras_given_up_is_told_while_the_other_goes_on() {
     let (mut dying, steady) = (RtspCamera::test_picture(), RtspCamera::test_picture());
     let addresses = [dying.address(), steady.address()];

@@ -50,6 +50,37 @@ fn a_gif_keeps_its_times_and_comes_to_an_end() {
 }
 
 #[test]
+fn a_cut_gif_is_refused_by_name() {
+    let gif = media::ffmpeg(&shared::clip("asl-walk.mkv"), "-vf scale=160:120,fps=10 -t 1", "walk.gif");
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut.gif");
+    let bytes = std::fs::read(gif).unwrap();
+    for length in [bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&cut, &bytes[..length]).unwrap();
+        live(&cut).assert_bad_input("cut.gif: the file is cut short");
+    }
+}
+
+#[test]
+fn recordings_joined_in_one_transport_stream_have_a_state_each() {
+    let clip = shared::clip("asl-walk.mkv");
+    let folder = tempfile::tempdir().unwrap();
+    let codecs =
+        ["-c:v libx264 -pix_fmt yuv420p -bf 2", "-c:v libx264 -pix_fmt yuv420p -bf 0", "-c:v mpeg2video"];
+    for (place, codec) in codecs.into_iter().enumerate() {
+        let part =
+            std::fs::read(media::ffmpeg(&clip, &format!("{codec} -an"), &format!("part{place}.ts"))).unwrap();
+        let joined = folder.path().join(format!("joined{place}.ts"));
+        std::fs::write(&joined, [&part[..], &part[..]].concat()).unwrap();
+        let frames = assert_labelled(&joined, 178).frames();
+        let starts: Vec<usize> = (0..178).filter(|&frame| frames[frame]["state_age"] == 1).collect();
+        assert_eq!(starts, [0, 89], "{codec}");
+        let times: Vec<f64> = frames.iter().map(|line| line["pts_millis"].as_f64().unwrap()).collect();
+        assert!(times.is_sorted_by(|a, b| a < b), "{codec}: {times:?}");
+    }
+}
+
+#[test]
 fn transparency_is_no_hindrance() {
     let clip = shared::clip("asl-walk.mkv");
     let arguments = "-t 0.5 -vf scale=320:240,format=yuva420p -auto-alt-ref 0 -deadline realtime -cpu-used 8";

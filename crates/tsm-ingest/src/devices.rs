@@ -1,7 +1,7 @@
-//! The cameras of this machine and their modes, by `GStreamer`'s device monitor.
+//! The cameras of this machine and their modes, by `GStreamer`'s device providers.
 //!
 //! V4L2 cameras come first, then those only `PipeWire` has; a camera both list is given once, as V4L2. Opens no camera
-//! (the monitor asks the drivers) and follows no changes.
+//! (the providers ask the drivers) and reports no changes: every call gives what is there then.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,6 +9,9 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use crate::error::SourceError;
+
+/// What `GStreamer` calls a camera.
+const CAMERA_CLASS: &str = "Video/Source";
 
 /// A camera.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +77,7 @@ impl Mode {
 /// Lists the cameras.
 ///
 /// # Errors
-/// Where `GStreamer` does not start, or its device monitor does not.
+/// Where `GStreamer` does not start.
 pub fn cameras() -> Result<Vec<Camera>, SourceError> {
     crate::library::init()?;
     let mut found: Vec<Camera> = devices().iter().filter_map(camera).collect();
@@ -82,30 +85,33 @@ pub fn cameras() -> Result<Vec<Camera>, SourceError> {
     Ok(numbered(found))
 }
 
-/// What the monitor sees now.
+/// What the providers of cameras see now.
 ///
-/// The monitor is started once and kept: the provider of `PipeWire` (0.3.65) shares its connection with the process's
-/// `pipewiresrc`, and where it was stopped beside one, the next camera that is unplugged is removed twice and the
-/// process dies. One that sees nothing is started again, since the daemon behind it may have been.
-fn devices() -> gst::glib::List<gst::Device> {
-    static MONITOR: Mutex<Option<gst::DeviceMonitor>> = Mutex::new(None);
-    let mut kept = MONITOR.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(monitor) = &*kept {
-        let devices = monitor.devices();
-        if !devices.is_empty() {
-            return devices;
+/// A provider is started once and never stopped: that of `PipeWire` (0.3.65) shares its connection and its thread with
+/// the process's `pipewiresrc`, and where it was stopped beside one, a camera that is unplugged later is removed twice
+/// and the heap is spoilt. That is also why no `GstDeviceMonitor` is used, which starts and stops all of them together:
+/// one whose daemon is not there yet can be started later by itself.
+fn devices() -> Vec<gst::Device> {
+    /// Those that run; `GStreamer` has one of each kind in a process.
+    static STARTED: Mutex<Vec<gst::DeviceProvider>> = Mutex::new(Vec::new());
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut devices = Vec::new();
+    for factory in gst::DeviceProviderFactory::factories(gst::Rank::MARGINAL).iter() {
+        let Some(provider) = factory.get().filter(|_| factory.has_classes(Some(CAMERA_CLASS))) else {
+            continue;
+        };
+        if !started.contains(&provider) && provider.can_monitor() {
+            // One that does not start has no daemon, and no cameras: not a fault.
+            if provider.start().is_err() {
+                continue;
+            }
+            // Nobody reads its messages.
+            provider.bus().set_flushing(true);
+            started.push(provider.clone());
         }
-        monitor.stop();
+        devices.extend(provider.devices().iter().filter(|d| d.has_classes(CAMERA_CLASS)).cloned());
     }
-    let monitor = gst::DeviceMonitor::new();
-    monitor.add_filter(Some("Video/Source"), None);
-    // Nobody reads its messages.
-    monitor.bus().set_flushing(true);
-    // Where there is no provider at all it refuses to start: a machine without cameras, not a fault.
-    if monitor.start().is_err() {
-        return gst::glib::List::new();
-    }
-    kept.insert(monitor).devices()
+    devices
 }
 
 /// Drops what appears twice and counts the rest.

@@ -5,6 +5,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::shown_duration::ShownDuration;
+
 /// Why a source gives no (more) frames.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -98,7 +100,7 @@ pub enum SourceError {
         detail: String,
     },
     /// The host accepts or swallows the connection and says nothing.
-    #[error("{place}: no answer within {:.1} s; check the address or raise --connect-timeout", timeout.as_secs_f64())]
+    #[error("{place}: no answer within {}; check the address or raise --connect-timeout", ShownDuration(*timeout))]
     NoAnswer {
         /// The address without credentials.
         place: String,
@@ -114,7 +116,7 @@ pub enum SourceError {
         detail: String,
     },
     /// The server answers and has video, but none of it arrives.
-    #[error("{place}: the server answers, but no picture came within {:.1} s; {remedy}", timeout.as_secs_f64())]
+    #[error("{place}: the server answers, but no picture came within {}; {remedy}", ShownDuration(*timeout))]
     NoPicture {
         /// The address without credentials.
         place: String,

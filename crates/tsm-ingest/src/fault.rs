@@ -124,6 +124,12 @@ impl Faults {
         if let Some(missing) = self.missing.take() {
             return missing;
         }
+        let offer = self.context.offer.as_ref().map(|(_asked, offer)| offer);
+        if let Some(elsewhere) =
+            offer.zip(message.src()).and_then(|(offer, source)| offer.redirected_to(source))
+        {
+            self.context.place.push_str(&format!(": the server redirects to {elsewhere}"));
+        }
         let text = one_line(&redacted(error.message()), &debug_text);
         let seen = if observer.has_frames() { Seen::Frames } else { Seen::Nothing };
         self.classified(&error, status, &text, seen)

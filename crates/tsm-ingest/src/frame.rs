@@ -33,6 +33,16 @@ pub struct Frame {
     pub(crate) pts: Option<Pts>,
     pub(crate) arrival: Instant,
     pub(crate) age_nanos: Option<i64>,
+    pub(crate) continuity: Continuity,
+}
+
+/// Whether a picture goes on from the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Continuity {
+    /// As far as the container tells; the PTS may still jump.
+    Kept,
+    /// The container's own stamps jump here, though the PTS run on: recordings joined in one transport stream.
+    Broken,
 }
 
 impl Frame {
@@ -44,6 +54,11 @@ impl Frame {
     /// When the picture is to be shown, where the stream says so.
     pub fn pts(&self) -> Option<Pts> {
         self.pts
+    }
+
+    /// Whether the picture goes on from the one before it, where its PTS do not tell.
+    pub fn continuity(&self) -> Continuity {
+        self.continuity
     }
 
     /// When the decoded picture reached this crate.

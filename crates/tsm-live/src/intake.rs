@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use tsm_ingest::{Flow, Frame, FrameFormat, Pts};
+use tsm_ingest::{Continuity, Flow, Frame, FrameFormat, Pts};
 
 use crate::clock;
 use crate::newest_frame::{FrameSender, SampledFrame, WhenFull};
@@ -163,7 +163,8 @@ impl Intake {
             self.progress.stale.fetch_add(1, Ordering::Relaxed);
             return Flow::Continue;
         }
-        if self.format.as_ref().is_some_and(|format| shape(format) != shape(frame.format())) {
+        let is_reshaped = self.format.as_ref().is_some_and(|format| shape(format) != shape(frame.format()));
+        if is_reshaped || frame.continuity() == Continuity::Broken {
             self.sampler.restart();
         }
         if self.format.as_ref().is_none_or(|format| format != frame.format()) {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use tsm_ingest::{Liveness, SessionEvent, Source, SourceError};
+use tsm_ingest::{Liveness, SessionEvent, ShownDuration, Source, SourceError};
 
 use crate::backoff::Backoff;
 use crate::clock::{Clock, Waited};
@@ -126,7 +126,7 @@ impl Supervisor {
                 None
             }
             Ending::Silent(silence) => {
-                let reason = format!("no frame for {:.1} s", silence.as_secs_f64());
+                let reason = format!("no frame for {}", ShownDuration(silence));
                 self.report(SourceState::Stalled, Some(reason.clone()), 0);
                 Some(reason)
             }

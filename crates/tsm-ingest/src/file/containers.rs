@@ -4,7 +4,7 @@
 //! another kind: no false alarms.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// How many top-level parts are looked at; fragmented mp4 files have thousands.
@@ -24,14 +24,21 @@ pub(crate) fn cut_short(path: &Path) -> Option<String> {
     (promised > length).then(|| shortfall(length, promised))
 }
 
-/// The same, where nothing of the file can be played: an mp4 cut before its index, which stands at the end.
+/// The same, where nothing of the file can be played: an mp4 cut before its index, which stands at the end, and a GIF cut
+/// anywhere, of which `avdemux_gif` gives no picture.
 ///
-/// To be asked before the pipeline starts: on such a file the pipeline sometimes ends in neither ERROR nor EOS (3 of 6 runs
-/// of the tests under load, `GStreamer` 1.22.0; probably `decodebin` swallows the demuxer's ERROR while it plugs).
+/// To be asked before the pipeline starts: on such an mp4 the pipeline sometimes ends in neither ERROR nor EOS (3 of 6 runs
+/// of the tests under load, `GStreamer` 1.22.0; probably `decodebin` swallows the demuxer's ERROR while it plugs), and on
+/// such a GIF never.
 pub(crate) fn unplayable(path: &Path) -> Option<String> {
     let (mut file, length, head) = opened(path)?;
-    let [_, _, _, _, b'f', b't', b'y', b'p', ..] = head else { return None };
-    boxes(&mut file, length).filter(|found| found.index == Index::Absent)?.cut
+    match head {
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => {
+            boxes(&mut file, length).filter(|found| found.index == Index::Absent)?.cut
+        }
+        [b'G', b'I', b'F', b'8', _, b'a', ..] => gif_cut(&mut BufReader::new(file)),
+        _ => None,
+    }
 }
 
 fn opened(path: &Path) -> Option<(File, u64, [u8; 12])> {
@@ -126,6 +133,61 @@ fn packets_end(file: &mut File, length: u64) -> Option<u64> {
     Some(length)
 }
 
+/// GIF89a (sections 17 to 27): after the screen and its colours come blocks of known kinds up to the trailer. Evidence
+/// where the trailer is never reached, none where something unknown comes before it.
+fn gif_cut(file: &mut (impl BufRead + Seek)) -> Option<String> {
+    match gif_walked(file) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Some("it ends before its last block".to_owned())
+        }
+        Ok(()) | Err(_) => None,
+    }
+}
+
+/// Walks from the first byte to the trailer, or to the first block of no known kind.
+fn gif_walked(file: &mut (impl BufRead + Seek)) -> io::Result<()> {
+    file.rewind()?;
+    let screen: [u8; 13] = read_array(file)?;
+    skip(file, colour_table_bytes(screen[10]))?;
+    loop {
+        match read_array(file)? {
+            // An extension: its label, then sub-blocks.
+            [0x21] => skip(file, 1)?,
+            // A picture: its place, its colours and the size of its codes, then sub-blocks.
+            [0x2c] => {
+                let place: [u8; 9] = read_array(file)?;
+                skip(file, colour_table_bytes(place[8]) + 1)?;
+            }
+            _trailer_or_unknown => return Ok(()),
+        }
+        loop {
+            match read_array(file)? {
+                [0] => break,
+                [size] => skip(file, u64::from(size))?,
+            }
+        }
+    }
+}
+
+/// The size of the colour table that such flags announce.
+fn colour_table_bytes(flags: u8) -> u64 {
+    if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) }
+}
+
+fn read_array<const N: usize>(file: &mut impl Read) -> io::Result<[u8; N]> {
+    let mut bytes = [0u8; N];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads over so many bytes; seeking would not notice the end.
+fn skip(file: &mut impl Read, count_bytes: u64) -> io::Result<()> {
+    match io::copy(&mut file.take(count_bytes), &mut io::sink())? {
+        copied if copied == count_bytes => Ok(()),
+        _fewer => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
 /// RIFF: the size counts from after itself; 0 and the largest mean unknown.
 fn riff_end(size: [u8; 4]) -> u64 {
     match u32::from_le_bytes(size) {
@@ -168,7 +230,7 @@ fn element_size(file: &mut File) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::cut_short;
+    use super::{cut_short, gif_cut};
 
     fn evidence(bytes: &[u8]) -> Option<String> {
         let folder = tempfile::tempdir().unwrap();
@@ -185,6 +247,24 @@ mod tests {
         assert_eq!(evidence(&whole[..188 * 4 + 90]).unwrap(), "842 of 940 bytes");
         assert_eq!(evidence(&[whole, vec![0; 30]].concat()), None, "padding is no packet");
         assert_eq!(evidence(&[b"GIF89a".as_slice(), &[0; 400]].concat()), None);
+    }
+
+    #[test]
+    fn a_gif_ends_with_its_trailer() {
+        let gif = [
+            b"GIF89a\x01\0\x01\0\x80\0\0".as_slice(),
+            b"\0\0\0\xff\xff\xff",
+            b"\x21\xf9\x04\0\0\0\0\0",
+            b"\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0",
+            b"\x3b",
+        ]
+        .concat();
+        let evidence = |bytes: &[u8]| gif_cut(&mut std::io::Cursor::new(bytes));
+        assert_eq!(evidence(&gif), None);
+        for length in 13..gif.len() {
+            assert!(evidence(&gif[..length]).is_some(), "{length} bytes");
+        }
+        assert_eq!(evidence(&[&gif[..27], b"unknown".as_slice()].concat()), None);
     }
 
     #[test]

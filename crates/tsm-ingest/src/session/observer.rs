@@ -16,6 +16,9 @@ use gstreamer::prelude::*;
 use crate::colour::{SaidColour, parameter_sets};
 
 mod gif_times;
+mod joints;
+
+use joints::Joints;
 
 /// How many times of compressed pictures are kept to match them with decoded ones: longer than any reordering.
 const OPEN_PICTURES: usize = 512;
@@ -23,6 +26,7 @@ const OPEN_PICTURES: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
     state: Mutex<State>,
+    joints: Arc<Joints>,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +91,7 @@ impl Observer {
     /// Watches every video decoder that is, or will be, in `pipeline`.
     pub(crate) fn attached(pipeline: &gst::Pipeline) -> Arc<Self> {
         let observer = Arc::new(Self::default());
+        observer.joints.listen(&pipeline.bus().expect("a pipeline has a bus from its making"));
         for element in pipeline.iterate_recurse().into_iter().flatten() {
             observer.watch(&element);
         }
@@ -105,6 +110,11 @@ impl Observer {
         if let Some(time) = time {
             state.seen.last_pts = state.seen.last_pts.max(Some(time.into()));
         }
+    }
+
+    /// Whether the decoded picture of this time is the first one of a recording joined to the one before it.
+    pub(crate) fn is_joint_passed(&self, container_time: Option<gst::ClockTime>) -> bool {
+        self.joints.is_passed(container_time)
     }
 
     /// The consumer has a frame to work on.
@@ -186,6 +196,7 @@ impl Observer {
     }
 
     fn watch(self: &Arc<Self>, element: &gst::Element) {
+        self.joints.watch(element);
         let class =
             element.factory().and_then(|f| f.metadata("klass").map(ToOwned::to_owned)).unwrap_or_default();
         if class.contains("Demux") {
