@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use tsm_tests::program::{Finished, Running};
 use tsm_tests::shared;
 
-const COMMANDS: [&str; 6] = ["live", "devices", "doctor", "convert", "info", "verify"];
+const COMMANDS: [&str; 10] =
+    ["live", "train", "eval", "infer", "prepare", "devices", "doctor", "convert", "info", "verify"];
 
 fn run(arguments: &[&str]) -> Finished {
     // Help is wrapped to the terminal; there is none here.
