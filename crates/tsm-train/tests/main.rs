@@ -4,4 +4,5 @@
 
 mod mit_train_steps;
 mod runs;
+mod same_network;
 mod shared;
