@@ -30,3 +30,18 @@ fn a_webcam_is_listed_labelled_and_found_again() {
     running.signal("INT");
     assert_eq!(running.finish().code(), 0);
 }
+
+#[test]
+fn a_webcam_whose_daemon_goes_is_asked_for_until_the_end() {
+    let camera = VirtualCamera::plugged_in(PICTURE);
+    let environment = camera.environment();
+    let environment: Vec<(&str, &str)> =
+        environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let arguments = ["live", "webcam", "--format", "jsonl", "--stall-timeout", "1"];
+    let running = Running::start_with(&arguments, &environment);
+    running.wait_for_frame();
+    drop(camera);
+    running.wait_for("third attempt", |line| line["source_state"] == "retrying" && line["attempt"] == 3);
+    running.signal("INT");
+    assert_eq!(running.finish().code(), 0);
+}

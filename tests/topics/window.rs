@@ -1,9 +1,9 @@
 //! `--show`: a window with the picture, on a screen of its own.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use tsm_tests::program::{Running, run};
+use tsm_tests::program::{Running, run, signal};
 use tsm_tests::shared;
 
 /// A screen without hardware.
@@ -14,27 +14,25 @@ struct Screen {
 
 impl Screen {
     fn open() -> Self {
-        // One process, several tests: each has a screen of its own.
-        static OPENED: AtomicU32 = AtomicU32::new(0);
-        let number = 90 + std::process::id() % 900 + 1000 * OPENED.fetch_add(1, Ordering::Relaxed);
-        let display = format!(":{number}");
         let mut command = Command::new("Xvfb");
-        command.args([&display, "-screen", "0", "1024x768x24"]).stdout(Stdio::null()).stderr(Stdio::null());
-        let server = command.spawn().expect("Xvfb is installed; scripts/setup.sh --tests");
-        let socket = format!("/tmp/.X11-unix/X{number}");
-        let deadline = std::time::Instant::now() + tsm_tests::program::PATIENCE;
-        while !std::path::Path::new(&socket).exists() {
-            assert!(std::time::Instant::now() < deadline, "the screen does not come up");
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        Self { server, display }
+        // It takes a number that no other server has, living or killed, and tells it once it can be reached. By itself
+        // it starts over whenever its last client leaves, and refuses the one that comes meanwhile.
+        command.args(["-displayfd", "1", "-noreset", "-screen", "0", "1024x768x24"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut server = command.spawn().expect("Xvfb is installed; scripts/setup.sh --tests");
+        let mut number = String::new();
+        let mut told = BufReader::new(server.stdout.take().expect("its output is a pipe"));
+        told.read_line(&mut number).expect("a pipe can be read");
+        assert!(!number.is_empty(), "the screen does not come up");
+        Self { server, display: format!(":{}", number.trim()) }
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
+        // Killed, it would leave its socket behind, which looks like a screen.
+        signal(self.server.id(), "TERM");
         // Gone either way.
-        let _gone = self.server.kill();
         let _reaped = self.server.wait();
     }
 }

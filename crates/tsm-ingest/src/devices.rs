@@ -96,7 +96,7 @@ fn devices() -> Vec<gst::Device> {
     static STARTED: Mutex<Vec<gst::DeviceProvider>> = Mutex::new(Vec::new());
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     let mut devices = Vec::new();
-    for factory in gst::DeviceProviderFactory::factories(gst::Rank::MARGINAL).iter() {
+    for factory in &gst::DeviceProviderFactory::factories(gst::Rank::MARGINAL) {
         let Some(provider) = factory.get().filter(|_| factory.has_classes(Some(CAMERA_CLASS))) else {
             continue;
         };

@@ -128,7 +128,7 @@ impl Faults {
         if let Some(elsewhere) =
             offer.zip(message.src()).and_then(|(offer, source)| offer.redirected_to(source))
         {
-            self.context.place.push_str(&format!(": the server redirects to {elsewhere}"));
+            self.context.place = format!("{}: the server redirects to {elsewhere}", self.context.place);
         }
         let text = one_line(&redacted(error.message()), &debug_text);
         let seen = if observer.has_frames() { Seen::Frames } else { Seen::Nothing };

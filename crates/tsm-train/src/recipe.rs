@@ -243,9 +243,11 @@ impl Recipe {
         for (name, value) in positive {
             ensure(value > 0.0 && value < 1e6, name, value, "above 0 and below a million")?;
         }
-        let not_negative: [(&'static str, f64); 9] = [
-            ("mixup", self.mixup),
-            ("cutmix", self.cutmix),
+        for (name, value) in [("mixup", self.mixup), ("cutmix", self.cutmix)] {
+            let fits = value == 0.0 || (0.01..=8.0).contains(&value);
+            ensure(fits, name, value, "0 for none, or 0.01 to 8")?;
+        }
+        let not_negative: [(&'static str, f64); 7] = [
             ("weight-decay", self.weight_decay),
             ("clip-norm", self.clip_norm),
             ("warmup-epochs", self.warmup_epochs),

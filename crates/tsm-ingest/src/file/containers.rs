@@ -133,7 +133,7 @@ fn packets_end(file: &mut File, length: u64) -> Option<u64> {
     Some(length)
 }
 
-/// GIF89a (sections 17 to 27): after the screen and its colours come blocks of known kinds up to the trailer. Evidence
+/// `GIF89a` (sections 17 to 27): after the screen and its colours come blocks of known kinds up to the trailer. Evidence
 /// where the trailer is never reached, none where something unknown comes before it.
 fn gif_cut(file: &mut (impl BufRead + Seek)) -> Option<String> {
     match gif_walked(file) {

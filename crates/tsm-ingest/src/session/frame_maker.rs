@@ -12,7 +12,7 @@ use gstreamer_video::prelude::*;
 
 use crate::clock::{arrival_now, ntp_now_nanos};
 use crate::colour;
-use crate::frame::{Continuity, Frame, Pts};
+use crate::frame::{Frame, Pts};
 use crate::frame_format::{FrameFormat, Orientation};
 use crate::pipeline::AgeSource;
 
@@ -98,10 +98,7 @@ impl FrameMaker {
             pts: running_time.map(|t| Pts(t.into())),
             arrival,
             age_nanos,
-            continuity: match self.observer.is_joint_passed(container_time) {
-                true => Continuity::Broken,
-                false => Continuity::Kept,
-            },
+            continuity: self.observer.continuity(container_time),
         };
         self.current = Some(current);
         Ok(frame)

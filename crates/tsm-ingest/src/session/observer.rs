@@ -14,6 +14,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use crate::colour::{SaidColour, parameter_sets};
+use crate::frame::Continuity;
 
 mod gif_times;
 mod joints;
@@ -112,9 +113,9 @@ impl Observer {
         }
     }
 
-    /// Whether the decoded picture of this time is the first one of a recording joined to the one before it.
-    pub(crate) fn is_joint_passed(&self, container_time: Option<gst::ClockTime>) -> bool {
-        self.joints.is_passed(container_time)
+    /// Whether the decoded picture of this time goes on from the one before it.
+    pub(crate) fn continuity(&self, container_time: Option<gst::ClockTime>) -> Continuity {
+        self.joints.continuity(container_time)
     }
 
     /// The consumer has a frame to work on.

@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
+use crate::frame::Continuity;
+
 /// Ticks of a stamp in a second (ISO/IEC 13818-1, section 2.4.3.7).
 const TICKS_HZ: i64 = 90_000;
 
@@ -63,7 +65,7 @@ impl Stamps {
         let Some(next) = self.next.take() else { return false };
         let Some(last) = self.last.replace(next) else { return false };
         let step = (next - last + WRAPS_AT / 2).rem_euclid(WRAPS_AT) - WRAPS_AT / 2;
-        step < -LONGEST_REORDERING || step > LONGEST_GAP
+        !(-LONGEST_REORDERING..=LONGEST_GAP).contains(&step)
     }
 }
 
@@ -99,13 +101,13 @@ impl Joints {
         });
     }
 
-    /// Whether the decoded picture of this time is the first one of another recording than the one before it.
-    pub(super) fn is_passed(&self, pts: Option<gst::ClockTime>) -> bool {
+    /// Broken at the first decoded picture, by its time, that comes from another recording than the one before it.
+    pub(super) fn continuity(&self, pts: Option<gst::ClockTime>) -> Continuity {
         let mut state = self.state();
-        let Some(pts) = pts.filter(|_| !state.ahead.is_empty()) else { return false };
+        let Some(pts) = pts.filter(|_| !state.ahead.is_empty()) else { return Continuity::Kept };
         let reached = state.ahead.iter().take_while(|first| **first <= pts).count();
         state.ahead.drain(..reached);
-        reached > 0
+        if reached > 0 { Continuity::Broken } else { Continuity::Kept }
     }
 
     fn note_stamps(&self, told: &gst::StructureRef) {
@@ -136,6 +138,7 @@ fn video_pid(pad: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::Continuity::{Broken, Kept};
 
     /// Which pictures, by their place, follow a jump.
     fn jumps(stamps: &[(Option<u64>, u64)]) -> Vec<usize> {
@@ -177,8 +180,8 @@ mod tests {
             joints.state().streams.entry(256).or_default().note(Some(stamp), None);
             joints.note_picture(256, pts);
         }
-        let passed = [at(0), at(33), at(67), at(100)].map(|pts| joints.is_passed(Some(pts)));
-        assert_eq!(passed, [false, false, true, false]);
+        let found = [at(0), at(33), at(67), at(100)].map(|pts| joints.continuity(Some(pts)));
+        assert_eq!(found, [Kept, Kept, Broken, Kept]);
     }
 
     #[test]
