@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 pub mod architecture;
+pub mod atomic_file;
 mod candle_executor;
 mod candle_network;
 pub mod checkpoint;

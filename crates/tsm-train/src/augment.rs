@@ -24,7 +24,7 @@ pub enum Flip {
     /// picture; a class with such a word but no partner is left as it is; all others are mirrored.
     #[default]
     Auto,
-    /// These pairs of classes, by name, change their labels; all others are mirrored and keep theirs.
+    /// These pairs of classes, by name, change their labels; all others do as with [`Self::Auto`].
     Swap(Vec<(String, String)>),
 }
 
@@ -50,15 +50,9 @@ impl Flip {
         match self {
             Self::Off => mirrored.fill(None),
             Self::On => {}
-            Self::Auto => {
-                for (class, entry) in classes.iter().zip(&mut mirrored) {
-                    if let Some(name) = mirrored_name(class) {
-                        let partner = |other: &String| normal_name(other) == name;
-                        *entry = classes.iter().position(partner).map(class_number);
-                    }
-                }
-            }
+            Self::Auto => by_names(classes, &mut mirrored),
             Self::Swap(pairs) => {
+                by_names(classes, &mut mirrored);
                 let find = |name: &String| {
                     let found = classes.iter().position(|class| class == name);
                     found.ok_or_else(|| UnknownFlipClass(name.clone()))
@@ -70,6 +64,16 @@ impl Flip {
             }
         }
         Ok(FlipTable { mirrored })
+    }
+}
+
+/// The label of each class's mirror image, as far as the names tell it.
+fn by_names(classes: &[String], mirrored: &mut [Option<u32>]) {
+    for (class, entry) in classes.iter().zip(mirrored) {
+        if let Some(name) = mirrored_name(class) {
+            let partner = |other: &String| normal_name(other) == name;
+            *entry = classes.iter().position(partner).map(class_number);
+        }
     }
 }
 

@@ -66,14 +66,18 @@ pub struct Found {
 /// # Errors
 /// [`DatasetError`] of [`class_folder::read`], [`kinetics::read`] or [`list_file::read`].
 pub fn read(path: &Path, class_names: Option<&Path>) -> Result<Found, DatasetError> {
-    let is_table = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
     let dataset = match std::fs::metadata(path) {
         Ok(about) if about.is_dir() => class_folder::read(path)?,
-        _ if is_table => return kinetics::read(path),
+        _ if is_table(path) => return kinetics::read(path),
         Ok(_) => list_file::read(path, class_names)?,
         Err(error) => return Err(DatasetError::of_io(path, "folder or list", error)),
     };
     Ok(Found { dataset, missing: Vec::new() })
+}
+
+/// Whether a file's name says that it is a table.
+fn is_table(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv")) && !path.is_dir()
 }
 
 impl Clip {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tsm_model::{Model, StepError};
 
 use crate::dataset::class_index;
+use crate::largest::largest;
 use crate::loader::online::{OnlineClip, OnlineClips};
 use crate::loader::{EvalView, Loader, LoaderError, LoaderOptions, LoaderSource, Mode, Skipped};
 use crate::metrics::{Metrics, Predictions, PredictionsError, ScoreKind};
@@ -37,6 +38,9 @@ pub enum EvaluateError {
     /// Candle refuses.
     #[error("the clips cannot be evaluated: {0}")]
     Tensor(#[from] candle_core::Error),
+    /// The caller asked to stop.
+    #[error("stopped")]
+    Stopped,
     /// Frames of the future cannot be streamed.
     #[error(
         "the model's shift is {kind}: it looks into the future and cannot be streamed; leave --online out"
@@ -63,6 +67,8 @@ pub struct Judged {
 pub struct Evaluation {
     /// Scores of the clips that could be read.
     pub predictions: Predictions,
+    /// What the model divides logits by before it is confident.
+    pub temperature: f64,
     /// The clips of `predictions`, as indices into the data set.
     pub clips: Vec<usize>,
     /// Clips that could not be read.
@@ -95,8 +101,9 @@ pub struct EvaluationJson {
 }
 
 impl Evaluation {
-    fn new(classes: &[String]) -> Result<Self, PredictionsError> {
+    fn new(classes: &[String], temperature: f32) -> Result<Self, PredictionsError> {
         Ok(Self {
+            temperature: f64::from(temperature),
             predictions: Predictions::new(ScoreKind::Logits, classes.to_vec())?,
             clips: Vec::new(),
             skipped: Vec::new(),
@@ -107,7 +114,7 @@ impl Evaluation {
 
     /// Accuracies, classes and confusion.
     pub fn metrics(&self) -> Metrics {
-        Metrics::of(&self.predictions)
+        Metrics::at(&self.predictions, self.temperature)
     }
 
     /// For `tsm eval --json`.
@@ -127,7 +134,7 @@ impl Evaluation {
     }
 }
 
-/// Judges the clips of `source` by the mean logits of their views.
+/// Judges the clips of `source` by the mean logits of their views; `told` says whether to go on.
 ///
 /// # Errors
 /// [`EvaluateError`]; a clip that cannot be read is none.
@@ -136,9 +143,9 @@ pub fn by_views(
     source: &LoaderSource,
     view: EvalView,
     workers: usize,
-    told: &mut dyn FnMut(Judged),
+    told: &mut dyn FnMut(Judged) -> bool,
 ) -> Result<Evaluation, EvaluateError> {
-    let mut evaluation = Evaluation::new(&source.dataset.classes)?;
+    let mut evaluation = Evaluation::new(&source.dataset.classes, model.spec().temperature)?;
     let options = LoaderOptions { batch_clips: 1, workers, ahead_batches: 4, ..LoaderOptions::default() };
     let of = source.clips.len();
     let mut right = 0;
@@ -147,11 +154,13 @@ pub fn by_views(
         if let (Some(clip), Some(class)) = (batch.clips.first(), batch.targets.first()) {
             let scores = mean_logits(model, &batch.pixels, batch.shape())?;
             let class = class_index(*class);
-            right += usize::from(crate::trainer::argmax(&scores) == class);
+            right += usize::from(largest(&scores) == class);
             evaluation.push(*clip, &scores, class)?;
         }
         evaluation.skipped.extend(batch.skipped);
-        told(Judged { done: done + 1, of, right });
+        if !told(Judged { done: done + 1, of, right }) {
+            return Err(EvaluateError::Stopped);
+        }
     }
     Ok(evaluation)
 }
@@ -190,7 +199,7 @@ pub enum Joints {
     Joined,
 }
 
-/// Streams the clips of `source` frame by frame, as live recognition does.
+/// Streams the clips of `source` frame by frame, as live recognition does; `told` says whether to go on.
 ///
 /// # Errors
 /// [`EvaluateError`]; a clip that cannot be read is none.
@@ -199,12 +208,12 @@ pub fn online(
     source: &LoaderSource,
     joints: Joints,
     workers: usize,
-    told: &mut dyn FnMut(Judged),
+    told: &mut dyn FnMut(Judged) -> bool,
 ) -> Result<Evaluation, EvaluateError> {
     if !model.spec().shift.is_streamable() {
         return Err(EvaluateError::NotStreamable { kind: model.spec().shift.kind.name() });
     }
-    let mut evaluation = Evaluation::new(&source.dataset.classes)?;
+    let mut evaluation = Evaluation::new(&source.dataset.classes, model.spec().temperature)?;
     let interval_millis = model.spec().sampling.frame_interval_millis;
     let of = source.clips.len();
     let mut right = 0;
@@ -215,16 +224,19 @@ pub fn online(
             Ok(clip) => {
                 let class = class_index(clip.target);
                 let streamed = alone(model, &clip)?;
-                right += usize::from(crate::trainer::argmax(&streamed.mean) == class);
+                right += usize::from(largest(&streamed.mean) == class);
                 evaluation.push(clip.clip, &streamed.mean, class)?;
                 apart.push((streamed, class));
                 if joints == Joints::Joined {
-                    running.push((stream_clip(model, &mut endless, &clip.pixels)?, class));
+                    running
+                        .push((stream_clip(model, &mut endless, &clip.pixels, &clip.starts_afresh)?, class));
                 }
             }
             Err(skipped) => evaluation.skipped.push(skipped),
         }
-        told(Judged { done: done + 1, of, right });
+        if !told(Judged { done: done + 1, of, right }) {
+            return Err(EvaluateError::Stopped);
+        }
     }
     if joints == Joints::Joined {
         let (with_reset, without_reset) = (figures(&apart), figures(&running));
@@ -237,5 +249,5 @@ pub fn online(
 /// A clip on a fresh state.
 fn alone(model: &mut Model, clip: &OnlineClip) -> Result<StreamedClip, StepError> {
     let mut state = model.fresh_state();
-    stream_clip(model, &mut state, &clip.pixels)
+    stream_clip(model, &mut state, &clip.pixels, &clip.starts_afresh)
 }

@@ -44,6 +44,8 @@ pub struct Clips<'a> {
     pub train_clips: usize,
     /// Where they lie, in the user's words.
     pub source: &'a str,
+    /// How the two sides were made, in words.
+    pub division: &'a str,
 }
 
 /// Calibrates and judges the best model of `folder` and writes it to `output`.
@@ -55,7 +57,7 @@ pub fn finish(
     recipe: &Recipe,
     clips: Clips<'_>,
     output: (&Path, Storage),
-    told: &mut dyn FnMut(Judged),
+    told: &mut dyn FnMut(Judged) -> bool,
 ) -> Result<Option<Evaluation>, FinishError> {
     let open = Checkpoint::open(&folder.best(), &SpecOverrides::default());
     let mut checkpoint = open.map_err(TrainError::from)?;
@@ -87,7 +89,7 @@ fn judge(
     checkpoint: &Checkpoint,
     recipe: &Recipe,
     source: &LoaderSource,
-    told: &mut dyn FnMut(Judged),
+    told: &mut dyn FnMut(Judged) -> bool,
 ) -> Result<Evaluation, FinishError> {
     let load = Model::load(checkpoint, tsm_model::Device::Cpu);
     let mut model = load.map_err(TrainError::from)?;
@@ -140,7 +142,7 @@ fn card(
             groups: groups.len(),
             train_clips: clips.train_clips,
             valid_clips: clips.validation.clips.len(),
-            split: "by source video: clips of one group are on one side".to_owned(),
+            split: clips.division.to_owned(),
         },
         recipe: table.into_iter().map(|(name, value)| (name, value.to_string())).collect(),
         results: row.into_iter().collect(),

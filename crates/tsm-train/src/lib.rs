@@ -60,6 +60,7 @@ pub mod draws;
 pub mod evaluate;
 pub mod finish;
 pub mod infer;
+mod largest;
 pub mod learner;
 pub mod loader;
 pub mod loss;

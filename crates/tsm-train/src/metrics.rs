@@ -48,6 +48,11 @@ pub struct Metrics {
 impl Metrics {
     /// Judges the predictions, with the probabilities at temperature 1.
     pub fn of(predictions: &Predictions) -> Self {
+        Self::at(predictions, 1.0)
+    }
+
+    /// Judges the predictions, with the probabilities at `temperature`.
+    pub fn at(predictions: &Predictions, temperature: f64) -> Self {
         let clips = predictions.len();
         let confusion = classes::confusion(predictions);
         let rows = classes::table(predictions, &confusion);
@@ -59,7 +64,7 @@ impl Metrics {
             top1: within(1),
             top5: within(5),
             mean_class_accuracy: mean(&seen),
-            calibration: predictions.calibration(1.0),
+            calibration: predictions.calibration(temperature),
             classes: rows,
             confusion,
         }

@@ -114,6 +114,8 @@ pub struct Recipe {
     pub batch: usize,
     /// Batches whose gradients make one step.
     pub accumulate: usize,
+    /// Whether the clips that do not fill a batch are seen, too; the references leave them out of an epoch.
+    pub keep_last_batch: bool,
     /// Learning rate.
     pub lr: f64,
     /// How it falls.
@@ -244,8 +246,8 @@ impl Recipe {
             ensure(value > 0.0 && value < 1e6, name, value, "above 0 and below a million")?;
         }
         for (name, value) in [("mixup", self.mixup), ("cutmix", self.cutmix)] {
-            let fits = value == 0.0 || (0.01..=8.0).contains(&value);
-            ensure(fits, name, value, "0 for none, or 0.01 to 8")?;
+            let fits = value == 0.0 || (0.01..=4.0).contains(&value);
+            ensure(fits, name, value, "0 for none, or 0.01 to 4")?;
         }
         let not_negative: [(&'static str, f64); 7] = [
             ("weight-decay", self.weight_decay),
@@ -283,6 +285,9 @@ impl Recipe {
         let starts = [self.pretrained.is_some(), self.tune_from.is_some(), self.from_scratch];
         if starts.iter().filter(|given| **given).count() > 1 {
             return Err(RecipeError::Exclusive("pretrained, tune-from and from-scratch"));
+        }
+        if self.flip == FlipChoice::Off && !self.flip_pairs.is_empty() {
+            return Err(RecipeError::Exclusive("flip off and flip pairs"));
         }
         let size = self.size;
         let fits = size > 0 && size.is_multiple_of(32) && size <= 1024;

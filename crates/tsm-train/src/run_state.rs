@@ -58,6 +58,8 @@ pub struct Best {
     pub epoch: usize,
     /// Its share of right labels.
     pub top1: f64,
+    /// Its loss, which decides between equals.
+    pub loss: f64,
 }
 
 /// Everything of a run besides its tensors.

@@ -1,5 +1,6 @@
 //! Which clips are learned from and which judge: a folder or lists, groups, and a split or a fold.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::dataset::groups::GroupRule;
@@ -47,26 +48,31 @@ pub fn divide(
     seed: u64,
 ) -> Result<Sides, DatasetError> {
     let Found { mut dataset, missing } = dataset::read(source, class_names)?;
-    let mut warnings = Vec::new();
-    if let Some(first) = missing.first() {
-        warnings.push(format!("{} videos of the table are not there; the first: {first}", missing.len()));
-    }
+    let mut warnings: Vec<String> = missing_rows(&missing).into_iter().collect();
+    let mut train_len = dataset.clips.len();
     if let Division::List(list) = division {
-        let train: Vec<usize> = (0..dataset.clips.len()).collect();
-        let other = dataset::read(list, class_names)?.dataset.with_classes(&dataset.classes)?;
-        let validation = (train.len()..train.len() + other.clips.len()).collect();
-        dataset.clips.extend(other.clips);
-        return Ok(Sides { dataset, train, validation, warnings });
+        let other = dataset::read(list, class_names)?;
+        warnings.extend(missing_rows(&other.missing));
+        dataset.clips.extend(other.dataset.with_classes(&dataset.classes)?.clips);
+    } else {
+        train_len = 0;
     }
     for class in groups.apply(&mut dataset)? {
-        let name = &dataset.classes[crate::dataset::class_index(class)];
+        let name = &dataset.classes[dataset::class_index(class)];
         warnings.push(format!(
             "the file names of '{name}' tell no source videos, each clip counts as one of its own; give --groups or --group-regex if some belong together"
         ));
     }
+    check_classes(source, &dataset)?;
     let Split { training, validation, unvalidated } = match division {
-        // A list was read above; no part leaves nothing to judge by.
-        Division::List(_) | Division::Part(..=0.0) => {
+        Division::List(_) => {
+            let (training, validation) =
+                ((0..train_len).collect(), (train_len..dataset.clips.len()).collect());
+            warnings.extend(shared_groups(&dataset, train_len));
+            Split { training, validation, unvalidated: Vec::new() }
+        }
+        // Nothing to judge by.
+        Division::Part(..=0.0) => {
             let training = (0..dataset.clips.len()).collect();
             Split { training, validation: Vec::new(), unvalidated: Vec::new() }
         }
@@ -81,8 +87,79 @@ pub fn divide(
         }
     };
     for class in unvalidated {
-        let name = &dataset.classes[crate::dataset::class_index(class)];
+        let name = &dataset.classes[dataset::class_index(class)];
         warnings.push(format!("no clip of '{name}' could be spared for validation"));
     }
     Ok(Sides { dataset, train: training, validation, warnings })
+}
+
+/// What a table names and the disk lacks.
+fn missing_rows(missing: &[String]) -> Option<String> {
+    let first = missing.first()?;
+    Some(format!("{} videos of the table are not there; the first: {first}", missing.len()))
+}
+
+/// Groups on both sides of two lists.
+fn shared_groups(dataset: &Dataset, train_len: usize) -> Option<String> {
+    let (train, validation) = dataset.clips.split_at(train_len);
+    let known: BTreeSet<&str> = train.iter().map(|clip| clip.group.as_str()).collect();
+    let first = validation.iter().find(|clip| known.contains(clip.group.as_str()))?;
+    Some(format!("clips of '{}' are in both lists: the figures will be better than the model", first.group))
+}
+
+/// Learning needs two classes with clips; a name without any is most likely a mistake of the list.
+fn check_classes(source: &Path, dataset: &Dataset) -> Result<(), DatasetError> {
+    let path = source.to_owned();
+    let counts = dataset.clips_by_class();
+    if counts.iter().filter(|count| **count > 0).count() < 2 {
+        let class = counts.iter().position(|count| *count > 0).map(|class| dataset.classes[class].clone());
+        return Err(DatasetError::TooFewClasses { path, class });
+    }
+    match counts.iter().position(|count| *count == 0) {
+        Some(class) => Err(DatasetError::EmptyClass { path, class: dataset.classes[class].clone() }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    /// A table of these rows beside empty files.
+    fn divided(rows: &[(&str, &str, &str)]) -> Result<Sides, DatasetError> {
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("clips.csv");
+        let mut text = "path,class,group\n".to_owned();
+        for (path, class, group) in rows {
+            std::fs::write(folder.path().join(path), b"").unwrap();
+            writeln!(text, "{path},{class},{group}").unwrap();
+        }
+        std::fs::write(&table, text).unwrap();
+        divide(&table, None, &GroupRule::of_source(&table), &Division::Part(0.5), 1)
+    }
+
+    #[test]
+    fn the_groups_of_a_table_stay_together_whatever_the_files_are_called() {
+        let rows = [
+            ("a1.mp4", "sit", "one"),
+            ("b2.mp4", "sit", "one"),
+            ("c3.mp4", "sit", "two"),
+            ("d4.mp4", "stand", "three"),
+            ("e5.mp4", "stand", "three"),
+            ("f6.mp4", "stand", "four"),
+        ];
+        let Sides { dataset, train, validation, .. } = divided(&rows).unwrap();
+        let groups = |side: &[usize]| -> BTreeSet<String> {
+            side.iter().map(|clip| dataset.clips[*clip].group.clone()).collect()
+        };
+        assert!(!validation.is_empty() && groups(&train).is_disjoint(&groups(&validation)));
+    }
+
+    #[test]
+    fn one_class_is_refused_whatever_names_it() {
+        let error = divided(&[("a1.mp4", "sit", "one"), ("b2.mp4", "sit", "two")]).unwrap_err();
+        assert!(matches!(error, DatasetError::TooFewClasses { .. }), "{error}");
+    }
 }

@@ -10,6 +10,8 @@
 use serde::Serialize;
 use tsm_model::{Model, StepError, StreamState};
 
+use crate::largest::largest;
+
 /// Parts of a clip after which the answer is looked at.
 pub const LOOKS_PERCENT: [usize; 5] = [10, 25, 50, 75, 100];
 
@@ -50,7 +52,9 @@ pub struct EarlyFigure {
     pub top1: f64,
 }
 
-/// Streams a clip's normalised frames `[k, 3, h, w]`, k at least 1, on top of `state`.
+/// Streams a clip's normalised frames `[k, 3, h, w]`, k at least 1, on top of `state`, which starts afresh before the
+/// frames within the clip that `starts_afresh` marks: after a gap or a new picture size, as live recognition does.
+/// What happens before the first frame is the caller's choice.
 ///
 /// # Errors
 /// [`StepError`] if the frames are not the model's, or the device fails.
@@ -58,6 +62,7 @@ pub fn stream_clip(
     model: &mut Model,
     state: &mut StreamState,
     frames: &[f32],
+    starts_afresh: &[bool],
 ) -> Result<StreamedClip, StepError> {
     let size = model.spec().input.size_px;
     let classes = model.spec().classes.len();
@@ -68,6 +73,9 @@ pub fn stream_clip(
     let mut said = Vec::with_capacity(count);
     let mut looks = [0; LOOKS_PERCENT.len()];
     for (index, frame) in frames.chunks_exact(frame_len).enumerate() {
+        if index > 0 && starts_afresh.get(index).copied().unwrap_or_default() {
+            state.reset();
+        }
         model.step(frame, &mut [&mut *state], &mut logits)?;
         for (sum, logit) in sum.iter_mut().zip(&logits) {
             *sum += f64::from(*logit);
@@ -112,17 +120,6 @@ const fn frames_at(percent: usize, count: usize) -> usize {
     (count * percent).div_ceil(100)
 }
 
-/// Index of the largest value, the first of several; 0 where there is none or all are NaN.
-fn largest<T: PartialOrd + Copy>(values: &[T]) -> usize {
-    let mut best = 0;
-    for (index, value) in values.iter().enumerate() {
-        if values.get(best).is_some_and(|top| value > top || top.partial_cmp(top).is_none()) {
-            best = index;
-        }
-    }
-    best
-}
-
 #[expect(clippy::cast_precision_loss, reason = "clips and frames are far below 2^53")]
 fn part(some: usize, all: usize) -> f64 {
     if all == 0 { 0.0 } else { some as f64 / all as f64 }
@@ -153,11 +150,5 @@ mod tests {
     fn a_look_comes_after_at_least_one_frame() {
         assert_eq!(LOOKS_PERCENT.map(|percent| frames_at(percent, 3)), [1, 1, 2, 3, 3]);
         assert_eq!(frames_at(10, 40), 4);
-    }
-
-    #[test]
-    fn the_first_of_equal_values_wins_and_nan_never() {
-        assert_eq!(largest(&[1.0, 3.0, 3.0]), 1);
-        assert_eq!(largest(&[f32::NAN, -1.0, 0.0]), 2);
     }
 }

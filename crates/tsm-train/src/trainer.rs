@@ -22,6 +22,7 @@ use crate::clip_store::ClipStore;
 use crate::clock;
 use crate::dataset::{Dataset, class_index};
 use crate::draws::Draws;
+use crate::largest::largest;
 use crate::learner::{Learner, LearnerTensors, Lesson};
 use crate::loader::{Batch, Loader, LoaderError, Skipped};
 use crate::loss;
@@ -183,8 +184,8 @@ struct Run<'a> {
     begun: Instant,
     last_save: Instant,
     clips_here: usize,
-    /// The clips of the last batch, to be named if it was too much.
-    last_clips: Vec<usize>,
+    /// The clips of the open step, to be named if it was too much.
+    step_clips: Vec<usize>,
 }
 
 impl<'a> Run<'a> {
@@ -209,6 +210,9 @@ impl<'a> Run<'a> {
         job.folder.create()?;
         job.folder.write_recipe(job.recipe)?;
         let events = job.folder.events(resumed_at.map(|position| position.step))?;
+        if !record.history.is_empty() {
+            job.folder.write_history(&record)?;
+        }
         let source = plan::source(&job, job.train);
         let options = plan::loader_options(job.recipe, record.position);
         let loader = Loader::start(&source, plan::train_mode(&job)?, &options)?;
@@ -224,7 +228,7 @@ impl<'a> Run<'a> {
             begun: now,
             last_save: now,
             clips_here: 0,
-            last_clips: Vec::new(),
+            step_clips: Vec::new(),
         })
     }
 
@@ -256,10 +260,7 @@ impl<'a> Run<'a> {
         let recipe = self.job.recipe;
         let Position { epoch, batch: index, .. } = self.record.position;
         for Skipped { clip, reason } in &batch.skipped {
-            let name = self.job.dataset.clips[*clip].path.display().to_string();
-            if self.record.skipped.insert(name.clone(), reason.clone()).is_none() {
-                observer.event(&Event::Skipped { clip: &name, reason });
-            }
+            self.leave_out(*clip, reason, observer);
         }
         self.record.position.batch += 1;
         if !batch.clips.is_empty() {
@@ -279,11 +280,11 @@ impl<'a> Run<'a> {
                 };
                 self.learner.study(lesson, self.plan.part(index))?
             };
-            self.last_clips.clone_from(&batch.clips);
+            self.step_clips.extend_from_slice(&batch.clips);
             if !outcome.loss.is_finite() {
                 return Err(self.not_finite());
             }
-            let right = outcome.logits.iter().zip(&labels).filter(|(row, label)| argmax(row) == **label);
+            let right = outcome.logits.iter().zip(&labels).filter(|(row, label)| largest(row) == **label);
             let sums = &mut self.record.sums;
             sums.correct += right.count();
             sums.clips += labels.len();
@@ -300,6 +301,7 @@ impl<'a> Run<'a> {
             if !gradient_norm.is_finite() {
                 return Err(self.not_finite());
             }
+            self.step_clips.clear();
         }
         observer.event(&Event::Batch(&self.report(lr, gradient_norm)));
         Ok(())
@@ -326,11 +328,19 @@ impl<'a> Run<'a> {
         Ok((pictures, Tensor::from_vec(targets, (n, classes), &self.job.device)?))
     }
 
-    /// Training has blown up in the last batch.
+    /// Notes a clip that cannot be read; told once.
+    fn leave_out(&mut self, clip: usize, reason: &str, observer: &mut dyn Observer) {
+        let name = self.job.dataset.clips[clip].path.display().to_string();
+        if self.record.skipped.insert(name.clone(), reason.to_owned()).is_none() {
+            observer.event(&Event::Skipped { clip: &name, reason });
+        }
+    }
+
+    /// Training has blown up in the open step, or in the one before where that has no batch yet.
     fn not_finite(&self) -> TrainError {
         let Position { epoch, step, .. } = self.record.position;
         let name = |clip: &usize| self.job.dataset.clips[*clip].path.display().to_string();
-        TrainError::NotFinite { step, epoch: epoch + 1, clips: self.last_clips.iter().map(name).collect() }
+        TrainError::NotFinite { step, epoch: epoch + 1, clips: self.step_clips.iter().map(name).collect() }
     }
 
     fn report(&self, lr: f64, gradient_norm: f64) -> BatchReport {
@@ -371,9 +381,12 @@ impl<'a> Run<'a> {
         let mut validation = None;
         if is_due && !self.job.validation.is_empty() {
             validation = self.validate(should_stop)?;
-            if validation.is_none() {
+            let Some(Validation { skipped, .. }) = &validation else {
                 self.save()?;
                 return Ok(End::Stopped);
+            };
+            for Skipped { clip, reason } in skipped {
+                self.leave_out(*clip, reason, observer);
             }
         }
         let EpochSums { clips, loss, correct } = std::mem::take(&mut self.record.sums);
@@ -384,13 +397,15 @@ impl<'a> Run<'a> {
             lr: self.plan.schedule.at(epoch, self.plan.batches.saturating_sub(1), self.plan.batches),
             train_loss: loss / seen,
             train_top1: float(correct) / seen,
-            valid_loss: validation.map(|v| v.loss),
-            valid_top1: validation.map(|v| v.top1),
-            valid_mean_class: validation.map(|v| v.mean_class),
+            valid_loss: validation.as_ref().map(|v| v.loss),
+            valid_top1: validation.as_ref().map(|v| v.top1),
+            valid_mean_class: validation.as_ref().map(|v| v.mean_class),
         };
         let best = self.record.best;
-        let is_best = match validation {
-            Some(Validation { top1, .. }) => best.is_none_or(|best| top1 >= best.top1),
+        let is_best = match &validation {
+            Some(Validation { top1, loss, .. }) => {
+                best.is_none_or(|best| *top1 > best.top1 || (*top1 >= best.top1 && *loss < best.loss))
+            }
             None => best.is_none(),
         };
         if is_best {
@@ -399,13 +414,14 @@ impl<'a> Run<'a> {
                 Err(CheckpointError::BadValues { .. }) => return Err(self.not_finite()),
                 saved => saved?,
             }
-            self.record.best = validation.map(|v| Best { epoch, top1: v.top1 });
+            self.record.best = validation.as_ref().map(|v| Best { epoch, top1: v.top1, loss: v.loss });
         }
         self.record.history.push(record);
         self.record.position = Position { epoch: epoch + 1, batch: 0, step };
-        self.save()?;
+        // Before the save: what a kill leaves out here, the resumed run writes again.
         self.job.folder.write_history(&self.record)?;
         self.events.scalars(record.step, SystemTime::now(), &artefacts::scalars(&record))?;
+        self.save()?;
         observer.event(&Event::Epoch { record: &record, is_best });
         Ok(End::Complete)
     }
@@ -423,6 +439,11 @@ impl<'a> Run<'a> {
 
     fn save(&mut self) -> Result<(), TrainError> {
         let LearnerTensors { network, velocities, average, average_steps } = self.learner.tensors()?;
+        // What has blown up must not take the place of the last good state.
+        if !network.values().map(is_finite).collect::<candle_core::Result<Vec<_>>>()?.into_iter().all(|is| is)
+        {
+            return Err(self.not_finite());
+        }
         self.record.average_steps = average_steps;
         let state = RunState { record: self.record.clone(), network, velocities, average };
         state.save(&self.job.folder.last())?;
@@ -431,15 +452,9 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Index of the largest value, the first of several.
-pub(crate) fn argmax(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, value) in values.iter().enumerate() {
-        if values.get(best).is_some_and(|top| value > top || top.is_nan()) {
-            best = index;
-        }
-    }
-    best
+/// Whether every value of a tensor is a number.
+fn is_finite(tensor: &Tensor) -> candle_core::Result<bool> {
+    Ok(tensor.flatten_all()?.to_vec1::<f32>()?.iter().all(|value| value.is_finite()))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "clips and steps are far below 2^53")]

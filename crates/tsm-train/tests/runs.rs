@@ -10,7 +10,7 @@ use tsm_train::clip_store::ClipStore;
 use tsm_train::dataset::groups::GroupRule;
 use tsm_train::progress::Silent;
 use tsm_train::recipe::{Preset, Recipe};
-use tsm_train::run_state::RunState;
+use tsm_train::run_state::{Position, RunState};
 use tsm_train::sides::{Division, Sides, divide};
 use tsm_train::start::Start;
 use tsm_train::teacher::Teachers;
@@ -106,10 +106,20 @@ fn a_resumed_run_ends_at_the_same_bits() {
     let (whole, parts) = (folder.path().join("whole.safetensors"), folder.path().join("parts.safetensors"));
     let recipe = recipe();
     assert_eq!(run(&data, &whole, &recipe, usize::MAX, false).unwrap().end, End::Complete);
-    // Once within an epoch, once within a validation.
-    assert_eq!(run(&data, &parts, &recipe, 1, false).unwrap().end, End::Stopped);
-    assert_eq!(run(&data, &parts, &recipe, 1, true).unwrap().end, End::Stopped);
+    let stopped = |polls, resume| {
+        let finished = run(&data, &parts, &recipe, polls, resume).unwrap();
+        assert_eq!(finished.end, End::Stopped);
+        let Position { epoch, batch, .. } = finished.record.position;
+        (epoch, batch, finished.record.history.len())
+    };
+    // Within an epoch, twice; between its last batch and its end, that is in the validation; in the next epoch.
+    assert_eq!(stopped(0, false), (0, 2, 0));
+    assert_eq!(stopped(0, true), (0, 4, 0));
+    assert_eq!(stopped(0, true), (0, 4, 0));
+    assert_eq!(stopped(1, true), (1, 2, 1));
     assert_eq!(run(&data, &parts, &recipe, usize::MAX, true).unwrap().end, End::Complete);
+    let best = |output: &Path| std::fs::read(RunFolder::beside(output).best()).unwrap();
+    assert_eq!(best(&whole), best(&parts));
     let open = |path: &Path| RunState::open(&RunFolder::beside(path).last()).unwrap();
     let (whole, parts) = (open(&whole), open(&parts));
     assert_eq!(whole.record, parts.record);

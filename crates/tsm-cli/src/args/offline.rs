@@ -55,10 +55,10 @@ pub(crate) struct TrainArgs {
     #[arg(long, default_value = "cpu", value_name = "D")]
     pub(crate) device: DeviceChoice,
     /// Cross-validation: train on all but fold N of --folds
-    #[arg(long, value_name = "N", requires = "folds")]
+    #[arg(long, value_name = "N", requires = "folds", conflicts_with = "validation_list")]
     pub(crate) fold: Option<usize>,
     /// Parts that the groups are dealt into
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", requires = "fold")]
     pub(crate) folds: Option<NonZeroUsize>,
     #[command(flatten)]
     pub(crate) grouping: GroupArgs,

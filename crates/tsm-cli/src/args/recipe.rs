@@ -90,6 +90,9 @@ pub(crate) struct RecipeArgs {
     /// Batches whose gradients make one step
     #[arg(long, value_name = "N", help_heading = "Optimisation")]
     accumulate: Option<usize>,
+    /// See the clips that do not fill a batch, too
+    #[arg(long, value_name = "BOOL", help_heading = "Optimisation")]
+    keep_last_batch: Option<bool>,
     /// Learning rate
     #[arg(long, value_name = "RATE", help_heading = "Optimisation")]
     lr: Option<f64>,

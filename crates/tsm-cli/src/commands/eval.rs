@@ -27,10 +27,18 @@ const WORKERS: usize = 2;
 /// Clips or a model that cannot be used, classes that the model does not have.
 pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     tsm_ingest::init()?;
+    if args.online && (args.views.crops != "1" || args.views.sampling.is_some()) {
+        let text = "--online sees what a stream sees, the centre of each due frame; leave --crops and --sampling out";
+        return Err(Failure::bad_input(text));
+    }
     let checkpoint = model_source::open(&args.model)?;
     let path = args.data.as_deref().or(args.list.as_deref()).unwrap_or(Path::new(""));
     let names = args.model.spec.labels.as_deref();
-    let data = dataset::read(path, names)?.dataset.with_classes(&checkpoint.spec.classes)?;
+    let found = dataset::read(path, names)?;
+    for missing in &found.missing {
+        talk::line(&format!("tsm: not there: {missing}"));
+    }
+    let data = found.dataset.with_classes(&checkpoint.spec.classes)?;
     let source = LoaderSource {
         clips: (0..data.clips.len()).collect(),
         dataset: Arc::new(data),
@@ -44,6 +52,7 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let mut told = |judged: Judged| {
         bar.set_position(judged.done as u64);
         bar.set_message(format!("{} right", judged.right));
+        true
     };
     let evaluation = if args.online {
         let joints = if args.joined { Joints::Joined } else { Joints::Apart };

@@ -24,7 +24,7 @@ pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
     }
     let options = PrepareOptions {
         validation: args.validation,
-        groups: train::group_rule(&args.grouping)?,
+        groups: train::group_rule(&args.grouping, &args.input)?,
         seed: args.seed,
         frames: args.frames.then(FrameOptions::default),
         workers: args.workers.get(),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use tsm_train::clip_store::ClipStore;
 use tsm_train::dataset::groups::GroupRule;
-use tsm_train::finish::{self, Clips};
+use tsm_train::evaluate::EvaluateError;
+use tsm_train::finish::{self, Clips, FinishError};
 use tsm_train::loader::LoaderSource;
 use tsm_train::recipe::{Preset, Recipe};
 use tsm_train::run_state::RunState;
@@ -35,7 +36,10 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
     tsm_ingest::init()?;
     check_output(&args.output)?;
     let table = table(args)?;
-    let Sides { dataset, train, validation, .. } = sides(args, &table, is_quiet)?;
+    // Every option is checked before a clip is looked at; how much data there is shows only then.
+    let part = Recipe::from_table(&Preset::Few.recipe(), &table)?.validation;
+    let (division, divided) = division(args, part);
+    let Sides { dataset, train, validation, .. } = sides(args, &division, is_quiet)?;
     let recipe = recipe(args, train.len(), &table, is_quiet)?;
     let start = Start::of(&recipe, &dataset.classes, Some(&model_source::shipped()?))?;
     let device = args.device.open()?;
@@ -43,7 +47,7 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let judged = LoaderSource {
         dataset: Arc::new(dataset),
         clips: validation.as_slice().into(),
-        store: Arc::new(ClipStore::new(recipe.cache_mib << 20)),
+        store: Arc::new(ClipStore::new(cache_bytes(&recipe))),
         input: start.spec.input.clone(),
     };
     let job = Job {
@@ -71,9 +75,15 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let source = clips_path(args).display().to_string();
-    let clips = Clips { validation: &judged, train_clips: train.len(), source: &source };
-    let evaluation =
-        finish::finish(&folder, &recipe, clips, (&args.output, args.storage.into()), &mut |_judged| ())?;
+    let clips = Clips { validation: &judged, train_clips: train.len(), source: &source, division: &divided };
+    let output = (args.output.as_path(), args.storage.into());
+    let evaluation = match finish::finish(&folder, &recipe, clips, output, &mut |_judged| !should_stop()) {
+        Err(FinishError::Evaluate(EvaluateError::Stopped)) => {
+            tell_stopped(&folder);
+            return Ok(Exit::Done);
+        }
+        finished => finished?,
+    };
     let top1 = evaluation.and_then(|evaluation| evaluation.metrics().top1);
     let said =
         top1.map_or(String::new(), |top1| format!(": top-1 {:.1} % of the validation clips", 100.0 * top1));
@@ -86,20 +96,40 @@ fn clips_path(args: &TrainArgs) -> &Path {
     args.list.as_deref().or(args.data.as_deref()).unwrap_or(Path::new(""))
 }
 
+/// How the clips are divided, for the code and in words.
+fn division(args: &TrainArgs, validation: f64) -> (Division, String) {
+    match (&args.validation_list, args.fold, args.folds) {
+        (Some(list), ..) => {
+            (Division::List(list.clone()), format!("a list of their own: {}", list.display()))
+        }
+        (None, Some(fold), Some(folds)) => (
+            Division::Fold { fold, folds: folds.get() },
+            format!("fold {fold} of {folds}: clips of one group are on one side"),
+        ),
+        _ => (
+            Division::Part(validation),
+            format!("{validation} of each class: clips of one group are on one side"),
+        ),
+    }
+}
+
 /// The clips, read, grouped and divided, with what is worth a warning said.
-fn sides(args: &TrainArgs, table: &toml::Table, is_quiet: bool) -> Result<Sides, Failure> {
-    let validation = table.get("validation").and_then(toml::Value::as_float);
-    let division = match (&args.validation_list, args.fold, args.folds) {
-        (Some(list), ..) => Division::List(list.clone()),
-        (None, Some(fold), Some(folds)) => Division::Fold { fold, folds: folds.get() },
-        _ => Division::Part(validation.unwrap_or(Preset::Few.recipe().validation)),
-    };
-    let groups = group_rule(&args.grouping)?;
-    let sides = divide(clips_path(args), args.classes.as_deref(), &groups, &division, SPLIT_SEED)?;
+fn sides(args: &TrainArgs, division: &Division, is_quiet: bool) -> Result<Sides, Failure> {
+    let groups = group_rule(&args.grouping, clips_path(args))?;
+    let sides = divide(clips_path(args), args.classes.as_deref(), &groups, division, SPLIT_SEED)?;
     for warning in sides.warnings.iter().filter(|_| !is_quiet) {
         talk::line(&format!("tsm: {warning}"));
     }
     Ok(sides)
+}
+
+/// Memory for decoded clips: what the recipe allows, but no more than half of what the computer has free.
+fn cache_bytes(recipe: &Recipe) -> usize {
+    let about = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = about.lines().find(|line| line.starts_with("MemAvailable:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok());
+    let wanted = recipe.cache_mib.saturating_mul(1 << 20);
+    kib.map_or(wanted, |kib| wanted.min(kib.saturating_mul(512)))
 }
 
 /// The preset's recipe under the file's and the flags' options, printed in full.
@@ -127,8 +157,12 @@ fn tell_run(finished: &Finished, folder: &RunFolder) {
         finished.record.skipped.len()
     ));
     if finished.end == End::Stopped {
-        talk::line(&format!("tsm: stopped; {} goes on with --resume", folder.last().display()));
+        tell_stopped(folder);
     }
+}
+
+fn tell_stopped(folder: &RunFolder) {
+    talk::line(&format!("tsm: stopped; {} goes on with --resume", folder.last().display()));
 }
 
 /// What goes before the preset: the file, then the flags.
@@ -148,11 +182,11 @@ fn table(args: &TrainArgs) -> Result<toml::Table, Failure> {
 ///
 /// # Errors
 /// An expression that is none.
-pub(super) fn group_rule(args: &GroupArgs) -> Result<GroupRule, Failure> {
+pub(super) fn group_rule(args: &GroupArgs, source: &Path) -> Result<GroupRule, Failure> {
     Ok(match (&args.groups, &args.group_regex) {
         (Some(table), _) => GroupRule::Table(table.clone()),
         (None, Some(regex)) => GroupRule::regex(regex)?,
-        (None, None) => GroupRule::FileNames,
+        (None, None) => GroupRule::of_source(source),
     })
 }
 

@@ -7,9 +7,7 @@
 //! Written to a file beside the target first, then renamed: a cut-off write leaves the old model.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use half::f16;
@@ -21,6 +19,7 @@ use super::error::{CheckpointError, Fault, first_line, shown};
 use super::raw::RawTensors;
 use super::{Checkpoint, Origin, SpecOverrides, Storage, fit, spec_check};
 use crate::architecture::{Architecture, ParameterShape};
+use crate::atomic_file;
 use crate::shift::{ShiftKind, ShiftSpec};
 use crate::spec::{ModelSpec, SPEC_VERSION};
 
@@ -124,7 +123,8 @@ pub(super) fn save(model: &Checkpoint, path: &Path, storage: Storage) -> Result<
         views.push((parameter.name.as_str(), view.map_err(|error| failed(first_line(&error)))?));
     }
     let file = safetensors::serialize(views, Some(metadata)).map_err(|error| failed(first_line(&error)))?;
-    replace(path, &file).map_err(|source| CheckpointError::Write { path: path.to_owned(), source })
+    atomic_file::replace(path, &file)
+        .map_err(|source| CheckpointError::Write { path: path.to_owned(), source })
 }
 
 type Encoded = (Dtype, Vec<u8>);
@@ -161,44 +161,4 @@ fn encode(
 
 fn values(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
     tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
-}
-
-/// Puts `bytes` under `path` in one step.
-///
-/// A link stays one: what it names is replaced. A device or a pipe is refused, because a rename would put a plain file
-/// in its place (`/dev/null`, for root).
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let target = match std::fs::metadata(path) {
-        Ok(found) if found.is_dir() => return Err(io::Error::other("it is a folder; name a file in it")),
-        Ok(found) if !found.is_file() => {
-            return Err(io::Error::other("it is a pipe or a device; name a file"));
-        }
-        Ok(_file) => path.canonicalize()?,
-        Err(_absent) => path.to_owned(),
-    };
-    let path = target.as_path();
-    let (partial, mut file) = beside(path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    drop(file);
-    let done = written.and_then(|()| std::fs::rename(&partial, path));
-    if done.is_err() {
-        // The first error is the one to tell; a partial file that cannot be removed either stays.
-        drop(std::fs::remove_file(&partial));
-    }
-    done
-}
-
-/// A new file in the folder of `path`: renaming works within one file system only.
-fn beside(path: &Path) -> io::Result<(PathBuf, File)> {
-    let no_name = || io::Error::new(io::ErrorKind::InvalidInput, "the path names no file");
-    let name = path.file_name().ok_or_else(no_name)?.to_string_lossy();
-    let mut attempt = 0u32;
-    loop {
-        let partial = path.with_file_name(format!(".{name}.{}-{attempt}.partial", std::process::id()));
-        match OpenOptions::new().write(true).create_new(true).open(&partial) {
-            Ok(file) => return Ok((partial, file)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && attempt < 1000 => attempt += 1,
-            Err(error) => return Err(error),
-        }
-    }
 }

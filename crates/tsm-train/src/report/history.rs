@@ -58,16 +58,17 @@ impl History {
         &self.records
     }
 
-    /// The record with the highest validation accuracy, the earliest among equals.
+    /// The record with the highest validation accuracy; of equals the one with the lower loss, then the earlier.
     pub fn best(&self) -> Option<&EpochRecord> {
-        let mut best: Option<(&EpochRecord, f64)> = None;
+        let mut best: Option<(&EpochRecord, f64, f64)> = None;
         for record in &self.records {
             let Some(top1) = record.valid_top1.filter(|top1| !top1.is_nan()) else { continue };
-            if best.is_none_or(|(_, highest)| top1 > highest) {
-                best = Some((record, top1));
+            let loss = record.valid_loss.unwrap_or(f64::INFINITY);
+            if best.is_none_or(|(_, most, least)| top1 > most || (top1 >= most && loss < least)) {
+                best = Some((record, top1, loss));
             }
         }
-        best.map(|(record, _)| record)
+        best.map(|(record, ..)| record)
     }
 
     /// Drops what came after a step: a resumed run does these epochs again.

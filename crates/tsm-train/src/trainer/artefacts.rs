@@ -27,13 +27,22 @@ impl RunFolder {
         Self(model.with_file_name(format!("{stem}-report")))
     }
 
-    /// Makes the folder where it is missing.
+    /// Makes the folder where it is missing, and clears what killed runs left of their saves.
     ///
     /// # Errors
     /// If the file system refuses.
     pub fn create(&self) -> Result<(), TrainError> {
         let refused = |source| ReportError::Write { path: self.0.clone(), source };
-        Ok(std::fs::create_dir_all(&self.0).map_err(refused)?)
+        std::fs::create_dir_all(&self.0).map_err(refused)?;
+        for entry in std::fs::read_dir(&self.0).map_err(refused)?.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with('.') && name.ends_with(".partial") {
+                // What a killed run left of a save; if it cannot be removed, it only takes room.
+                let _kept = std::fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
     }
 
     /// The folder itself.

@@ -32,6 +32,8 @@ pub(super) struct Plan {
     pub(super) batches: usize,
     /// Time between saves within an epoch.
     pub(super) save_interval: Duration,
+    clips: usize,
+    batch_clips: usize,
     accumulate: usize,
     head_epochs: usize,
     shift_ramp_epochs: f64,
@@ -50,8 +52,10 @@ impl Plan {
                 decay: recipe.lr_decay,
                 warmup_epochs: recipe.warmup_epochs,
             },
-            batches: job.train.len().div_ceil(recipe.batch),
+            batches: batches(job.train.len(), recipe),
             save_interval: Duration::from_secs(recipe.save_interval_secs),
+            clips: job.train.len(),
+            batch_clips: recipe.batch,
             accumulate: recipe.accumulate,
             head_epochs: recipe.head_epochs,
             shift_ramp_epochs: recipe.shift_ramp_epochs,
@@ -77,11 +81,14 @@ impl Plan {
         (batch + 1).is_multiple_of(self.accumulate) || batch + 1 >= self.batches
     }
 
-    /// What this batch's gradients count in their step: the last step of an epoch may have fewer.
+    /// What this batch's gradients count in their step: its share of the step's clips.
     pub(super) fn part(&self, batch: usize) -> f64 {
         let first = batch - batch % self.accumulate;
-        let of_step = self.accumulate.min(self.batches - first);
-        1.0 / float(of_step.max(1))
+        let end = (first + self.accumulate).min(self.batches);
+        let clips = |from: usize, to: usize| {
+            (to * self.batch_clips).min(self.clips) - (from * self.batch_clips).min(self.clips)
+        };
+        float(clips(batch, batch + 1)) / float(clips(first, end).max(1))
     }
 }
 
@@ -142,7 +149,7 @@ pub(super) fn loader_options(recipe: &Recipe, position: Position) -> LoaderOptio
     LoaderOptions {
         batch_clips: recipe.batch,
         workers: recipe.workers,
-        last_batch: LastBatch::Keep,
+        last_batch: if recipe.keep_last_batch { LastBatch::Keep } else { LastBatch::Drop },
         seed: recipe.seed,
         start: crate::loader::Position { epoch: position.epoch as u64, batch: position.batch as u64 },
         end_epoch: recipe.epochs as u64,
@@ -158,6 +165,12 @@ pub(super) fn source(job: &Job<'_>, clips: &[usize]) -> LoaderSource {
         store: Arc::clone(&job.store),
         input: job.start.spec.input.clone(),
     }
+}
+
+/// Batches of an epoch, as the loader counts them.
+fn batches(clips: usize, recipe: &Recipe) -> usize {
+    let whole = clips / recipe.batch;
+    if recipe.keep_last_batch || whole == 0 { clips.div_ceil(recipe.batch) } else { whole }
 }
 
 fn learner(job: &Job<'_>) -> LearnerSpec {

@@ -5,7 +5,7 @@ use tsm_model::Model;
 
 use super::{TrainError, plan};
 use crate::dataset::class_index;
-use crate::loader::{Loader, LoaderOptions, LoaderSource};
+use crate::loader::{Loader, LoaderError, LoaderOptions, LoaderSource, Skipped};
 use crate::loss::{cross_entropy, targets};
 use crate::metrics::{Metrics, Predictions, ScoreKind};
 use crate::recipe::Recipe;
@@ -14,7 +14,7 @@ use crate::recipe::Recipe;
 const BATCH_CLIPS: usize = 4;
 
 /// What the validation clips come to.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Validation {
     /// Mean cross entropy, in nats.
     pub loss: f64,
@@ -22,6 +22,8 @@ pub struct Validation {
     pub top1: f64,
     /// Mean over classes of the share of right clips.
     pub mean_class: f64,
+    /// Clips that could not be read.
+    pub skipped: Vec<Skipped>,
 }
 
 /// Labels the clips of `source`; nothing where `should_stop` said so.
@@ -36,11 +38,13 @@ pub(super) fn validate(
     let classes = &source.dataset.classes;
     let mut predictions = Predictions::new(ScoreKind::Logits, classes.clone())?;
     let mut loss = 0.0;
+    let mut skipped = Vec::new();
     for batch in Loader::start(source, plan::validation_mode(recipe), &options)? {
         let batch = batch?;
         if should_stop() {
             return Ok(None);
         }
+        skipped.extend(batch.skipped.iter().cloned());
         if batch.is_empty() {
             continue;
         }
@@ -58,6 +62,9 @@ pub(super) fn validate(
             predictions.push(row, label)?;
         }
     }
+    if let (true, Some(first)) = (predictions.is_empty(), skipped.first()) {
+        return Err(LoaderError::NothingReadable { first: first.reason.clone() }.into());
+    }
     let metrics = Metrics::of(&predictions);
     #[expect(clippy::cast_precision_loss, reason = "clips are far below 2^53")]
     let clips = predictions.len().max(1) as f64;
@@ -65,5 +72,6 @@ pub(super) fn validate(
         loss: loss / clips,
         top1: metrics.top1.unwrap_or(0.0),
         mean_class: metrics.mean_class_accuracy.unwrap_or(0.0),
+        skipped,
     }))
 }
