@@ -184,7 +184,7 @@ struct Run<'a> {
     begun: Instant,
     last_save: Instant,
     clips_here: usize,
-    /// The clips of the open step, to be named if it was too much.
+    /// The clips of the last step, to be named if it was too much.
     step_clips: Vec<usize>,
 }
 
@@ -263,6 +263,9 @@ impl<'a> Run<'a> {
             self.leave_out(*clip, reason, observer);
         }
         self.record.position.batch += 1;
+        if self.plan.begins_step(index) {
+            self.step_clips.clear();
+        }
         if !batch.clips.is_empty() {
             let depth = self.plan.depth(epoch);
             let labels: Vec<usize> = batch.targets.iter().map(|class| class_index(*class)).collect();
@@ -301,7 +304,6 @@ impl<'a> Run<'a> {
             if !gradient_norm.is_finite() {
                 return Err(self.not_finite());
             }
-            self.step_clips.clear();
         }
         observer.event(&Event::Batch(&self.report(lr, gradient_norm)));
         Ok(())
@@ -336,7 +338,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Training has blown up in the open step, or in the one before where that has no batch yet.
+    /// Training has blown up in the step whose clips were seen last.
     fn not_finite(&self) -> TrainError {
         let Position { epoch, step, .. } = self.record.position;
         let name = |clip: &usize| self.job.dataset.clips[*clip].path.display().to_string();

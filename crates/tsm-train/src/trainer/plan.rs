@@ -76,6 +76,11 @@ impl Plan {
         (time / self.shift_ramp_epochs).clamp(0.0, 1.0)
     }
 
+    /// Whether a step begins with this batch of an epoch.
+    pub(super) const fn begins_step(&self, batch: usize) -> bool {
+        batch.is_multiple_of(self.accumulate)
+    }
+
     /// Whether the step ends with this batch of an epoch.
     pub(super) const fn completes_step(&self, batch: usize) -> bool {
         (batch + 1).is_multiple_of(self.accumulate) || batch + 1 >= self.batches
