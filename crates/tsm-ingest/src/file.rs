@@ -17,6 +17,8 @@ use crate::source::Source;
 
 mod containers;
 
+pub(crate) use containers::gif_pictures;
+
 /// A file that a pipeline reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RecordedFile {
@@ -157,7 +159,7 @@ fn missing_tail(seen: &Summary) -> Option<String> {
     const ROUNDED: Duration = Duration::from_millis(1200);
     let (duration, last) = (seen.duration?, seen.last_pts?);
     // Where there is sound, it may outlast the video by any length: only a stream alone tells.
-    // Pictures without times (GIF) say nothing.
-    (seen.streams == 1 && !last.is_zero() && last + ROUNDED < duration)
+    // Pictures without times say nothing, and the last one of a GIF may be held for any time.
+    (seen.streams == 1 && !seen.is_gif_at_end() && !last.is_zero() && last + ROUNDED < duration)
         .then(|| format!("video ends at {:.1} s of {:.1} s", last.as_secs_f64(), duration.as_secs_f64()))
 }

@@ -6,7 +6,7 @@
 //!                                   └─ frames wanted ─► frames/CLASS/CLIP/img_00001.jpg, …, pts_micros.txt
 //! ```
 //!
-//! Lists and clip folders appear whole or not at all. Frames are upright, short side scaled by PIL's rule (never enlarged),
+//! Clips that no list can name are refused before any is read. Lists and clip folders appear whole or not at all. Frames are upright, short side scaled by PIL's rule (never enlarged),
 //! JPEG without colour subsampling.
 
 use std::collections::BTreeSet;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::ahead::{self, Ahead, WorkerLost};
 use crate::dataset::groups::GroupRule;
 use crate::dataset::{Clip, Dataset, DatasetError, class_index, list_file, split};
+use crate::report::{ReportError, write_atomically};
 
 mod extract;
 
@@ -101,6 +102,23 @@ pub enum PrepareError {
         /// Why its first clip cannot.
         first: String,
     },
+    /// A clip that would have no line in a list.
+    #[error("{}: cannot stand in a list: {reason}", path.display())]
+    Unlistable {
+        /// The clip.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: &'static str,
+    },
+    /// A class whose name would be no line of `classes.txt`.
+    #[error("the class name {name:?} is no line of text; rename the class")]
+    ClassName {
+        /// The name.
+        name: String,
+    },
+    /// A list cannot be written.
+    #[error(transparent)]
+    List(#[from] ReportError),
     /// The system gives no threads.
     #[error("threads cannot be started: {0}")]
     Threads(#[source] io::Error),
@@ -112,27 +130,40 @@ pub enum PrepareError {
 /// Reads every clip of `dataset` and writes the lists (and frames) into the folder `output`, which is made if need be.
 ///
 /// # Errors
-/// [`PrepareError`]; lists are then not written.
+/// [`PrepareError`]; no list is then written, unless the disk refuses one of them ([`PrepareError::List`]).
 pub fn prepare(
     dataset: Dataset,
     output: &Path,
     options: &PrepareOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Prepared, PrepareError> {
+    let place = |name: &str| output.join(name);
+    let (training_list, validation_list) = (place("train.txt"), place("validation.txt"));
+    let classes_file = place("classes.txt");
+    let folders = clip_folders(&dataset, output);
+    // Before hours of reading, not after them.
+    for (clip, folder) in dataset.clips.iter().zip(&folders) {
+        let extracted = || Clip { path: folder.clone(), span: None, ..clip.clone() };
+        let listed = if options.frames.is_some() { extracted() } else { clip.clone() };
+        list_file::line(&training_list, &listed)
+            .map_err(|reason| PrepareError::Unlistable { path: clip.path.clone(), reason })?;
+    }
+    let classes = list_file::classes_text(&dataset.classes)
+        .map_err(|name| PrepareError::ClassName { name: name.to_owned() })?;
     std::fs::create_dir_all(output)
         .map_err(|source| PrepareError::Write { path: output.to_owned(), source })?;
     let mut dataset = dataset;
     // By the names of the originals, before frames take their place.
     let ungrouped = options.groups.apply(&mut dataset)?;
-    let (readable, unreadable) = read_all(dataset, output, options, progress)?;
+    let (readable, unreadable) = read_all(dataset, folders, options, progress)?;
     let split = split::split(&readable, options.validation, options.seed)?;
-    let place = |name: &str| output.join(name);
-    let (training_list, validation_list) = (place("train.txt"), place("validation.txt"));
-    let classes_file = place("classes.txt");
     let of = |side: &[usize]| side.iter().map(|clip| readable.clips[*clip].clone()).collect::<Vec<_>>();
-    list_file::write_classes(&classes_file, &readable.classes)?;
-    list_file::write(&training_list, &of(&split.training))?;
-    list_file::write(&validation_list, &of(&split.validation))?;
+    let training = list_file::text(&training_list, &of(&split.training))?;
+    let validation = list_file::text(&validation_list, &of(&split.validation))?;
+    for (path, text) in [(&classes_file, classes), (&training_list, training), (&validation_list, validation)]
+    {
+        write_atomically(path, text.as_bytes())?;
+    }
     Ok(Prepared {
         training_list,
         validation_list,
@@ -147,11 +178,11 @@ pub fn prepare(
 /// The clips that can be read, and why the others cannot.
 fn read_all(
     dataset: Dataset,
-    output: &Path,
+    folders: Vec<PathBuf>,
     options: &PrepareOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Dataset, Vec<String>), PrepareError> {
-    let folders = Arc::new(clip_folders(&dataset, output));
+    let folders = Arc::new(folders);
     let dataset = Arc::new(dataset);
     let frames = options.frames;
     let make_worker = || {
@@ -207,7 +238,9 @@ fn clip_folders(dataset: &Dataset, output: &Path) -> Vec<PathBuf> {
 /// A name that can be a folder's.
 fn plain(name: &str) -> String {
     let name = name.replace(['/', '\\', '\0', '\n', '\r'], "_");
-    if name.is_empty() || name.starts_with('.') { format!("_{name}") } else { name }
+    // A list cannot show a space at the end.
+    let name = name.trim_end();
+    if name.is_empty() || name.starts_with('.') { format!("_{name}") } else { name.to_owned() }
 }
 
 #[cfg(test)]

@@ -160,9 +160,6 @@ pub(crate) struct PrepareArgs {
     /// Where the lists go: train.txt, validation.txt, classes.txt
     #[arg(short, long, value_name = "FOLDER")]
     pub(crate) output: PathBuf,
-    /// The folder that a list's or CSV's paths are relative to [default: its own]
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) root: Option<PathBuf>,
     /// Class names of a list, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) classes: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! `tsm prepare`: lists of training and validation clips, and frames for fast reading.
 
 use tsm_train::dataset;
-use tsm_train::prepare::{FrameOptions, PrepareOptions, Progress, prepare};
+use tsm_train::prepare::{FrameOptions, PrepareOptions, Prepared, Progress, prepare};
 
 use super::{eval, train};
 use crate::args::offline::PrepareArgs;
@@ -31,14 +31,56 @@ pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
     };
     let bar = eval::bar(found.dataset.clips.len(), is_quiet);
     let mut told = |Progress { done, .. }: Progress| bar.set_position(done as u64);
+    let classes = found.dataset.classes.clone();
     let made = prepare(found.dataset, &args.output, &options, &mut told)?;
     bar.finish_and_clear();
     for reason in &made.unreadable {
         talk::line(&format!("tsm: left out: {reason}"));
+    }
+    for warning in warnings(&made, &classes).iter().filter(|_| !is_quiet) {
+        talk::line(&format!("tsm: {warning}"));
     }
     let [train, validation] = made.clips;
     talk::result(&format!("{}: {train} clips", made.training_list.display()))?;
     talk::result(&format!("{}: {validation} clips", made.validation_list.display()))?;
     talk::result(&format!("{}", made.classes_file.display()))?;
     Ok(Exit::Done)
+}
+
+/// What of the lists may surprise, a line each.
+fn warnings(made: &Prepared, classes: &[String]) -> Vec<String> {
+    let name =
+        |class: &u32| usize::try_from(*class).ok().and_then(|class| classes.get(class)).map_or("?", |n| n);
+    let ungrouped = made.ungrouped.iter().map(|class| {
+        format!(
+            "the file names of '{}' tell no source videos, each clip counts as one of its own; give --groups or --group-regex if some belong together",
+            name(class)
+        )
+    });
+    let unvalidated = made.unvalidated.iter();
+    let unvalidated =
+        unvalidated.map(|class| format!("no clip of '{}' could be spared for validation", name(class)));
+    ungrouped.chain(unvalidated).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_without_groups_or_validation_are_named() {
+        let made = Prepared {
+            training_list: "train.txt".into(),
+            validation_list: "validation.txt".into(),
+            classes_file: "classes.txt".into(),
+            clips: [2, 1],
+            unreadable: Vec::new(),
+            unvalidated: vec![1],
+            ungrouped: vec![0],
+        };
+        let said = warnings(&made, &["sit".to_owned(), "walk".to_owned()]);
+        assert_eq!(said.len(), 2);
+        assert!(said[0].contains("'sit' tell no source videos"), "{said:?}");
+        assert!(said[1].contains("no clip of 'walk' could be spared"), "{said:?}");
+    }
 }

@@ -140,12 +140,31 @@ fn gif_cut(file: &mut (impl BufRead + Seek)) -> Option<String> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Some("it ends before its last block".to_owned())
         }
-        Ok(()) | Err(_) => None,
+        Ok(_) | Err(_) => None,
     }
 }
 
+/// How many pictures the GIF at `path` holds; none where it is no GIF, cut, or has an unknown block before its trailer.
+pub(crate) fn gif_pictures(path: &Path) -> Option<u64> {
+    let (file, _, head) = opened(path)?;
+    let is_gif = matches!(head, [b'G', b'I', b'F', b'8', _, b'a', ..]);
+    let walked = is_gif.then(|| gif_walked(&mut BufReader::new(file)))?.ok()?;
+    (walked.end == TRAILER).then_some(walked.pictures)
+}
+
+/// The byte that ends a GIF.
+const TRAILER: u8 = 0x3b;
+
+/// What a walk through a GIF met.
+struct Walked {
+    pictures: u64,
+    /// The byte where a block of a known kind would begin.
+    end: u8,
+}
+
 /// Walks from the first byte to the trailer, or to the first block of no known kind.
-fn gif_walked(file: &mut (impl BufRead + Seek)) -> io::Result<()> {
+fn gif_walked(file: &mut (impl BufRead + Seek)) -> io::Result<Walked> {
+    let mut pictures = 0;
     file.rewind()?;
     let screen: [u8; 13] = read_array(file)?;
     skip(file, colour_table_bytes(screen[10]))?;
@@ -157,8 +176,9 @@ fn gif_walked(file: &mut (impl BufRead + Seek)) -> io::Result<()> {
             [0x2c] => {
                 let place: [u8; 9] = read_array(file)?;
                 skip(file, colour_table_bytes(place[8]) + 1)?;
+                pictures += 1;
             }
-            _trailer_or_unknown => return Ok(()),
+            [end] => return Ok(Walked { pictures, end }),
         }
         loop {
             match read_array(file)? {
@@ -230,7 +250,7 @@ fn element_size(file: &mut File) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{cut_short, gif_cut};
+    use super::{cut_short, gif_cut, gif_pictures};
 
     fn evidence(bytes: &[u8]) -> Option<String> {
         let folder = tempfile::tempdir().unwrap();
@@ -249,16 +269,37 @@ mod tests {
         assert_eq!(evidence(&[b"GIF89a".as_slice(), &[0; 400]].concat()), None);
     }
 
-    #[test]
-    fn a_gif_ends_with_its_trailer() {
-        let gif = [
+    /// A picture of one pixel.
+    fn gif() -> Vec<u8> {
+        [
             b"GIF89a\x01\0\x01\0\x80\0\0".as_slice(),
             b"\0\0\0\xff\xff\xff",
             b"\x21\xf9\x04\0\0\0\0\0",
             b"\x2c\0\0\0\0\x01\0\x01\0\0\x02\x02\x44\x01\0",
             b"\x3b",
         ]
-        .concat();
+        .concat()
+    }
+
+    #[test]
+    fn the_pictures_of_a_gif_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.gif");
+        let counted = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            gif_pictures(&path)
+        };
+        let gif = gif();
+        let (screen, blocks) = (&gif[..19], &gif[19..gif.len() - 1]);
+        assert_eq!(counted(&gif), Some(1));
+        assert_eq!(counted(&[screen, &blocks.repeat(3), b"\x3b"].concat()), Some(3));
+        assert_eq!(counted(&[screen, blocks, b"unknown"].concat()), None);
+        assert_eq!(counted(&gif[..gif.len() - 1]), None);
+    }
+
+    #[test]
+    fn a_gif_ends_with_its_trailer() {
+        let gif = gif();
         let evidence = |bytes: &[u8]| gif_cut(&mut std::io::Cursor::new(bytes));
         assert_eq!(evidence(&gif), None);
         for length in 13..gif.len() {

@@ -7,7 +7,8 @@
 //! Judges nothing; [`crate::file`] does.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
@@ -24,10 +25,15 @@ use joints::Joints;
 /// How many times of compressed pictures are kept to match them with decoded ones: longer than any reordering.
 const OPEN_PICTURES: usize = 512;
 
+/// Name of a GIF's compressed caps.
+const GIF: &str = "image/gst-libav-gif";
+
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
     state: Mutex<State>,
     joints: Arc<Joints>,
+    /// The pictures of a GIF, counted once.
+    gif_pictures: OnceLock<Option<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -72,19 +78,30 @@ pub(crate) struct Summary {
     pub(crate) container_warnings: Vec<String>,
     /// Name of the compressed caps, for example `video/x-h264`.
     pub(crate) codec: Option<String>,
+    /// Pictures the file holds, where they were counted: of a GIF.
+    pub(crate) pictures_promised: Option<u64>,
 }
 
 impl Summary {
     /// Whether this is a GIF and its last picture was seen: its demuxer (`GStreamer` 1.22) reads on for ever there.
     pub(crate) fn is_gif_at_end(&self) -> bool {
-        /// A picture's own length: the slowest GIF has one a second.
+        /// A picture's own length where pictures cannot be counted: the slowest common GIF has one a second.
         const LAST_PICTURE: Duration = Duration::from_secs(1);
-        let is_gif = self.codec.as_deref() == Some("image/gst-libav-gif");
-        is_gif
-            && self
-                .duration
-                .zip(self.last_pts)
-                .is_some_and(|(duration, last)| last + LAST_PICTURE >= duration)
+        if self.codec.as_deref() != Some(GIF) {
+            return false;
+        }
+        // A last picture may be held for any time, so the duration tells the end only of a user's own pipeline, where not
+        // every picture reaches the consumer, and of a file that cannot be counted.
+        let is_by_time = || {
+            let times = self.duration.zip(self.last_pts);
+            times.is_some_and(|(duration, last)| last + LAST_PICTURE >= duration)
+        };
+        match self.pictures_promised {
+            Some(promised) => {
+                self.pictures_in >= promised && (self.frames >= self.pictures_out || is_by_time())
+            }
+            None => is_by_time(),
+        }
     }
 }
 
@@ -183,8 +200,11 @@ impl Observer {
     pub(crate) fn summary(&self, pipeline: &gst::Pipeline) -> Summary {
         let duration = pipeline.query_duration::<gst::ClockTime>();
         let codec = self.codec_caps().and_then(|c| c.structure(0).map(|s| s.name().to_string()));
+        let is_gif = codec.as_deref() == Some(GIF);
+        let promised = is_gif.then(|| *self.gif_pictures.get_or_init(|| gif_pictures(pipeline))).flatten();
         let state = self.state();
         let mut summary = state.seen.clone();
+        summary.pictures_promised = promised;
         summary.lost += u64::try_from(state.open.len()).unwrap_or(u64::MAX);
         // One undated picture may be the empty one that ends a packed stream (DivX).
         summary.lost += state.undated.saturating_sub(1);
@@ -277,6 +297,13 @@ impl Observer {
     }
 }
 
+/// The pictures of the GIF that a file source of `pipeline` reads.
+fn gif_pictures(pipeline: &gst::Pipeline) -> Option<u64> {
+    let mut elements = pipeline.iterate_recurse().into_iter().flatten();
+    let source = elements.find(|e| e.factory().is_some_and(|factory| factory.name() == "filesrc"))?;
+    crate::file::gif_pictures(Path::new(&source.property::<Option<String>>("location")?))
+}
+
 /// The reason of a warning: in the debug text, behind `file.c(12): function (): /path/of/element:` and a new line, else
 /// the message.
 fn reason(message: &str, debug_text: &str) -> String {
@@ -293,7 +320,7 @@ fn is_mpeg4(pad: &gst::Pad) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::reason;
+    use super::*;
 
     #[test]
     fn a_warnings_reason_is_never_the_path_of_an_element() {
@@ -303,5 +330,30 @@ mod tests {
             "CONTINUITY: Mismatch packet 4, stream 5"
         );
         assert_eq!(reason("Could not demux.", &format!("{place}\npacket 4 is lost")), "packet 4 is lost");
+    }
+
+    #[test]
+    fn a_gif_ends_with_its_last_picture_however_long_that_is_held() {
+        let seen = |pictures_in, pictures_out, frames| Summary {
+            codec: Some(GIF.to_owned()),
+            pictures_promised: Some(10),
+            pictures_in,
+            pictures_out,
+            frames,
+            last_pts: Some(Duration::from_millis(900)),
+            duration: Some(Duration::from_secs(4)),
+            ..Summary::default()
+        };
+        assert!(seen(10, 10, 10).is_gif_at_end());
+        assert!(seen(10, 9, 9).is_gif_at_end(), "one was lost in the decoder");
+        assert!(!seen(9, 9, 9).is_gif_at_end());
+        assert!(!seen(10, 10, 9).is_gif_at_end(), "the last one waits for its time");
+        let uncounted = |duration| Summary {
+            pictures_promised: None,
+            duration: Some(Duration::from_secs(duration)),
+            ..seen(10, 10, 10)
+        };
+        assert!(uncounted(1).is_gif_at_end() && !uncounted(4).is_gif_at_end());
+        assert!(!Summary { codec: None, ..seen(10, 10, 10) }.is_gif_at_end());
     }
 }

@@ -7,9 +7,9 @@
 //!
 //! The label is read from the right, so that a path may hold anything. Whether a number before it belongs to the path is
 //! decided by which file exists. Paths are relative to the list's folder. UTF-8; blank lines and lines that
-//! begin with `#` are passed over.
+//! begin with `#` are passed over; a path that begins so is written with `./` before it. Texts only: who makes a list
+//! writes it.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use tsm_model::label_map::read_labels;
@@ -50,58 +50,56 @@ pub fn read_paths(list: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     Ok(paths)
 }
 
-/// Writes a list: `path label` for files, `path frames label` for folders of frames; paths relative to the list's
-/// folder where they lie below it. The file appears whole or not at all.
+/// The text of a list that is to be put at `list`: `path label` for files, `path frames label` for folders of frames;
+/// paths relative to the list's folder where they lie below it.
 ///
 /// # Errors
-/// [`DatasetError::Read`] if the folder cannot be written, [`DatasetError::Line`] for a clip that cannot stand in a list:
-/// a path with line breaks, or a part of a video.
-pub fn write(list: &Path, clips: &[Clip]) -> Result<(), DatasetError> {
-    let folder = std::path::absolute(folder_of(list)).map_err(|e| DatasetError::of_io(list, "folder", e))?;
-    let mut lines = Vec::new();
+/// [`DatasetError::Line`] for a clip that cannot stand in a list.
+pub fn text(list: &Path, clips: &[Clip]) -> Result<String, DatasetError> {
+    let mut text = String::new();
     for (index, clip) in clips.iter().enumerate() {
-        let refused = |reason: &str| DatasetError::Line {
+        let refused = |reason| DatasetError::Line {
             path: list.to_owned(),
             line: index + 1,
-            reason: reason.to_owned(),
+            reason: format!("{}: {reason}", clip.path.display()),
         };
-        let absolute =
-            std::path::absolute(&clip.path).map_err(|e| DatasetError::of_io(&clip.path, "file", e))?;
-        let path = absolute.strip_prefix(&folder).unwrap_or(&absolute);
-        let path = path.to_str().ok_or_else(|| refused("the clip's path is no UTF-8; rename the file"))?;
-        if path.contains(['\n', '\r']) {
-            return Err(refused("the clip's path holds a line break; rename the file"));
-        }
-        if clip.span.is_some() {
-            return Err(refused(
-                "the clip is a part of a video, which a list cannot say; extract its frames",
-            ));
-        }
-        let frames = clip.frames.filter(|_| clip.path.is_dir());
-        let frames = frames.map(|frames| frames.to_string());
-        let words = [Some(path), frames.as_deref(), Some(&clip.class.to_string())];
-        lines.push(words.into_iter().flatten().collect::<Vec<_>>().join(" "));
+        text += &line(list, clip).map_err(refused)?;
+        text.push('\n');
     }
-    write_lines(list, &lines)
+    Ok(text)
 }
 
-/// Writes class names, a name a line, as [`read`] takes them. The file appears whole or not at all.
-///
-/// # Errors
-/// [`DatasetError::Read`] if the folder cannot be written.
-pub fn write_classes(path: &Path, classes: &[String]) -> Result<(), DatasetError> {
-    write_lines(path, classes)
+/// The line of a clip in a list that is to be put at `list`, or why there can be none.
+pub(crate) fn line(list: &Path, clip: &Clip) -> Result<String, &'static str> {
+    let absolute =
+        |path| std::path::absolute(path).map_err(|_no_folder| "its folder is gone; check the path");
+    let (folder, absolute) = (absolute(folder_of(list))?, absolute(&clip.path)?);
+    let path = absolute.strip_prefix(&folder).unwrap_or(&absolute);
+    let path = path.to_str().ok_or("its path is no UTF-8; rename the file")?;
+    if path.contains(['\n', '\r']) {
+        return Err("its path holds a line break; rename the file");
+    }
+    if path.ends_with(char::is_whitespace) {
+        return Err("its path ends with a space, which a list cannot show; rename the file");
+    }
+    if clip.span.is_some() {
+        return Err("it is a part of a video, which a list cannot say; extract its frames");
+    }
+    // What begins so would be read as a comment or lose its space or mark.
+    let here =
+        if path.starts_with(['#', '\u{feff}']) || path.starts_with(char::is_whitespace) { "./" } else { "" };
+    let frames = clip.frames.filter(|_| clip.path.is_dir());
+    let frames = frames.map(|frames| format!(" {frames}")).unwrap_or_default();
+    Ok(format!("{here}{path}{frames} {}", clip.class))
 }
 
-/// Writes a file beside its place and moves it there.
-fn write_lines(path: &Path, lines: &[String]) -> Result<(), DatasetError> {
-    let text = lines.join("\n") + "\n";
-    let failed = |source| DatasetError::Read { path: path.to_owned(), source };
-    let mut file = tempfile::NamedTempFile::new_in(folder_of(path)).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+/// The text of a file of class names, a name a line, as [`read`] takes them; else the name that cannot stand there.
+pub(crate) fn classes_text(classes: &[String]) -> Result<String, &str> {
+    let is_line = |name: &str| !name.trim().is_empty() && !name.contains(char::is_control);
+    match classes.iter().find(|name| !is_line(name)) {
+        Some(name) => Err(name),
+        None => Ok(classes.join("\n") + "\n"),
+    }
 }
 
 /// The lines that say something, with their numbers from 1.
@@ -249,13 +247,30 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        let (root, list) = list(&["x/a [1].mp4", "x/ü 2.mp4"], "x/a [1].mp4 1\nx/ü 2.mp4 0\n");
+        let files = ["x/a [1].mp4", "x/ü 2.mp4", "#tag/c.mp4", " edge.mp4"];
+        let lines = "x/a [1].mp4 1\nx/ü 2.mp4 0\n./#tag/c.mp4 1\n./ edge.mp4 0\n";
+        let (_root, list) = list(&files, lines);
         let dataset = read(&list, None).unwrap();
-        let copy = root.path().join("copy.txt");
-        write(&copy, &dataset.clips).unwrap();
-        assert_eq!(std::fs::read_to_string(&copy).unwrap(), "x/a [1].mp4 1\nx/ü 2.mp4 0\n");
-        assert_eq!(read(&copy, None).unwrap().clips.len(), 2);
-        let paths = read_paths(&copy).unwrap();
+        assert_eq!(dataset.clips.len(), 4);
+        assert_eq!(text(&list, &dataset.clips).unwrap(), lines);
+        let paths = read_paths(&list).unwrap();
         assert!(paths[0].ends_with("x/a [1].mp4 1"));
+    }
+
+    #[test]
+    fn a_clip_that_no_line_can_say_is_refused_by_name() {
+        let refused = |path: &str| {
+            let clip = Clip::new(path, 0);
+            text(Path::new("/lists/train.txt"), &[clip]).unwrap_err().to_string()
+        };
+        assert!(refused("/clips/a ").contains("line 1: /clips/a : its path ends with a space"));
+        assert!(refused("/clips/a\nb.mp4").contains("line break"));
+    }
+
+    #[test]
+    fn class_names_are_lines() {
+        assert_eq!(classes_text(&["sit down".into(), "walk".into()]), Ok("sit down\nwalk\n".to_owned()));
+        assert_eq!(classes_text(&["sit".into(), "wa\nlk".into()]), Err("wa\nlk"));
+        assert_eq!(classes_text(&[" ".into()]), Err(" "));
     }
 }

@@ -8,6 +8,8 @@
 //! Decoded without a `GStreamer` pipeline: one a picture would cost more than the picture.
 
 use std::cmp::Ordering;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +24,9 @@ use super::{ASSUMED_STEP, ClipFrames, DecodeError, Keep, StoredFrame};
 
 /// The file with the frames' times, in microseconds, a line a frame.
 pub(crate) const PTS_FILE: &str = "pts_micros.txt";
+
+/// A picture with a longer side is refused before memory is taken for it: 192 MiB are the most one may need.
+const MOST_SIDE_PX: usize = 8192;
 
 /// The JPEG files of a folder, in natural order.
 ///
@@ -50,26 +55,30 @@ pub(super) fn read(folder: &Path, keep: Keep<'_>) -> Result<ClipFrames, DecodeEr
     let mut most_bytes = if let Keep::AllWithin { most_bytes } = keep { Some(most_bytes) } else { None };
     let mut format: Option<Arc<FrameFormat>> = None;
     for (index, (image, pts)) in images.iter().zip(pts).enumerate() {
-        let is_wanted = match keep {
-            Keep::AllWithin { .. } => most_bytes.is_some(),
-            Keep::Only(wanted) => wanted.binary_search(&index).is_ok(),
+        let before = format.clone();
+        let frame = match keep {
+            Keep::AllWithin { .. } if most_bytes.is_some() => Some(decoded(image, &mut format)?),
+            // Too many pixels to keep, but where their shape changes is to be known all the same.
+            Keep::AllWithin { .. } => {
+                shared(&mut format, described(image)?);
+                None
+            }
+            Keep::Only(wanted) if wanted.binary_search(&index).is_ok() => Some(decoded(image, &mut format)?),
+            Keep::Only(_) => {
+                format = None;
+                None
+            }
         };
-        if !is_wanted {
-            clip.push(pts, None);
-            continue;
-        }
-        let frame = decoded(image, &mut format)?;
-        if let Some(before) = index.checked_sub(1).and_then(|before| clip.frame(before))
-            && before.format() != frame.format()
-        {
+        if before.is_some() && format.is_some() && before != format {
             clip.shape_changes.push(index);
         }
-        if most_bytes.is_some_and(|most| clip.bytes + frame.bytes() > most) {
+        let bytes = frame.as_ref().map_or(0, StoredFrame::bytes);
+        if most_bytes.is_some_and(|most| clip.bytes + bytes > most) {
             most_bytes = None;
             clip.forget_pixels();
             clip.push(pts, None);
         } else {
-            clip.push(pts, Some(frame));
+            clip.push(pts, frame);
         }
     }
     Ok(clip)
@@ -90,29 +99,52 @@ pub(super) fn visit(
     Ok(())
 }
 
+/// A picture, as far as its size is that of a video.
+fn options() -> DecoderOptions {
+    DecoderOptions::default()
+        .jpeg_set_out_colorspace(ColorSpace::RGB)
+        .set_max_width(MOST_SIDE_PX)
+        .set_max_height(MOST_SIDE_PX)
+}
+
 fn decoded(image: &Path, format: &mut Option<Arc<FrameFormat>>) -> Result<StoredFrame, DecodeError> {
     let bytes = std::fs::read(image).map_err(|error| image_error(image, &error))?;
-    let options = DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes), options);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&bytes), options());
     let rgb = decoder.decode().map_err(|error| image_error(image, &error))?;
     let (width, height) = decoder.dimensions().unwrap_or_default();
+    if rgb.is_empty() || rgb.len() != width * height * 3 {
+        return Err(image_error(image, &"no RGB picture in it"));
+    }
+    Ok(StoredFrame::of_rgb(shared(format, rgb_format(width, height)), rgb))
+}
+
+/// The format of a picture by its headers: nothing is decoded.
+fn described(image: &Path) -> Result<FrameFormat, DecodeError> {
+    let file = File::open(image).map_err(|error| image_error(image, &error))?;
+    let mut decoder = JpegDecoder::new_with_options(BufReader::new(file), options());
+    decoder.decode_headers().map_err(|error| image_error(image, &error))?;
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    Ok(rgb_format(width, height))
+}
+
+fn rgb_format(width: usize, height: usize) -> FrameFormat {
     let side = |px: usize| u32::try_from(px).unwrap_or(0);
-    let described = FrameFormat {
+    FrameFormat {
         width_px: side(width),
         height_px: side(height),
         pixels: PixelLayout::Rgb,
         pixel_aspect: (1, 1),
         orientation: Orientation::Upright,
         nominal_rate: None,
-    };
-    if rgb.is_empty() || rgb.len() != width * height * 3 {
-        return Err(image_error(image, &"no RGB picture in it"));
     }
-    let format = match format {
+}
+
+/// The same `Arc` as long as the format stays the same.
+fn shared(format: &mut Option<Arc<FrameFormat>>, described: FrameFormat) -> Arc<FrameFormat> {
+    match format {
         Some(format) if **format == described => Arc::clone(format),
         _ => Arc::clone(format.insert(Arc::new(described))),
-    };
-    Ok(StoredFrame::of_rgb(format, rgb))
+    }
 }
 
 /// The frames' times: from the file beside them where it fits, else at 30 frames a second.
@@ -181,5 +213,39 @@ mod tests {
         std::fs::write(folder.path().join("img_00001.jpg"), b"no picture").unwrap();
         let error = read(folder.path(), keep).unwrap_err().to_string();
         assert!(error.contains("img_00001.jpg"), "{error}");
+    }
+
+    fn grey(path: &Path, width: u16, height: u16) {
+        let pixels = vec![90; usize::from(width) * usize::from(height)];
+        let encoder = jpeg_encoder::Encoder::new_file(path, 80).unwrap();
+        encoder.encode(&pixels, width, height, jpeg_encoder::ColorType::Luma).unwrap();
+    }
+
+    #[test]
+    fn a_picture_too_large_for_a_video_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        for (width, height) in [(8193, 8), (8, 8193)] {
+            grey(&folder.path().join("img_1.jpg"), width, height);
+            let error =
+                read(folder.path(), Keep::AllWithin { most_bytes: usize::MAX }).unwrap_err().to_string();
+            assert!(error.contains("img_1.jpg: ") && error.contains("8193"), "{error}");
+        }
+    }
+
+    #[test]
+    fn shape_changes_are_found_with_and_without_room_for_the_pixels() {
+        let folder = tempfile::tempdir().unwrap();
+        for (index, (width, height)) in [(16, 8), (16, 8), (8, 16), (8, 16), (16, 8)].into_iter().enumerate()
+        {
+            grey(&folder.path().join(format!("img_{index}.jpg")), width, height);
+        }
+        let of = |most_bytes| read(folder.path(), Keep::AllWithin { most_bytes }).unwrap();
+        for most_bytes in [usize::MAX, 2 * 16 * 8 * 3, 0] {
+            let clip = of(most_bytes);
+            assert_eq!(clip.shape_changes(), [2, 4], "{most_bytes} bytes");
+            assert_eq!(clip.is_complete(), most_bytes == usize::MAX);
+        }
+        let some = read(folder.path(), Keep::Only(&[1, 4])).unwrap();
+        assert!(some.shape_changes().is_empty() && some.frame(4).is_some());
     }
 }

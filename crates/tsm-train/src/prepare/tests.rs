@@ -100,3 +100,42 @@ fn a_class_without_a_readable_clip_ends_it() {
     assert!(error.contains("no clip of 'walk'") && error.contains("broken.mp4"), "{error}");
     assert!(!output.join("train.txt").exists());
 }
+
+#[test]
+fn what_no_list_can_name_is_refused_before_a_clip_is_read() {
+    let root = tree();
+    let output = root.path().join("out");
+    let mut read = 0;
+    let mut refusal = |dataset: Dataset, frames| {
+        prepare(dataset, &output, &options(frames), &mut |_| read += 1).unwrap_err().to_string()
+    };
+    let clips = root.path().join("clips");
+    let mut dataset = dataset::read(&clips, None).unwrap().dataset;
+    dataset.classes[1] = "wa\nlk".to_owned();
+    assert!(refusal(dataset, None).contains("class name \"wa\\nlk\" is no line"));
+    for name in ["walk/line\nbreak.mp4", "walk/edge "] {
+        let mut dataset = dataset::read(&clips, None).unwrap().dataset;
+        dataset.clips.push(Clip::new(clips.join(name), 1));
+        assert!(refusal(dataset, None).contains("cannot stand in a list"));
+    }
+    let mut dataset = dataset::read(&clips, None).unwrap().dataset;
+    dataset.clips[0].span = Some(dataset::Span { start_secs: 0.0, end_secs: 1.0 });
+    assert!(refusal(dataset, None).contains("extract its frames"));
+    assert_eq!(read, 0);
+    assert!(!output.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn lists_are_as_readable_as_any_file_made_here() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+    let root = tree();
+    let plain = root.path().join("plain");
+    std::fs::write(&plain, b"").unwrap();
+    let found = dataset::read(&root.path().join("clips"), None).unwrap();
+    let made = prepare(found.dataset, &root.path().join("out"), &options(None), &mut |_| {}).unwrap();
+    for list in [made.training_list, made.validation_list, made.classes_file] {
+        assert_eq!(mode(&list), mode(&plain), "{}", list.display());
+    }
+}
