@@ -19,6 +19,13 @@ fn assert_labelled(file: &Path, frames: usize) -> Finished {
 }
 
 #[test]
+fn a_gif_that_holds_its_last_picture_ends_with_it() {
+    let clip = shared::clip("asl-walk.mkv");
+    let gif = media::ffmpeg(&clip, "-vf scale=160:120,fps=10 -t 1 -final_delay 300", "held.gif");
+    assert_labelled(&gif, 10);
+}
+
+#[test]
 fn a_still_picture_is_one_frame() {
     let clip = shared::clip("asl-walk.mkv");
     for name in ["still.png", "still.jpg", "still.bmp", "still.tiff"] {

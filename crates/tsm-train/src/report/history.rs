@@ -211,15 +211,21 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_best_epoch_is_the_earliest_of_equals_and_never_nan() {
-        let top1 = |epoch, top1| EpochRecord { valid_top1: top1, ..record(epoch) };
+    fn the_best_epoch_is_the_surest_of_equals_and_never_nan() {
+        let judged = |epoch, valid_top1, valid_loss| EpochRecord { valid_top1, valid_loss, ..record(epoch) };
         let mut history = History::default();
         assert!(history.best().is_none());
-        for (epoch, value) in [(1, None), (2, Some(f64::NAN)), (3, Some(0.5)), (4, Some(0.5)), (5, Some(0.4))]
-        {
-            history.push(top1(epoch, value)).unwrap();
+        for (epoch, top1, loss) in [
+            (1, None, None),
+            (2, Some(f64::NAN), Some(0.1)),
+            (3, Some(0.5), Some(1.5)),
+            (4, Some(0.5), Some(1.2)),
+            (5, Some(0.5), Some(1.2)),
+            (6, Some(0.4), Some(0.2)),
+        ] {
+            history.push(judged(epoch, top1, loss)).unwrap();
         }
-        assert_eq!(history.best().unwrap().epoch, 3);
+        assert_eq!(history.best().unwrap().epoch, 4);
     }
 
     #[test]
