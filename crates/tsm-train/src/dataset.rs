@@ -61,7 +61,8 @@ pub struct Found {
     pub missing: Vec<String>,
 }
 
-/// Reads a folder of class folders, a `.csv` table or a list, by what `path` is. `class_names` is for lists.
+/// Reads a folder of class folders, a `.csv` table or a list, by what `path` is. `class_names` is for lists, whose
+/// names are otherwise those of a `classes.txt` beside it.
 ///
 /// # Errors
 /// [`DatasetError`] of [`class_folder::read`], [`kinetics::read`] or [`list_file::read`].
@@ -69,7 +70,12 @@ pub fn read(path: &Path, class_names: Option<&Path>) -> Result<Found, DatasetErr
     let dataset = match std::fs::metadata(path) {
         Ok(about) if about.is_dir() => class_folder::read(path)?,
         _ if is_table(path) => return kinetics::read(path),
-        Ok(_) => list_file::read(path, class_names)?,
+        Ok(_) => {
+            // What `tsm prepare` writes beside its lists.
+            let beside = path.with_file_name("classes.txt");
+            let beside = Some(beside.as_path()).filter(|names| names.is_file());
+            list_file::read(path, class_names.or(beside))?
+        }
         Err(error) => return Err(DatasetError::of_io(path, "folder or list", error)),
     };
     Ok(Found { dataset, missing: Vec::new() })
@@ -122,7 +128,7 @@ impl Dataset {
         for (name, count) in self.classes.iter().zip(counts) {
             let number = classes.iter().position(|class| class == name);
             if number.is_none() && count > 0 {
-                let known = classes.join(", ");
+                let known = some_of(classes);
                 return Err(DatasetError::UnknownClass { class: name.clone(), known });
             }
             numbers.push(number.map_or(0, class_number));
@@ -133,6 +139,14 @@ impl Dataset {
         self.classes = classes.to_vec();
         Ok(self)
     }
+}
+
+/// The first names, so that a line stays a line.
+fn some_of(classes: &[String]) -> String {
+    /// As many as say which kind of names they are.
+    const SHOWN: usize = 5;
+    let first = classes.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if classes.len() > SHOWN { format!("{first} and {} more", classes.len() - SHOWN) } else { first }
 }
 
 /// The largest number of classes that is believed: a hundred times the largest data set's.
@@ -209,7 +223,7 @@ pub enum DatasetError {
     Labels(#[from] LabelMapError),
     /// A class that the model does not have.
     #[error(
-        "the class '{class}' is none of the model's ({known}); rename its folder, or train a model with it"
+        "the class '{class}' is none of the model's ({known}); rename its folder, give the names of a list with --labels, or another model"
     )]
     UnknownClass {
         /// The class.

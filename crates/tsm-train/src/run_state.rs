@@ -56,7 +56,7 @@ pub struct EpochSums {
 pub struct Best {
     /// Its epoch.
     pub epoch: usize,
-    /// Its share of right labels.
+    /// Its share of right labels; 0 while the head or the shift was still coming in.
     pub top1: f64,
     /// Its loss, which decides between equals.
     pub loss: f64,

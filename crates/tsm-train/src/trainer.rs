@@ -404,9 +404,10 @@ impl<'a> Run<'a> {
             valid_mean_class: validation.as_ref().map(|v| v.mean_class),
         };
         let best = self.record.best;
-        let is_best = match &validation {
-            Some(Validation { top1, loss, .. }) => {
-                best.is_none_or(|best| *top1 > best.top1 || (*top1 >= best.top1 && *loss < best.loss))
+        let ranked = validation.as_ref().map(|v| if self.plan.is_whole_after(epoch) { v.top1 } else { 0.0 });
+        let is_best = match validation.as_ref().zip(ranked) {
+            Some((Validation { loss, .. }, top1)) => {
+                best.is_none_or(|best| top1 > best.top1 || (top1 >= best.top1 && *loss < best.loss))
             }
             None => best.is_none(),
         };
@@ -416,7 +417,8 @@ impl<'a> Run<'a> {
                 Err(CheckpointError::BadValues { .. }) => return Err(self.not_finite()),
                 saved => saved?,
             }
-            self.record.best = validation.as_ref().map(|v| Best { epoch, top1: v.top1, loss: v.loss });
+            self.record.best =
+                validation.as_ref().zip(ranked).map(|(v, top1)| Best { epoch, top1, loss: v.loss });
         }
         self.record.history.push(record);
         self.record.position = Position { epoch: epoch + 1, batch: 0, step };

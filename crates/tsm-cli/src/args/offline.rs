@@ -48,6 +48,9 @@ pub(crate) struct TrainArgs {
     /// Go on from the last save of this output
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Throw away an unfinished run of this output
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) restart: bool,
     /// How the model's numbers are stored
     #[arg(long, default_value = "f32")]
     pub(crate) storage: super::StorageArg,

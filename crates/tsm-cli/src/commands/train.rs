@@ -59,7 +59,7 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
         teachers: Teachers::open(&recipe.teacher, &judged.dataset.classes, &start.spec.input, &device)?,
         start,
         device,
-        resume: if args.resume { Some(RunState::open(&folder.last())?) } else { None },
+        resume: resumed(args, &folder, &recipe)?,
         folder: folder.clone(),
     };
     let is_stopped = Cell::new(false);
@@ -188,6 +188,21 @@ pub(super) fn group_rule(args: &GroupArgs, source: &Path) -> Result<GroupRule, F
         (None, Some(regex)) => GroupRule::regex(regex)?,
         (None, None) => GroupRule::of_source(source),
     })
+}
+
+/// The saved run to go on from. One that is unfinished is not thrown away unasked.
+fn resumed(args: &TrainArgs, folder: &RunFolder, recipe: &Recipe) -> Result<Option<RunState>, Failure> {
+    if args.resume {
+        return Ok(Some(RunState::open(&folder.last())?));
+    }
+    let left = RunState::open(&folder.last()).ok().map(|saved| saved.record.position.epoch);
+    match left {
+        Some(epoch) if epoch < recipe.epochs && !args.restart => Err(Failure::bad_input(format!(
+            "{}: an unfinished run of {epoch} epochs; go on with --resume, or throw it away with --restart",
+            folder.path().display()
+        ))),
+        _ => Ok(None),
+    }
 }
 
 /// An output that cannot be written is told before hours of training, not after.

@@ -47,7 +47,10 @@ struct Shown {
     label: String,
     percent: f32,
     latency: Duration,
-    frame_hz: f64,
+    /// Mean time between labels, over about ten of them.
+    interval_secs: f64,
+    /// Intervals seen.
+    intervals: u32,
     last: Option<Instant>,
     state: Option<&'static str>,
 }
@@ -80,9 +83,11 @@ impl<W: Write> Text<W> {
         shown.latency = now.saturating_duration_since(report.latency.arrival);
         shown.state = None;
         if let Some(last) = shown.last.replace(now) {
-            let hz = 1.0 / now.saturating_duration_since(last).as_secs_f64().max(1e-4);
-            // Smoothed over about ten frames, so that the figure can be read.
-            shown.frame_hz = if shown.frame_hz == 0.0 { hz } else { 0.9 * shown.frame_hz + 0.1 * hz };
+            let interval_secs = now.saturating_duration_since(last).as_secs_f64();
+            shown.intervals = shown.intervals.saturating_add(1);
+            // The first labels come in a clump: a plain mean of them, then a memory of about ten.
+            let weight = (1.0 / f64::from(shown.intervals)).max(0.1);
+            shown.interval_secs += weight * (interval_secs - shown.interval_secs);
         }
     }
 
@@ -106,8 +111,9 @@ impl Shown {
             return format!("({state})");
         }
         let (bar, percent) = (bar(self.percent), self.percent);
-        let (hz, latency) = (self.frame_hz, millis(self.latency));
-        format!("{:<28} {bar} {percent:3.0} %  {hz:5.1} fps  {latency:4.0} ms", self.label)
+        let hz = if self.intervals == 0 { 0.0 } else { 1.0 / self.interval_secs.max(1e-4) };
+        let latency = millis(self.latency);
+        format!("{:<28.28} {bar} {percent:3.0} %  {hz:5.1} fps  {latency:4.0} ms", self.label)
     }
 
     fn among(&self, stream: usize) -> String {

@@ -212,7 +212,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_best_epoch_is_the_surest_of_equals_and_never_nan() {
-        let judged = |epoch, valid_top1, valid_loss| EpochRecord { valid_top1, valid_loss, ..record(epoch) };
+        let judged = |epoch, valid_top1, valid_loss| EpochRecord { valid_loss, valid_top1, ..record(epoch) };
         let mut history = History::default();
         assert!(history.best().is_none());
         for (epoch, top1, loss) in [
