@@ -49,29 +49,35 @@ fn forward(x: &Host, dims: Dims, out: Dims) -> (Buffer, Vec<u8>) {
     let (mut y, mut winners) = (Buffer::new(out.len()), vec![0; out.len()]);
     let planes = y.par_chunks_mut(out.plane()).zip(winners.par_chunks_mut(out.plane()));
     planes.enumerate().for_each(|(index, (y, winners))| {
-        let mut pixels = Buffer::new(dims.plane());
+        let (mut pixels, pitch) = (Buffer::new(dims.plane()), dims.w + 3);
+        // A border that never wins: one row and column before, as many behind as the last output sees.
+        let mut framed = Buffer::new((dims.h + 3) * pitch);
+        framed.fill(f32::NEG_INFINITY);
         let x = x.read(level, index / dims.n, index * dims.plane(), &mut pixels);
+        for (row, framed) in x.chunks_exact(dims.w).zip(framed[pitch..].chunks_exact_mut(pitch)) {
+            framed[1..=dims.w].copy_from_slice(row);
+        }
         let rows = y.chunks_exact_mut(out.w).zip(winners.chunks_exact_mut(out.w));
         for (oy, (y, winners)) in rows.enumerate() {
-            for (ox, (y, winner)) in y.iter_mut().zip(winners).enumerate() {
-                (*y, *winner) = largest(x, dims, oy, ox);
-            }
+            largest(&framed[2 * oy * pitch..], pitch, y, winners);
         }
     });
     (y, winners)
 }
 
-fn largest(x: &[f32], dims: Dims, oy: usize, ox: usize) -> (f32, u8) {
-    let mut best = (f32::NEG_INFINITY, None);
-    for tap in 0..9 {
-        let Some(pixel) = pixel(dims, oy, ox, tap) else { continue };
-        let value = x[pixel];
-        if best.1.is_none() || value > best.0 || value.is_nan() {
-            best = (value, Some(tap));
+/// One row of outputs, from the framed row of their first taps on.
+fn largest(framed: &[f32], pitch: usize, y: &mut [f32], winners: &mut [u8]) {
+    y.fill(f32::NEG_INFINITY);
+    // Where nothing is larger than the border: the middle, which always lies within the plane.
+    winners.fill(4);
+    for tap in 0..9u8 {
+        let row = &framed[usize::from(tap / 3) * pitch + usize::from(tap % 3)..];
+        for ((y, winner), &value) in y.iter_mut().zip(&mut *winners).zip(row.iter().step_by(2)) {
+            let wins = value > *y || value.is_nan();
+            *y = if wins { value } else { *y };
+            *winner = if wins { tap } else { *winner };
         }
     }
-    // The middle tap is always within the plane.
-    (best.0, best.1.unwrap_or(4))
 }
 
 /// The pixel that tap `tap` of output `(oy, ox)` sees, if it lies within the plane.
