@@ -256,46 +256,17 @@ impl<'a> Run<'a> {
     }
 
     /// One batch, and the step where it completes one.
-    fn learn(&mut self, mut batch: Batch, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        let recipe = self.job.recipe;
+    fn learn(&mut self, batch: Batch, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let Position { epoch, batch: index, .. } = self.record.position;
         for Skipped { clip, reason } in &batch.skipped {
             self.leave_out(*clip, reason, observer);
         }
-        self.record.position.batch += 1;
         if self.plan.begins_step(index) {
             self.step_clips.clear();
         }
-        if !batch.clips.is_empty() {
-            let depth = self.plan.depth(epoch);
-            let labels: Vec<usize> = batch.targets.iter().map(|class| class_index(*class)).collect();
-            let global = self.plan.batches * epoch + index;
-            let outcome = {
-                let (pictures, targets) = self.tensors(&mut batch, &labels, global)?;
-                let teacher = self.job.teachers.logits(&pictures, labels.len())?;
-                let lesson = Lesson {
-                    pictures: &pictures,
-                    targets: &targets,
-                    teacher: teacher.as_ref(),
-                    depth,
-                    shift_strength: self.plan.shift_strength(epoch, index),
-                    draws: Draws::for_purpose(recipe.seed, "dropout", global as u64),
-                };
-                self.learner.study(lesson, self.plan.part(index))?
-            };
-            self.step_clips.extend_from_slice(&batch.clips);
-            if !outcome.loss.is_finite() {
-                return Err(self.not_finite());
-            }
-            let right = outcome.logits.iter().zip(&labels).filter(|(row, label)| largest(row) == **label);
-            let sums = &mut self.record.sums;
-            sums.correct += right.count();
-            sums.clips += labels.len();
-            #[expect(clippy::cast_precision_loss, reason = "clips of a batch are few")]
-            let weighted = outcome.loss * labels.len() as f64;
-            sums.loss += weighted;
-            self.clips_here += labels.len();
-        }
+        self.step_clips.extend_from_slice(&batch.clips);
+        self.study(batch)?;
+        self.record.position.batch += 1;
         let mut gradient_norm = 0.0;
         let lr = self.plan.schedule.at(epoch, index, self.plan.batches);
         if self.plan.completes_step(index) {
@@ -306,6 +277,34 @@ impl<'a> Run<'a> {
             }
         }
         observer.event(&Event::Batch(&self.report(lr, gradient_norm)));
+        Ok(())
+    }
+
+    /// Gradients of the batch at the current position, added to the open step, and its figures to the epoch's sums.
+    fn study(&mut self, mut batch: Batch) -> Result<(), TrainError> {
+        let Position { epoch, batch: index, .. } = self.record.position;
+        let labels: Vec<usize> = batch.targets.iter().map(|class| class_index(*class)).collect();
+        let global = self.plan.batches * epoch + index;
+        let (pictures, targets) = self.tensors(&mut batch, &labels, global)?;
+        let teacher = self.job.teachers.logits(&pictures, labels.len())?;
+        let lesson = Lesson {
+            pictures: &pictures,
+            targets: &targets,
+            teacher: teacher.as_ref(),
+            depth: self.plan.depth(epoch),
+            shift_strength: self.plan.shift_strength(epoch, index),
+            draws: Draws::for_purpose(self.job.recipe.seed, "dropout", global as u64),
+        };
+        let outcome = self.learner.study(lesson, self.plan.part(index))?;
+        if !outcome.loss.is_finite() {
+            return Err(self.not_finite());
+        }
+        let right = outcome.logits.iter().zip(&labels).filter(|(row, label)| largest(row) == **label);
+        let sums = &mut self.record.sums;
+        sums.correct += right.count();
+        sums.clips += labels.len();
+        sums.loss += outcome.loss * float(labels.len());
+        self.clips_here += labels.len();
         Ok(())
     }
 
