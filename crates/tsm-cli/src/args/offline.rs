@@ -13,7 +13,7 @@ use super::recipe::RecipeArgs;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Groups")]
 pub(crate) struct GroupArgs {
-    /// A CSV of path and group [default: the file name without its last number]
+    /// A CSV of path and group [default: the groups of a table, else the file name without its last number]
     #[arg(long, value_name = "FILE.csv", conflicts_with = "group_regex")]
     pub(crate) groups: Option<PathBuf>,
     /// What of a file name is its group: the first parenthesis of this expression, else all that matches
