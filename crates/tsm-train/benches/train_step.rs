@@ -12,7 +12,7 @@ use tsm_train::draws::Draws;
 use tsm_train::learner::{Learner, LearnerSpec, Lesson};
 use tsm_train::loss::{LossSpec, targets};
 use tsm_train::network::{BatchNormMode, Depth};
-use tsm_train::optimiser::SgdSpec;
+use tsm_train::optimiser::{Method, OptimiserSpec};
 use tsm_train::parameter_groups::GroupPreset;
 use tsm_train::recipe::{Preset, Recipe};
 use tsm_train::start::Start;
@@ -35,7 +35,12 @@ fn measure(batch_norm: BatchNormMode, size: usize) -> Result<(), Box<dyn std::er
     let classes: Vec<String> = (0..21).map(|class| class.to_string()).collect();
     let start = Start::of(&recipe, &classes, None)?;
     let spec = LearnerSpec {
-        sgd: SgdSpec { momentum: 0.9, weight_decay: 1e-4, clip_norm: Some(20.0) },
+        optimiser: OptimiserSpec {
+            method: Method::Sgd,
+            momentum: 0.9,
+            weight_decay: 1e-4,
+            clip_norm: Some(20.0),
+        },
         groups: GroupPreset::Plain,
         head: start.head,
         head_lr: 10.0,

@@ -17,14 +17,15 @@ use crate::averaging::Average;
 use crate::draws::Draws;
 use crate::loss::{LossSpec, batch_loss};
 use crate::network::{BatchNormMode, Depth, Pass, TrainNetwork};
-use crate::optimiser::{Gradients, Sgd, SgdSpec, Trained};
+use crate::optimiser::{Gradients, Optimiser, OptimiserSpec, Trained};
 use crate::parameter_groups::{GroupPreset, HeadStart};
+use crate::solved_head::SolvedHead;
 
 /// What a learner does with every batch.
 #[derive(Debug, Clone)]
 pub struct LearnerSpec {
     /// The optimiser's constants.
-    pub sgd: SgdSpec,
+    pub optimiser: OptimiserSpec,
     /// Whose per-parameter multipliers.
     pub groups: GroupPreset,
     /// Whether the head is new.
@@ -71,7 +72,7 @@ pub struct Outcome {
 #[derive(Debug)]
 pub struct Learner {
     network: TrainNetwork,
-    sgd: Sgd,
+    optimiser: Optimiser,
     average: Option<Average>,
     gradients: Gradients,
     spec: LearnerSpec,
@@ -87,12 +88,41 @@ impl Learner {
         let network = TrainNetwork::new(model, weights, spec.groups.has_biased_variance(), device)?;
         Ok(Self {
             network,
-            sgd: Sgd::new(spec.sgd),
+            optimiser: Optimiser::new(spec.optimiser),
             average: (spec.average > 0.0).then(|| Average::new(spec.average)),
             gradients: Gradients::default(),
             spec,
             device: device.clone(),
         })
+    }
+
+    /// The features of a batch, averaged over each clip's `t` frames, `[n][features]`, of the network as it stands:
+    /// statistics held still, nothing dropped.
+    ///
+    /// # Errors
+    /// If shapes do not fit, or the device refuses.
+    pub fn clip_features(
+        &mut self,
+        pictures: &Tensor,
+        t: usize,
+        shift_strength: f64,
+    ) -> Result<Vec<Vec<f32>>> {
+        let depth = Depth::Head;
+        let pass = Pass { t, batch_norm: BatchNormMode::Frozen, depth, shift_strength, feature_mask: None };
+        let features = self.network.features(pictures, &pass)?;
+        let (rows, width) = features.dims2()?;
+        features.reshape((rows / t, t, width))?.mean(1)?.to_vec2()
+    }
+
+    /// Starts from another linear layer. Before the first step only.
+    ///
+    /// # Errors
+    /// If it has another shape.
+    pub fn set_head(&mut self, head: SolvedHead) -> Result<()> {
+        let classes = head.bias.len();
+        let features = head.weight.len() / classes.max(1);
+        let weight = Tensor::from_vec(head.weight, (classes, features), &self.device)?;
+        self.network.set_head(&weight, &Tensor::from_vec(head.bias, classes, &self.device)?)
     }
 
     /// Learns from a batch without moving yet: its gradients count as `part` of the coming step.
@@ -127,7 +157,7 @@ impl Learner {
     /// If the device refuses.
     pub fn step(&mut self, depth: Depth, lr: f64) -> Result<f64> {
         let gradients = std::mem::take(&mut self.gradients);
-        let norm = self.sgd.step(&self.trained(depth), &gradients, lr)?;
+        let norm = self.optimiser.step(&self.trained(depth), &gradients, lr)?;
         if let Some(average) = &mut self.average {
             let values = self.network.snapshot()?;
             average.update(values.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())))?;
@@ -169,7 +199,7 @@ impl Learner {
         let average = self.average.as_ref();
         Ok(LearnerTensors {
             network: self.network.snapshot()?.into_iter().collect(),
-            velocities: self.sgd.velocities().clone(),
+            velocities: self.optimiser.memory().clone(),
             average: average.map(|average| average.values().clone()).unwrap_or_default(),
             average_steps: average.map_or(0, Average::steps),
         })
@@ -187,7 +217,7 @@ impl Learner {
         let velocities = to_device(tensors.velocities)?;
         let average = to_device(tensors.average)?;
         self.network.restore(&tensors.network)?;
-        self.sgd.restore(velocities);
+        self.optimiser.restore(velocities);
         if let Some(own) = &mut self.average {
             own.restore(tensors.average_steps, average);
         }

@@ -77,6 +77,7 @@ pub mod run_state;
 pub mod sampling;
 pub mod schedule;
 pub mod sides;
+pub mod solved_head;
 pub mod start;
 pub mod streaming;
 pub mod teacher;

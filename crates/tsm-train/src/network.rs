@@ -43,8 +43,36 @@ pub enum BatchNormMode {
 pub enum Depth {
     /// Every layer.
     Whole,
+    /// All but the stem and the first `frozen_blocks` blocks, which give features and keep still.
+    Above {
+        /// Blocks that keep still.
+        frozen_blocks: usize,
+    },
     /// The linear layer alone: the others give features and keep still.
     Head,
+}
+
+impl Depth {
+    /// All but the stem and the first `frozen_blocks` blocks; every layer where none is frozen.
+    pub const fn above(frozen_blocks: usize) -> Self {
+        if frozen_blocks == 0 { Self::Whole } else { Self::Above { frozen_blocks } }
+    }
+
+    const fn stem_learns(self) -> bool {
+        matches!(self, Self::Whole)
+    }
+
+    const fn block_learns(self, index: usize) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Above { frozen_blocks } => index >= frozen_blocks,
+            Self::Head => false,
+        }
+    }
+
+    const fn last_learns(self) -> bool {
+        !matches!(self, Self::Head)
+    }
 }
 
 /// What a forward pass is to do besides the layers.
@@ -122,15 +150,31 @@ impl TrainNetwork {
 
     /// Names of the parameters that take gradients in a pass of this kind.
     pub fn learning(&self, batch_norm: BatchNormMode, depth: Depth) -> Vec<&str> {
+        let units = self.learning_units(depth);
         let learns = |name: &&str| {
             let owner = name.rsplit_once('.').map_or(*name, |(owner, _)| owner);
-            if owner == self.architecture.linear {
-                return true;
-            }
-            depth == Depth::Whole
-                && (!self.statistics.contains_key(owner) || self.is_live(owner, batch_norm, depth))
+            let is_unit_of = |unit: &&ConvUnit| {
+                unit.conv == owner || (unit.norm == owner && self.is_live(owner, batch_norm))
+            };
+            owner == self.architecture.linear || units.iter().any(is_unit_of)
         };
         self.parameters.keys().map(String::as_str).filter(learns).collect()
+    }
+
+    /// The convolutions that learn at this depth.
+    fn learning_units(&self, depth: Depth) -> Vec<&ConvUnit> {
+        let Architecture { stem, blocks, last, .. } = &self.architecture;
+        let blocks = blocks.iter().enumerate().filter(|(index, _)| depth.block_learns(*index));
+        let of_blocks = blocks.flat_map(|(_, block)| {
+            let around = match &block.shortcut {
+                Shortcut::Projection(unit) => Some(unit),
+                Shortcut::Absent | Shortcut::Identity => None,
+            };
+            block.convs.iter().chain(around)
+        });
+        let first = depth.stem_learns().then_some(stem);
+        let last = last.as_ref().filter(|_| depth.last_learns());
+        first.into_iter().chain(of_blocks).chain(last).collect()
     }
 
     /// Every tensor of the network as it is now, by torchvision's names, sharing no memory that
@@ -176,38 +220,64 @@ impl TrainNetwork {
     /// # Errors
     /// If shapes do not fit, or the device refuses.
     pub fn forward(&mut self, pictures: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        let architecture = self.architecture.clone();
-        let mut x = self.conv(&architecture.stem, &FeatureMap::from_tensor(pictures)?, pass)?;
-        if architecture.has_stem_pool {
-            x = training::max_pool_3x3_s2_p1(&x)?;
-        }
-        for block in &architecture.blocks {
-            x = self.block(block, &x, pass)?;
-        }
-        if let Some(last) = &architecture.last {
-            x = self.conv(last, &x, pass)?;
-        }
-        let mut features = training::global_average_pool(&x)?;
+        let mut features = self.features(pictures, pass)?;
         if let Some(mask) = pass.feature_mask {
             features = (features * mask)?;
         }
-        let weight = self.parameter(&format!("{}.weight", architecture.linear), true)?;
-        let bias = self.parameter(&format!("{}.bias", architecture.linear), true)?;
+        let linear = self.architecture.linear;
+        let weight = self.parameter(&format!("{linear}.weight"), true)?;
+        let bias = self.parameter(&format!("{linear}.bias"), true)?;
         features.matmul(&weight.t()?)?.broadcast_add(&bias)
     }
 
-    fn block(&mut self, block: &Block, x: &FeatureMap, pass: &Pass<'_>) -> Result<FeatureMap> {
+    /// What the linear layer sees: features `[n * t, features]` of normalised pictures `[n * t, 3, h, w]`, without
+    /// dropout.
+    ///
+    /// # Errors
+    /// If shapes do not fit, or the device refuses.
+    pub fn features(&mut self, pictures: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let architecture = self.architecture.clone();
+        let learns = pass.depth.stem_learns();
+        let mut x = self.conv(&architecture.stem, &FeatureMap::from_tensor(pictures)?, pass, learns)?;
+        if architecture.has_stem_pool {
+            x = training::max_pool_3x3_s2_p1(&x)?;
+        }
+        for (index, block) in architecture.blocks.iter().enumerate() {
+            x = self.block(block, &x, pass, pass.depth.block_learns(index))?;
+        }
+        if let Some(last) = &architecture.last {
+            x = self.conv(last, &x, pass, pass.depth.last_learns())?;
+        }
+        training::global_average_pool(&x)
+    }
+
+    /// Puts another linear layer in: `weight` `[classes, features]`, `bias` `[classes]`.
+    ///
+    /// # Errors
+    /// If they have another shape.
+    pub fn set_head(&mut self, weight: &Tensor, bias: &Tensor) -> Result<()> {
+        let linear = self.architecture.linear;
+        for (field, value) in [("weight", weight), ("bias", bias)] {
+            match self.parameters.get(&format!("{linear}.{field}")) {
+                Some(var) => var.set(&value.to_device(var.device())?)?,
+                None => candle_core::bail!("parameter `{linear}.{field}` is missing"),
+            }
+        }
+        Ok(())
+    }
+
+    fn block(&mut self, block: &Block, x: &FeatureMap, pass: &Pass<'_>, learns: bool) -> Result<FeatureMap> {
         let shifted = if block.is_shifted { self.shifted(x, pass)? } else { x.clone() };
         let around = if self.shift.place == ShiftPlace::Block { shifted.clone() } else { x.clone() };
         let mut y = shifted;
         for unit in &block.convs {
-            y = self.conv(unit, &y, pass)?;
+            y = self.conv(unit, &y, pass, learns)?;
         }
         match &block.shortcut {
             Shortcut::Absent => Ok(y),
             Shortcut::Identity => training::add(&y, &around, block.activation),
             Shortcut::Projection(unit) => {
-                training::add(&y, &self.conv(unit, &around, pass)?, block.activation)
+                training::add(&y, &self.conv(unit, &around, pass, learns)?, block.activation)
             }
         }
     }
@@ -224,15 +294,14 @@ impl TrainNetwork {
         training::temporal_shift(x, pass.t, &TemporalShift { from_past, from_future })
     }
 
-    fn conv(&mut self, unit: &ConvUnit, x: &FeatureMap, pass: &Pass<'_>) -> Result<FeatureMap> {
-        let is_whole = pass.depth == Depth::Whole;
-        let weight = self.parameter(&format!("{}.weight", unit.conv), is_whole)?;
+    fn conv(&mut self, unit: &ConvUnit, x: &FeatureMap, pass: &Pass<'_>, learns: bool) -> Result<FeatureMap> {
+        let weight = self.parameter(&format!("{}.weight", unit.conv), learns)?;
         let y = if unit.is_depthwise() {
             training::depthwise3x3(x, &weight, unit.stride)?
         } else {
             training::conv2d(x, &weight, unit.stride, unit.padding)?
         };
-        let is_live = self.is_live(&unit.norm, pass.batch_norm, pass.depth);
+        let is_live = learns && self.is_live(&unit.norm, pass.batch_norm);
         let scale = self.parameter(&format!("{}.weight", unit.norm), is_live)?;
         let shift = self.parameter(&format!("{}.bias", unit.norm), is_live)?;
         let Some(statistics) = self.statistics.get_mut(&unit.norm) else {
@@ -250,13 +319,12 @@ impl TrainNetwork {
         Ok(y)
     }
 
-    fn is_live(&self, norm: &str, mode: BatchNormMode, depth: Depth) -> bool {
-        depth == Depth::Whole
-            && match mode {
-                BatchNormMode::Train => true,
-                BatchNormMode::Partial => norm == self.architecture.stem.norm,
-                BatchNormMode::Frozen => false,
-            }
+    fn is_live(&self, norm: &str, mode: BatchNormMode) -> bool {
+        match mode {
+            BatchNormMode::Train => true,
+            BatchNormMode::Partial => norm == self.architecture.stem.norm,
+            BatchNormMode::Frozen => false,
+        }
     }
 
     /// A parameter's value; one that does not learn takes no part in the graph of gradients.

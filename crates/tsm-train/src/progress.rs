@@ -27,6 +27,18 @@ pub enum Event<'a> {
         /// Where a resumed run goes on.
         resumed_at: Option<Position>,
     },
+    /// Features of more clips were gathered for the first head.
+    HeadBatch {
+        /// Clips so far, each as often as it was seen.
+        clips: usize,
+        /// Clips in all.
+        all: usize,
+    },
+    /// The first head was solved.
+    HeadSolved {
+        /// Part of the training clips that it gets right where their group was held out.
+        held_out_top1: f64,
+    },
     /// A batch was learned from.
     Batch(&'a BatchReport),
     /// A clip could not be read and was left out.

@@ -14,6 +14,7 @@ use tsm_model::spec::SamplingKind;
 use tsm_model::{Backbone, ShiftKind, ShiftPlace};
 
 use crate::network::BatchNormMode;
+use crate::optimiser::Method;
 use crate::parameter_groups::GroupPreset;
 use crate::schedule::ScheduleKind;
 
@@ -69,6 +70,8 @@ pub struct Recipe {
     pub place: ShiftPlace,
     /// A fold is one `shift-div`-th of the channels.
     pub shift_div: usize,
+    /// First blocks that have no shift, whatever the backbone's rule; 0 leaves the rule alone.
+    pub unshifted_blocks: usize,
     /// Frames of a clip.
     pub segments: usize,
     /// Side of the network's input in pixels.
@@ -127,6 +130,8 @@ pub struct Recipe {
     pub lr_decay: f64,
     /// Epochs over which the rate rises.
     pub warmup_epochs: f64,
+    /// How gradients move the weights.
+    pub optimiser: Method,
     /// Part of the last velocity that is kept.
     pub momentum: f64,
     /// Weight decay.
@@ -139,8 +144,12 @@ pub struct Recipe {
     pub head_lr: f64,
     /// Which batch norms learn.
     pub batch_norm: BatchNormMode,
+    /// Views of each clip that a new head is solved from before the first step; 0 for a random head.
+    pub head_views: usize,
     /// First epochs in which the head alone learns.
     pub head_epochs: usize,
+    /// First blocks, the stem before them, that keep still all along; 0 lets every layer learn.
+    pub frozen_blocks: usize,
     /// Epochs over which the shift comes in, after the head's.
     pub shift_ramp_epochs: f64,
     /// Part of the features that dropout sets to zero.

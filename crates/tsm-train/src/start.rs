@@ -83,6 +83,9 @@ pub fn model_spec(recipe: &Recipe, classes: &[String]) -> ModelSpec {
     spec.classes = classes.to_vec();
     spec.shift =
         ShiftSpec::new(recipe.shift, recipe.place, recipe.shift_div, recipe.segments, recipe.backbone);
+    let first = Architecture::of(&spec).blocks.into_iter().take(recipe.unshifted_blocks);
+    let unshifted: Vec<String> = first.map(|block| block.name).collect();
+    spec.shift.blocks.retain(|block| !unshifted.contains(block));
     spec.input = InputSpec::with_size(recipe.size);
     spec.sampling = SamplingSpec { kind: recipe.sampling, frame_interval_millis: 1000.0 / recipe.fps };
     spec

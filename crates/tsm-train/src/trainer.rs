@@ -36,9 +36,11 @@ use crate::start::Start;
 use crate::teacher::Teachers;
 
 mod artefacts;
+mod first_head;
 mod plan;
 mod validation;
 
+use first_head::FirstHead;
 use plan::Plan;
 
 pub use artefacts::RunFolder;
@@ -162,12 +164,9 @@ pub fn train(
         validation_clips: run.job.validation.len(),
         resumed_at: run.resumed_at,
     });
-    let mut end = End::Complete;
-    while run.record.position.epoch < run.job.recipe.epochs {
-        if run.epoch(observer, should_stop)? == End::Stopped {
-            end = End::Stopped;
-            break;
-        }
+    let mut end = run.begin(observer, should_stop)?;
+    while end == End::Complete && run.record.position.epoch < run.job.recipe.epochs {
+        end = run.epoch(observer, should_stop)?;
     }
     Ok(Finished { end, waited: run.loader.waited(), elapsed: run.begun.elapsed(), record: run.record })
 }
@@ -230,6 +229,24 @@ impl<'a> Run<'a> {
             clips_here: 0,
             step_clips: Vec::new(),
         })
+    }
+
+    /// What precedes the first step of a new run.
+    fn begin(
+        &mut self,
+        observer: &mut dyn Observer,
+        should_stop: &dyn Fn() -> bool,
+    ) -> Result<End, TrainError> {
+        if self.resumed_at.is_some() {
+            return Ok(End::Complete);
+        }
+        match first_head::solved(&self.job, &self.plan, &mut self.learner, observer, should_stop)? {
+            FirstHead::Solved(head) => self.learner.set_head(head)?,
+            FirstHead::Unwanted => {}
+            FirstHead::Stopped => return Ok(End::Stopped),
+        }
+        self.begun = clock::now();
+        Ok(End::Complete)
     }
 
     /// The rest of the current epoch, with its validation.

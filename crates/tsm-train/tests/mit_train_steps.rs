@@ -11,7 +11,7 @@ use tsm_train::draws::Draws;
 use tsm_train::learner::{Learner, LearnerSpec, Lesson};
 use tsm_train::loss::{LossSpec, targets};
 use tsm_train::network::{BatchNormMode, Depth};
-use tsm_train::optimiser::SgdSpec;
+use tsm_train::optimiser::{Method, OptimiserSpec};
 use tsm_train::parameter_groups::{GroupPreset, HeadStart};
 
 use crate::shared;
@@ -57,9 +57,14 @@ fn learner(checkpoint: &Checkpoint, reference: &Reference) -> Learner {
         teacher_temperature: 1.0,
         class_weights: Vec::new(),
     };
-    let sgd = SgdSpec { momentum: 0.9, weight_decay: 1e-4, clip_norm: Some(reference.clip_norm) };
+    let optimiser = OptimiserSpec {
+        method: Method::Sgd,
+        momentum: 0.9,
+        weight_decay: 1e-4,
+        clip_norm: Some(reference.clip_norm),
+    };
     let spec = LearnerSpec {
-        sgd,
+        optimiser,
         groups: GroupPreset::Mit,
         head: HeadStart::New,
         head_lr: 1.0,

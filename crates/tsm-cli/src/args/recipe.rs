@@ -29,6 +29,9 @@ pub(crate) struct RecipeArgs {
     /// A fold is one N-th of the channels
     #[arg(long, value_name = "N", help_heading = "Network")]
     shift_div: Option<usize>,
+    /// First blocks without a shift, besides those that never have one
+    #[arg(long, value_name = "N", help_heading = "Network")]
+    unshifted_blocks: Option<usize>,
     /// Frames of a clip
     #[arg(long, value_name = "N", help_heading = "Network")]
     segments: Option<usize>,
@@ -109,6 +112,9 @@ pub(crate) struct RecipeArgs {
     /// Epochs over which the rate rises
     #[arg(long, value_name = "N", help_heading = "Optimisation")]
     warmup_epochs: Option<f64>,
+    /// How gradients move the weights
+    #[arg(long, value_parser = ["sgd", "adamw"], help_heading = "Optimisation")]
+    optimiser: Option<String>,
     /// Part of the last velocity that is kept
     #[arg(long, value_name = "PART", help_heading = "Optimisation")]
     momentum: Option<f64>,
@@ -127,9 +133,15 @@ pub(crate) struct RecipeArgs {
     /// Which batch norms learn
     #[arg(long, value_parser = ["train", "partial", "frozen"], help_heading = "Optimisation")]
     batch_norm: Option<String>,
+    /// Views of each clip that a new head is solved from before the first step; 0 for a random head
+    #[arg(long, value_name = "N", help_heading = "Optimisation")]
+    head_views: Option<usize>,
     /// First epochs in which the head alone learns
     #[arg(long, value_name = "N", help_heading = "Optimisation")]
     head_epochs: Option<usize>,
+    /// First blocks, the stem before them, that keep still all along
+    #[arg(long, value_name = "N", help_heading = "Optimisation")]
+    frozen_blocks: Option<usize>,
     /// Epochs over which the shift comes in, after the head's
     #[arg(long, value_name = "N", help_heading = "Optimisation")]
     shift_ramp_epochs: Option<f64>,

@@ -7,8 +7,8 @@
 //!
 //! A training step takes and gives back the same few hundred buffers of megabytes each time. From the allocator
 //! every page of them would be mapped, zeroed and unmapped anew, which costs as much as the arithmetic. So dropped
-//! buffers wait on a shelf of the process; what waits never makes the process larger than half above the most
-//! that was in use at once. [`release_idle_buffers`] empties the shelf. Small buffers come from the allocator.
+//! buffers wait on a shelf of the process; what waits never makes the process larger than twice the most that was
+//! in use at once. [`release_idle_buffers`] empties the shelf. Small buffers come from the allocator.
 //!
 //! A strip of all channels touches a page or two of each. So large buffers ask for huge pages, where Linux has them.
 #![allow(unsafe_code, reason = "advice to the kernel about our own memory")]
@@ -147,11 +147,12 @@ impl Shelf {
         floats
     }
 
-    /// Lets idle buffers go, the longest first, until all memory is at most half above the most ever in use.
+    /// Lets idle buffers go, the longest first, until all memory is at most twice the most ever in use.
     ///
-    /// With less room a step evicts what its own next half asks for, and a third of its pages are mapped anew.
+    /// With less room a step evicts what its own next half asks for, and a third of its pages are mapped anew; layers
+    /// that keep still ask for buffers that the learning ones have no use for.
     fn shrink(&mut self) {
-        let limit = self.most_live_floats + self.most_live_floats / 2;
+        let limit = 2 * self.most_live_floats;
         while self.live_floats + self.idle_floats > limit {
             let Some((&longest, _)) = self.idle.last_key_value() else { return };
             drop(self.remove(longest));
@@ -189,8 +190,9 @@ mod tests {
         for len in [1000, 1000, 700] {
             shelf.put(vec![0.0; len]);
         }
-        // Nothing idle fits 2000, so 2700 idle ones shrink to what keeps the whole within 2700 + 1/2.
-        assert!(shelf.take(2000).is_none());
-        assert!(shelf.live_floats + shelf.idle_floats <= 2700 + 2700 / 2);
+        // Nothing idle fits 4000, so 2700 idle ones shrink to what keeps the whole within twice the most in use.
+        assert!(shelf.take(4000).is_none());
+        assert!(shelf.idle_floats <= 2700);
+        assert!(shelf.live_floats + shelf.idle_floats <= 2 * 4000);
     }
 }

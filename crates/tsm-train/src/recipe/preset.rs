@@ -7,6 +7,7 @@ use tsm_model::{Backbone, ShiftKind, ShiftPlace};
 
 use super::{ClassWeights, CropChoice, FlipChoice, Recipe};
 use crate::network::BatchNormMode;
+use crate::optimiser::Method;
 use crate::parameter_groups::GroupPreset;
 use crate::schedule::ScheduleKind;
 
@@ -86,6 +87,7 @@ fn few() -> Recipe {
         shift: ShiftKind::Causal,
         place: ShiftPlace::Blockres,
         shift_div: 8,
+        unshifted_blocks: 0,
         segments: 8,
         size: 160,
         pretrained: None,
@@ -112,13 +114,16 @@ fn few() -> Recipe {
         lr_steps: Vec::new(),
         lr_decay: 0.1,
         warmup_epochs: 1.0,
+        optimiser: Method::Sgd,
         momentum: 0.9,
         weight_decay: 1e-4,
         clip_norm: 20.0,
         lr_groups: GroupPreset::Plain,
         head_lr: 10.0,
         batch_norm: BatchNormMode::Frozen,
-        head_epochs: 2,
+        head_views: 2,
+        head_epochs: 0,
+        frozen_blocks: 0,
         shift_ramp_epochs: 3.0,
         dropout: 0.5,
         label_smoothing: 0.1,
@@ -144,7 +149,7 @@ fn many() -> Recipe {
         batch: 16,
         epochs: 30,
         lr: 0.01,
-        head_epochs: 0,
+        head_views: 1,
         average: 0.999,
         ..few()
     }
@@ -165,13 +170,14 @@ fn mit() -> Recipe {
         batch: 4,
         accumulate: 32,
         keep_last_batch: false,
+        optimiser: Method::Sgd,
         lr: 0.02,
         schedule: ScheduleKind::Step,
         lr_steps: vec![20, 40],
         warmup_epochs: 0.0,
         lr_groups: GroupPreset::Mit,
         batch_norm: BatchNormMode::Train,
-        head_epochs: 0,
+        head_views: 0,
         shift_ramp_epochs: 0.0,
         label_smoothing: 0.0,
         average: 0.0,

@@ -14,7 +14,7 @@ use crate::learner::LearnerSpec;
 use crate::loader::{EvalView, LastBatch, LoaderOptions, LoaderSource, Mode, TrainView};
 use crate::loss::{LossSpec, balanced_weights};
 use crate::network::Depth;
-use crate::optimiser::SgdSpec;
+use crate::optimiser::OptimiserSpec;
 use crate::parameter_groups::GroupPreset;
 use crate::recipe::{ClassWeights, CropChoice, FlipChoice, Recipe};
 use crate::run_state::{Position, RunRecord};
@@ -36,6 +36,7 @@ pub(super) struct Plan {
     batch_clips: usize,
     accumulate: usize,
     head_epochs: usize,
+    frozen_blocks: usize,
     shift_ramp_epochs: f64,
 }
 
@@ -58,6 +59,7 @@ impl Plan {
             batch_clips: recipe.batch,
             accumulate: recipe.accumulate,
             head_epochs: recipe.head_epochs,
+            frozen_blocks: recipe.frozen_blocks,
             shift_ramp_epochs: recipe.shift_ramp_epochs,
         }
     }
@@ -70,7 +72,7 @@ impl Plan {
 
     /// How much learns in an epoch.
     pub(super) const fn depth(&self, epoch: usize) -> Depth {
-        if epoch < self.head_epochs { Depth::Head } else { Depth::Whole }
+        if epoch < self.head_epochs { Depth::Head } else { Depth::above(self.frozen_blocks) }
     }
 
     /// How far the shift has come in at a batch.
@@ -188,7 +190,8 @@ fn learner(job: &Job<'_>) -> LearnerSpec {
     let recipe = job.recipe;
     let clips_by_class = job.dataset.clips_by_class_of(job.train.iter().copied());
     LearnerSpec {
-        sgd: SgdSpec {
+        optimiser: OptimiserSpec {
+            method: recipe.optimiser,
             momentum: recipe.momentum,
             weight_decay: recipe.weight_decay,
             clip_norm: (recipe.clip_norm > 0.0).then_some(recipe.clip_norm),

@@ -57,6 +57,17 @@ impl Observer for Bar {
                 }
                 self.line(&text);
             }
+            Event::HeadBatch { clips, all } => {
+                self.bar.set_length(*all as u64);
+                self.bar.set_position(*clips as u64);
+                self.bar.set_message("features for the first head");
+            }
+            Event::HeadSolved { held_out_top1 } => {
+                let percent = 100.0 * held_out_top1;
+                self.line(&format!(
+                    "first head solved: top-1 {percent:.1} % of training clips whose group it had not seen"
+                ));
+            }
             Event::Batch(report) => self.batch(report),
             Event::Skipped { reason, .. } => self.line(&format!("left out: {reason}")),
             Event::Epoch { record, is_best } => {
