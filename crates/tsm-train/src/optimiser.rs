@@ -143,9 +143,9 @@ impl Optimiser {
         if self.spec.method == Method::Sgd {
             return Ok(0.0);
         }
-        let before = self.memory.get(STEPS).map_or(Ok(0.0), Tensor::to_scalar::<f64>)?;
+        let before = self.memory.get(STEPS).map_or(Ok(0.0), Tensor::to_scalar::<f32>)?;
         self.memory.insert(STEPS.to_owned(), Tensor::new(before + 1.0, &Device::Cpu)?);
-        Ok(before + 1.0)
+        Ok(f64::from(before) + 1.0)
     }
 
     /// What it remembers, by name.

@@ -1,5 +1,4 @@
-//! Data sets that only time can tell apart, made of real clips:
-//! `cargo run --release -p tsm-train --example time_tasks -- slides|reversed CLIPS_DIR OUT_DIR [GROUPS.csv]`.
+//! The tasks: clips that differ in the order of their pictures alone.
 //!
 //! ```text
 //! slides    frames of a clip  [1] [2] … [8]      crop 1 ─ crop 2 ─ … ─ crop 8   class `left`
@@ -21,7 +20,7 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use tsm_live::UprightShape;
 use tsm_train::crop::{CropRect, Cut, Stage};
 use tsm_train::cutter::Cutter;
-use tsm_train::dataset::{self, Clip, groups::GroupRule};
+use tsm_train::dataset::{Clip, Dataset};
 use tsm_train::decode::{ClipFrames, Keep, decode};
 
 /// Frames of a sliding clip: what the reference's networks see at once.
@@ -36,24 +35,29 @@ const SIDE_PX: usize = 128;
 /// The two orders of each motion.
 const PAIRS: [[&str; 2]; 3] = [["left", "right"], ["up", "down"], ["zoom_in", "zoom_out"]];
 
+/// What can go wrong is told as it is.
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-fn main() -> Outcome<()> {
-    let arguments: Vec<String> = std::env::args().collect();
-    let [_, task, folder, output, rest @ ..] = &arguments[..] else {
-        return Err("usage: time_tasks slides|reversed CLIPS_DIR OUT_DIR [GROUPS.csv]".into());
-    };
-    tsm_ingest::init()?;
-    let mut dataset = dataset::read(Path::new(folder), None)?.dataset;
-    let rule = rest.first().map_or(GroupRule::FileNames, |table| GroupRule::Table(PathBuf::from(table)));
-    rule.apply(&mut dataset)?;
-    let mut out = Output { folder: PathBuf::from(output), groups: "path,group\n".to_owned() };
+/// Which data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// A window that slides or grows over real frames, and the same backwards.
+    Slides,
+    /// Whole clips forwards and backwards.
+    Reversed,
+}
+
+/// Makes `task` of every clip of `dataset` and writes it to `output`.
+///
+/// # Errors
+/// A clip that cannot be read, or a full disk.
+pub(crate) fn write(task: Task, dataset: &Dataset, output: &Path) -> Outcome<()> {
+    let mut out = Output { folder: output.to_owned(), groups: "path,group\n".to_owned() };
     for (index, clip) in dataset.clips.iter().enumerate() {
         let frames = decode(clip, Keep::AllWithin { most_bytes: 1 << 30 })?;
-        match task.as_str() {
-            "slides" => slides(&frames, clip, index, &mut out)?,
-            "reversed" => reversed(&frames, clip, &mut out)?,
-            other => return Err(format!("`{other}` is no task; known are slides and reversed").into()),
+        match task {
+            Task::Slides => slides(&frames, clip, index, &mut out)?,
+            Task::Reversed => reversed(&frames, clip, &mut out)?,
         }
     }
     Ok(fs::write(out.folder.join("groups.csv"), out.groups)?)
