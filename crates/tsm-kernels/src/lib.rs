@@ -72,7 +72,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod allocations;
 pub mod bias_activation;
+pub mod blocked;
 pub mod candle_ops;
 pub mod colour;
 pub mod cpu_level;
