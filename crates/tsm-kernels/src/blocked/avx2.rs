@@ -1,8 +1,8 @@
 //! The kernels compiled for AVX2 and FMA: a vector is two registers, a tile takes up to twelve of the sixteen.
 
 use std::arch::x86_64::{
-    __m256, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_set1_ps,
-    _mm256_storeu_ps,
+    __m256, _MM_HINT_T1, _mm_prefetch, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps,
+    _mm256_min_ps, _mm256_set1_ps, _mm256_storeu_ps,
 };
 
 use super::depthwise::DepthwiseRow;
@@ -33,6 +33,12 @@ impl Vector for TwoYmm {
         let low = unsafe { _mm256_loadu_ps(from) };
         // SAFETY: as above.
         Self(low, unsafe { _mm256_loadu_ps(from.wrapping_add(HALF)) })
+    }
+
+    #[inline(always)]
+    fn prefetch(at: *const f32) {
+        // SAFETY: a prefetch reads nothing, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
     }
 
     #[inline(always)]

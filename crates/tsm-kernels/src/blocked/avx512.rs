@@ -1,8 +1,8 @@
 //! The kernels compiled for AVX-512: a vector is one register, a tile takes up to 28 of the 32.
 
 use std::arch::x86_64::{
-    __m512, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_set1_ps,
-    _mm512_storeu_ps,
+    __m512, _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps,
+    _mm512_min_ps, _mm512_set1_ps, _mm512_storeu_ps,
 };
 
 use super::depthwise::DepthwiseRow;
@@ -27,6 +27,12 @@ impl Vector for Zmm {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: see above; the caller says that the floats are readable.
         Self(unsafe { _mm512_loadu_ps(from) })
+    }
+
+    #[inline(always)]
+    fn prefetch(at: *const f32) {
+        // SAFETY: a prefetch reads nothing, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) };
     }
 
     #[inline(always)]

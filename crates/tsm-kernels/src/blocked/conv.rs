@@ -24,6 +24,9 @@ use super::tile::{Segment, Tile};
 use crate::bias_activation::Activation;
 use crate::cpu_level::CpuLevel;
 
+/// A good part of a core's second cache: what rows of input or the weights may take to be read from it again.
+const BAND_FLOATS: usize = (512 << 10) / size_of::<f32>();
+
 /// The sizes of a convolution's filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Filter {
@@ -132,20 +135,35 @@ impl Conv {
         let output = self.places.output;
         let y = SharedMut::new(y, pictures * output.len());
         let (threads, rows, blocks) = (team.threads(), output.height(), output.blocks());
-        let split = self.split();
+        let (split, band) = (self.split(), self.band_rows());
         team.run(&|thread| {
             let (mine, blocks) = match split {
                 Split::Rows => (share(pictures * rows, thread, threads), 0..blocks),
                 Split::Blocks => (0..pictures * rows, share(blocks, thread, threads)),
             };
-            for group in self.groups(blocks) {
-                for (picture, rows) in by_picture(mine.clone(), rows) {
-                    let (of, y) = (all.picture(self, picture), y.at(picture * output.len()));
-                    // SAFETY: the lengths were checked, and each thread has rows or blocks of its own.
-                    unsafe { self.run_group(&of, y, rows, group.clone()) };
+            for first in mine.clone().step_by(band) {
+                let band = first..mine.end.min(first.saturating_add(band));
+                for group in self.groups(blocks.clone()) {
+                    for (picture, rows) in by_picture(band.clone(), rows) {
+                        let (of, y) = (all.picture(self, picture), y.at(picture * output.len()));
+                        // SAFETY: the lengths were checked, and each thread has rows or blocks of its own.
+                        unsafe { self.run_group(&of, y, rows, group.clone()) };
+                    }
                 }
             }
         });
+    }
+
+    /// Output rows, of one picture after the other, that are computed before the next: few where the input is
+    /// larger than the weights, so that it is read once from far away and by each group of blocks from near.
+    fn band_rows(&self) -> usize {
+        let Places { input, output, .. } = self.places;
+        let picture_rows = output.height();
+        if self.weights.len() > BAND_FLOATS {
+            return usize::MAX;
+        }
+        let row = self.filter.stride * input.len() / input.height();
+        (BAND_FLOATS / row).clamp(1, picture_rows)
     }
 
     /// How threads divide the work: whichever is more to read, input or weights, is read by one of them only.
@@ -207,6 +225,9 @@ impl Conv {
             input.bordered_row(y * self.filter.stride + border)
                 + (x * self.filter.stride + border) * input.pixel()
         };
+        // What the next group needs comes along while this one computes: far caches deliver about a line a turn.
+        let after = self.weights.as_ptr().wrapping_add(group.end * weights_block);
+        let mut ahead = 0;
         for row in rows {
             for part in 0..parts {
                 let pixels = share(width, part, parts);
@@ -222,6 +243,7 @@ impl Conv {
                     segments: &self.segments,
                     weights: self.weights.as_ptr().wrapping_add(group.start * weights_block),
                     weights_block,
+                    prefetch: after.wrapping_add(ahead * weights_block),
                     bias: self.bias.as_ptr().wrapping_add(group.start * LANES),
                     residual,
                     residual_plane,
@@ -233,6 +255,7 @@ impl Conv {
                 // SAFETY: the tile lies within the output, so its taps lie within the input; the CPU has the
                 // kernels' level; the rest as the caller says.
                 unsafe { tile(&call) };
+                ahead = (ahead + 1).min(group.len());
             }
             for block in group.clone() {
                 // SAFETY: the border of these rows and blocks is this call's alone.

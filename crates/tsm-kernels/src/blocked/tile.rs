@@ -38,6 +38,8 @@ pub(super) struct Tile<'a> {
     pub(super) weights: *const f32,
     /// Floats from the weights of an output block to the next block's.
     pub(super) weights_block: usize,
+    /// Weights that will be needed later: a cache line of them is asked for with each float of the segments.
+    pub(super) prefetch: *const f32,
     pub(super) bias: *const f32,
     /// The first pixel of what is added; null where nothing is.
     pub(super) residual: *const f32,
@@ -63,7 +65,7 @@ pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const STE
             sums[v] = bias;
         }
     }
-    let mut weights = tile.weights;
+    let (mut weights, mut prefetch) = (tile.weights, tile.prefetch);
     for segment in tile.segments {
         let x = tile.sources[segment.source].wrapping_add(segment.offset);
         for k in 0..segment.len {
@@ -73,6 +75,8 @@ pub(super) unsafe fn tile<V: Vector, const MR: usize, const NV: usize, const STE
                 *w = unsafe { V::load(weights.wrapping_add(v * tile.weights_block)) };
             }
             weights = weights.wrapping_add(LANES);
+            V::prefetch(prefetch);
+            prefetch = prefetch.wrapping_add(LANES);
             for (row, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: the segment lies within the input for each of the tile's pixels.
                 let x = V::splat(unsafe { x.wrapping_add(row * STEP + k).read() });

@@ -16,6 +16,9 @@ pub(super) trait Vector: Copy {
     /// They are readable.
     unsafe fn load(from: *const f32) -> Self;
 
+    /// Asks for the cache line of `at` to be brought to the second cache; any address will do.
+    fn prefetch(at: *const f32);
+
     /// Writes the floats behind `to`.
     ///
     /// # Safety
@@ -61,6 +64,9 @@ impl Vector for Plain {
         // SAFETY: the caller says that sixteen floats are readable there; an array of them needs no more alignment.
         Self(unsafe { from.cast::<[f32; LANES]>().read() })
     }
+
+    #[inline]
+    fn prefetch(_: *const f32) {}
 
     #[inline]
     unsafe fn store(self, to: *mut f32) {
