@@ -79,6 +79,7 @@ pub mod candle_ops;
 pub mod colour;
 pub mod cpu_level;
 pub mod depthwise;
+mod huge_pages;
 pub mod normalise;
 pub mod orientation;
 pub mod picture;

@@ -1,9 +1,17 @@
 //! Floats that begin at a cache line, so that no vector of sixteen lies across two.
+//!
+//! Large ones begin at a huge page and ask for such: weights are read once a step from end to end, and with small
+//! pages every kilobyte or two would cost a look-up.
 
 use std::ops::{Deref, DerefMut};
 
+use crate::huge_pages::{self, HUGE_PAGE_BYTES};
+
 /// Bytes of a cache line, and of a vector of sixteen floats.
 const LINE_BYTES: usize = 64;
+
+/// From this size on a buffer lies on huge pages of its own.
+const LARGE_BYTES: usize = 512 << 10;
 
 /// A fixed number of floats from a cache line on.
 #[derive(Debug, Default)]
@@ -16,8 +24,16 @@ pub struct Buffer {
 impl Buffer {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        let floats = vec![0.0f32; len + LINE_BYTES / size_of::<f32>()];
-        let start = floats.as_ptr().align_offset(LINE_BYTES).min(LINE_BYTES / size_of::<f32>());
+        let bytes = len * size_of::<f32>();
+        let is_large = bytes >= LARGE_BYTES;
+        let align = if is_large { HUGE_PAGE_BYTES } else { LINE_BYTES };
+        // Room to begin where we want to, and to own the last page to its end; what is never touched costs nothing.
+        let room = if is_large { bytes.next_multiple_of(align) } else { bytes } + align;
+        let floats = vec![0.0f32; room.div_ceil(size_of::<f32>())];
+        if is_large {
+            huge_pages::advise(&floats);
+        }
+        let start = floats.as_ptr().align_offset(align).min(align / size_of::<f32>());
         Self { floats, start, len }
     }
 }
@@ -50,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_buffer_and_its_copy_begin_at_a_cache_line() {
-        for len in [0, 1, 15, 16, 1000] {
+        for len in [0, 1, 15, 16, 1000, 200_000] {
             let mut buffer = Buffer::zeros(len);
             buffer.fill(2.0);
             let copy = buffer.clone();
