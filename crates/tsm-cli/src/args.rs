@@ -408,7 +408,7 @@ pub(crate) struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// Threads of a step [default: RAYON_NUM_THREADS, else as many as there are cores]
+    /// Threads of a step [default: as many as there are cores]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Streams of a step

@@ -40,6 +40,7 @@ mod kernels;
 mod layout;
 mod max_pool;
 mod mean;
+mod pad;
 mod shared;
 mod shift;
 mod team;
@@ -55,6 +56,7 @@ pub use inverted_residual::{InvertedResidual, band_rows_within, ring_rows};
 pub use layout::{LANES, Layout, blocked_from_planar, planar_from_blocked};
 pub use max_pool::MaxPool;
 pub use mean::mean;
+pub use pad::pad;
 pub use shift::{fold_blocks, planar_from_state, shift_in_place, shift_into_patch};
 pub use team::Team;
 

@@ -19,7 +19,7 @@ use super::buffer::Buffer;
 use super::kernels::{Kernels, MOST_BLOCKS, Step, TileFn};
 use super::layout::{LANES, Layout};
 use super::shared::{SharedMut, SharedRef};
-use super::team::{Team, share};
+use super::team::{Team, has_enough_rows, share};
 use super::tile::{Segment, Tile};
 use crate::bias_activation::Activation;
 use crate::cpu_level::CpuLevel;
@@ -135,7 +135,7 @@ impl Conv {
         let output = self.places.output;
         let y = SharedMut::new(y, pictures * output.len());
         let (threads, rows, blocks) = (team.threads(), output.height(), output.blocks());
-        let (split, band) = (self.split(), self.band_rows());
+        let (split, band) = (self.split(pictures * rows, threads), self.band_rows(pictures));
         team.run(&|thread| {
             let (mine, blocks) = match split {
                 Split::Rows => (share(pictures * rows, thread, threads), 0..blocks),
@@ -154,23 +154,24 @@ impl Conv {
         });
     }
 
-    /// Output rows, of one picture after the other, that are computed before the next: few where the input is
-    /// larger than the weights, so that it is read once from far away and by each group of blocks from near.
-    fn band_rows(&self) -> usize {
+    /// Output rows, counted through all pictures, that are computed before the next: few where the input exceeds the
+    /// second cache, so that it is read once from far away and by each group of blocks from near. The weights are
+    /// then read once a band, which pays as long as those of a group are smaller than a band.
+    fn band_rows(&self, pictures: usize) -> usize {
         let Places { input, output, .. } = self.places;
-        let picture_rows = output.height();
-        if self.weights.len() > BAND_FLOATS {
+        let group_weights = self.most_blocks() * self.weights.len() / output.blocks();
+        if pictures * input.len() <= 2 * BAND_FLOATS || group_weights > BAND_FLOATS {
             return usize::MAX;
         }
         let row = self.filter.stride * input.len() / input.height();
-        (BAND_FLOATS / row).clamp(1, picture_rows)
+        (BAND_FLOATS / row).max(1)
     }
 
-    /// How threads divide the work: whichever is more to read, input or weights, is read by one of them only.
-    fn split(&self) -> Split {
-        let Places { input, output, .. } = self.places;
-        let is_small = input.len() < self.weights.len() || output.height() < 2;
-        if is_small && output.blocks() > 1 { Split::Blocks } else { Split::Rows }
+    /// How threads divide the work. By rows each finds in its own cache what it wrote a layer before; but few rows
+    /// cannot be shared evenly, and weights that fill the cache are better read by one thread than by all.
+    fn split(&self, rows: usize, threads: usize) -> Split {
+        let fits = self.weights.len() <= BAND_FLOATS;
+        if fits && has_enough_rows(rows, threads) { Split::Rows } else { Split::Blocks }
     }
 
     /// Computes some rows of some blocks of a picture.

@@ -15,10 +15,11 @@ use std::ops::Range;
 
 use super::activation_clamp;
 use super::buffer::Buffer;
+use super::conv::by_picture;
 use super::kernels::{DepthwiseFn, Kernels};
 use super::layout::{LANES, Layout};
 use super::shared::{SharedMut, SharedRef};
-use super::team::{Team, share};
+use super::team::{Team, has_enough_rows, share};
 use super::vector::Vector;
 use crate::bias_activation::Activation;
 use crate::cpu_level::CpuLevel;
@@ -181,13 +182,19 @@ impl Depthwise {
     pub fn run_all(&self, team: &mut Team, pictures: usize, x: &[f32], y: &mut [f32]) {
         let (x, y) =
             (SharedRef::new(x, pictures * self.input.len()), SharedMut::new(y, pictures * self.output.len()));
-        let (blocks, threads) = (self.output.blocks(), team.threads());
+        let (blocks, height, threads) = (self.output.blocks(), self.output.height(), team.threads());
+        let rows = pictures * height;
         team.run(&|thread| {
-            for unit in share(pictures * blocks, thread, threads) {
-                let (picture, block) = (unit / blocks, unit % blocks);
+            // As the convolutions around it, so that a thread finds its rows or blocks in its own cache.
+            let (rows, blocks) = if has_enough_rows(rows, threads) {
+                (share(rows, thread, threads), 0..blocks)
+            } else {
+                (0..rows, share(blocks, thread, threads))
+            };
+            for (picture, rows) in by_picture(rows, height) {
                 let (x, y) = (x.at(picture * self.input.len()), y.at(picture * self.output.len()));
-                // SAFETY: the lengths were checked; each block of each picture belongs to one thread.
-                unsafe { self.run(x, y, 0..self.output.height(), block..block + 1) };
+                // SAFETY: the lengths were checked; each thread has rows or blocks of its own.
+                unsafe { self.run(x, y, rows, blocks.clone()) };
             }
         });
     }

@@ -50,4 +50,13 @@ impl SharedMut {
     pub(super) fn at(self, index: usize) -> *mut f32 {
         self.0.wrapping_add(index)
     }
+
+    /// The `len` floats from `index` on.
+    ///
+    /// # Safety
+    /// They lie within the slice, and nobody else touches them while the result lives.
+    pub(super) unsafe fn part<'a>(self, index: usize, len: usize) -> &'a mut [f32] {
+        // SAFETY: as the caller says.
+        unsafe { std::slice::from_raw_parts_mut(self.at(index), len) }
+    }
 }

@@ -10,6 +10,8 @@
 //! lanes of the fold. `x` itself stays, so that a residual added later is this frame's.
 
 use super::layout::{LANES, Layout};
+use super::shared::SharedMut;
+use super::team::{Team, share};
 
 /// Blocks that hold the first `fold` channels: those of a patch.
 pub const fn fold_blocks(fold: usize) -> usize {
@@ -23,11 +25,38 @@ pub const fn fold_blocks(fold: usize) -> usize {
 ///
 /// # Panics
 /// If a slice has another length, or the fold is wider than the picture.
-pub fn shift_into_patch(layout: &Layout, fold: usize, x: &[f32], state: &mut [f32], patch: &mut [f32]) {
+pub fn shift_into_patch(
+    team: &mut Team,
+    layout: &Layout,
+    fold: usize,
+    x: &[f32],
+    state: &mut [f32],
+    patch: &mut [f32],
+) {
     check(layout, fold, x.len(), state.len());
     assert_eq!(patch.len(), fold_blocks(fold) * layout.plane(), "shift: the patch does not fit {layout:?}");
-    patch.copy_from_slice(&x[..patch.len()]);
-    swap_fold(layout, fold, patch, state);
+    let (pitch, width, border) = (layout.pitch(), layout.width(), layout.border());
+    let pixels = layout.height() * width;
+    let (patch_len, state_len, threads) = (patch.len(), state.len(), team.threads());
+    let (patch, state) = (SharedMut::new(patch, patch_len), SharedMut::new(state, state_len));
+    team.run(&|thread| {
+        for block in 0..fold_blocks(fold) {
+            let lanes = LANES.min(fold - block * LANES);
+            for bordered in share(layout.height() + 2 * border, thread, threads) {
+                let at = block * layout.plane() + layout.bordered_row(bordered);
+                // SAFETY: a row of the patch, which belongs to this thread.
+                let patch = unsafe { patch.part(at, pitch) };
+                patch.copy_from_slice(&x[at..][..pitch]);
+                if bordered < border || bordered >= layout.height() + border {
+                    continue;
+                }
+                let first = block * LANES * pixels + (bordered - border) * width * lanes;
+                // SAFETY: the same row of the state.
+                let state = unsafe { state.part(first, width * lanes) };
+                swap_row(&mut patch[border * LANES..][..width * LANES], lanes, state);
+            }
+        }
+    });
 }
 
 /// Swaps the fold of picture `x` with `state`, where the residual is to see the shift as well.
@@ -62,9 +91,17 @@ fn swap_fold(layout: &Layout, fold: usize, x: &mut [f32], state: &mut [f32]) {
 fn swap_lanes(layout: &Layout, lanes: usize, block: &mut [f32], state: &mut [f32]) {
     for (y, state) in state.chunks_exact_mut((layout.width() * lanes).max(1)).enumerate() {
         let row = &mut block[layout.at(y, 0)..][..layout.width() * LANES];
-        for (pixel, state) in row.as_chunks_mut::<LANES>().0.iter_mut().zip(state.chunks_exact_mut(lanes)) {
-            pixel[..lanes].swap_with_slice(state);
-        }
+        swap_row(row, lanes, state);
+    }
+}
+
+/// Swaps the first lanes of each pixel of a row with the row of a state.
+fn swap_row(row: &mut [f32], lanes: usize, state: &mut [f32]) {
+    if lanes == LANES {
+        return row.swap_with_slice(state);
+    }
+    for (pixel, state) in row.as_chunks_mut::<LANES>().0.iter_mut().zip(state.chunks_exact_mut(lanes)) {
+        pixel[..lanes].swap_with_slice(state);
     }
 }
 
@@ -102,6 +139,7 @@ mod tests {
         #[test]
         fn the_fold_changes_places_and_nothing_else_does(
             channels in 1usize..50, height in 1usize..5, width in 1usize..6, border in 0usize..2, part in 1usize..9,
+            threads in 1usize..4,
         ) {
             let layout = Layout::blocked(channels, height, width, border);
             let (fold, pixels) = (channels / part, height * width);
@@ -116,7 +154,7 @@ mod tests {
 
             let mut patch = vec![0.0; fold_blocks(fold) * layout.plane()];
             let before = x.clone();
-            shift_into_patch(&layout, fold, &x, &mut state, &mut patch);
+            shift_into_patch(&mut Team::new(threads), &layout, fold, &x, &mut state, &mut patch);
             prop_assert_eq!(&x, &before);
             let mut planar = vec![0.0; fold * pixels];
             planar_from_state(&state, fold, pixels, &mut planar);

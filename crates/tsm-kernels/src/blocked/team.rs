@@ -148,6 +148,11 @@ pub(super) fn share(total: usize, number: usize, threads: usize) -> std::ops::Ra
     total * number / threads..total * (number + 1) / threads
 }
 
+/// Whether threads that share `rows` rows get about the same.
+pub(super) fn has_enough_rows(rows: usize, threads: usize) -> bool {
+    rows >= 6 * threads
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

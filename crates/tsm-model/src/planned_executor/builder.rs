@@ -27,7 +27,7 @@ use crate::shift::ShiftPlace;
 use crate::spec::ModelSpec;
 
 /// Above this size the expanded tensor of a block is made in bands: two of them fill a core's second cache.
-const WHOLE_EXPANDED_BYTES: usize = 1 << 20;
+const WHOLE_EXPANDED_BYTES: usize = 1 << 19;
 
 /// What a band takes: a part of that cache, beside the block's input, output and weights.
 const BAND_BYTES: usize = 384 << 10;

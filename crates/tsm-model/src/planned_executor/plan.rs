@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::Result;
 use tsm_kernels::blocked::{
-    Conv, Depthwise, Inputs, InvertedResidual, Layout, MaxPool, Team, fold_blocks, mean, shift_in_place,
+    Conv, Depthwise, Inputs, InvertedResidual, Layout, MaxPool, Team, fold_blocks, mean, pad, shift_in_place,
     shift_into_patch,
 };
 use tsm_kernels::cpu_level::CpuLevel;
@@ -88,7 +88,7 @@ impl Plan {
     ) {
         let pictures = logits.len() / self.classes;
         self.arena.reserve(pictures);
-        pad(&self.frame, frames, self.arena.slot_mut(Slot::Frames));
+        pad(team, &self.frame, frames, self.arena.slot_mut(Slot::Frames));
         for operation in &self.operations {
             operation.run(&mut self.arena, team, pictures, folds);
         }
@@ -96,17 +96,6 @@ impl Plan {
         let rows = self.arena.slot(slot).chunks_exact(layout.len());
         for (to, from) in logits.chunks_exact_mut(self.classes).zip(rows) {
             to.copy_from_slice(&from[..self.classes]);
-        }
-    }
-}
-
-/// Copies the rows of `frames` into their place within the border.
-fn pad(layout: &Layout, frames: &[f32], padded: &mut [f32]) {
-    let plane = layout.height() * layout.width();
-    let planes = frames.chunks_exact(plane).zip(padded.chunks_exact_mut(layout.plane()));
-    for (frame, padded) in planes {
-        for (y, row) in frame.chunks_exact(layout.width()).enumerate() {
-            padded[layout.at(y, 0)..][..row.len()].copy_from_slice(row);
         }
     }
 }
@@ -147,7 +136,7 @@ impl Operation {
                 let pictures = arena.slot(shifted.slot).chunks_exact(shifted.layout.len()).take(pictures);
                 for (n, (x, patch)) in pictures.zip(patches.chunks_exact_mut(patch_len)).enumerate() {
                     folds(n, shifted.state.clone(), &mut |state| {
-                        shift_into_patch(&shifted.layout, shifted.fold, x, state, patch);
+                        shift_into_patch(team, &shifted.layout, shifted.fold, x, state, patch);
                     });
                 }
                 arena.put(Slot::Patch, patches);
