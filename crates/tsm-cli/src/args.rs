@@ -59,6 +59,12 @@ Examples:
   tsm verify --model model.safetensors --vectors recorded.safetensors
   tsm verify --model model.pth --vectors frames.safetensors --vectors logits.safetensors --tolerance 1e-4";
 
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  tsm bench                                           the built-in model, one stream
+  tsm bench --model model.safetensors --threads 1     a model of your own on one core
+  tsm bench --batch 8 --json                          eight streams a step, for a program";
+
 const TRAIN_EXAMPLES: &str = "\
 Examples:
   tsm train clips/ -o model.safetensors                a folder a class is enough
@@ -126,6 +132,9 @@ pub(crate) enum Command {
     /// Compare a model's outputs with recorded ones
     #[command(before_help = VERIFY_EXAMPLES, after_help = HELP)]
     Verify(VerifyArgs),
+    /// Measure what a step costs on this machine
+    #[command(before_help = BENCH_EXAMPLES, after_help = HELP)]
+    Bench(BenchArgs),
 }
 
 /// The model and what a foreign file does not say of itself.
@@ -393,6 +402,21 @@ pub(crate) struct VerifyArgs {
     /// cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu", value_name = "D")]
     pub(crate) device: DeviceChoice,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Threads of a step [default: as many as there are cores]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Streams of a step
+    #[arg(long, default_value = "1", value_name = "B", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
+    pub(crate) batch: NonZeroUsize,
+    /// Print one JSON object, with the time of every step
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         Command::Convert(args) => commands::convert::run(args),
         Command::Info(args) => commands::info::run(args),
         Command::Verify(args) => commands::verify::run(args),
+        Command::Bench(args) => commands::bench::run(args),
     };
     let exit = match outcome {
         Ok(exit) => exit,

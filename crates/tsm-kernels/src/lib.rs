@@ -15,11 +15,13 @@
 //! | [`normalise`] | `(x / 255 - mean) / std`, planar | a table | |
 //! | [`depthwise`] | depthwise convolution | AVX2 for 3x3, stride 1 and 2 | to the bit |
 //! | [`mod@bias_activation`] | bias or residual, and the activation | the same code compiled for AVX2 | to the bit |
-//! | [`candle_ops`] | the last two and the 1x1 convolution on tensors, over threads | | |
+//! | [`blocked`] | whole networks without candle: packed weights, channels in blocks of sixteen, a team of threads | one body compiled for AVX2 and AVX-512 | but for the roundings of fused multiply-adds |
+//! | [`candle_ops`] | depthwise, bias and activation and the 1x1 convolution on tensors, over threads | | |
 //! | [`training`] | convolution, batch norm, pools, shift, sums with their gradients | one body compiled for AVX2 and AVX-512 | to the bit, but for the matrix product |
 //! | [`cpu_level`] | which path runs: what the CPU has, lowered by `TSM_CPU` | | |
+//! | [`allocations`] | counts what tests and benches take from the allocator | | |
 //!
-//! All but [`candle_ops`] and [`training`] are plain functions on slices: no thread, no clock, no network, and no memory taken once
+//! All but [`blocked`], [`candle_ops`] and [`training`] are plain functions on slices: no thread, no clock, no network, and no memory taken once
 //! their buffers have grown (the depthwise convolution takes one padded plane a call).
 //!
 //! # The rule of unsafe
@@ -30,8 +32,9 @@
 //! panic and not a read beyond the end. Each fast path has a scalar twin that is its meaning, and a test that
 //! runs both over random inputs on every level the machine has.
 //!
-//! [`training`] has three more, each in a type or function of its own: threads that write strips of one array, the
-//! call of the `gemm` crate, and advice to the kernel about huge pages.
+//! [`training`] has two more, each in a type or function of its own: threads that write strips of one array, and the
+//! call of the `gemm` crate. [`blocked`] goes through pointers, as its page says why. Both give the kernel advice
+//! about huge pages, and [`allocations`] is an allocator.
 //!
 //! # One picture, from the decoder to the network
 //!
@@ -72,11 +75,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod allocations;
 pub mod bias_activation;
+pub mod blocked;
 pub mod candle_ops;
 pub mod colour;
 pub mod cpu_level;
 pub mod depthwise;
+mod huge_pages;
 pub mod normalise;
 pub mod orientation;
 pub mod picture;

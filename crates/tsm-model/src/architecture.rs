@@ -4,7 +4,7 @@
 //!             ┌─ parameters   names and shapes a checkpoint must have
 //! ModelSpec ──┤  stem ─ pool ─ blocks ─ last ─ linear        (this value)
 //!             ├─ multiply-adds, state bytes
-//!             └─ executors    plain Candle today, the planned CPU executor beside it
+//!             └─ executors    Candle, and the planned one on the CPU
 //! ```
 //!
 //! Names are torchvision's. Sources: `ResNet` (arXiv 1512.03385, table 1; stride in the 3x3

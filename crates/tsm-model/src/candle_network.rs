@@ -15,10 +15,8 @@ use tsm_kernels::candle_ops;
 
 use crate::architecture::{Architecture, Block, ConvUnit, Shortcut};
 use crate::checkpoint::Weights;
+use crate::folding::Folded;
 use crate::shift::ShiftPlace;
-
-/// Torch's default, which all reference checkpoints were trained with.
-const BATCH_NORM_EPS: f64 = 1e-5;
 
 /// Shifts the input of the n-th shifted block, `[b, c, h, w]` to the same shape.
 pub(crate) type ShiftFn<'a> = dyn FnMut(usize, &Tensor) -> Result<Tensor> + 'a;
@@ -159,7 +157,7 @@ fn max_pool(x: &Tensor) -> Result<Tensor> {
     x.pad_with_zeros(2, 1, 1)?.pad_with_zeros(3, 1, 1)?.max_pool2d_with_stride(3, 2)
 }
 
-/// Takes tensors by name, folded and moved.
+/// Folds and moves.
 struct Loader<'a> {
     weights: &'a Weights,
     device: &'a Device,
@@ -167,27 +165,14 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn tensor(&self, name: &str) -> Result<Tensor> {
-        match self.weights.get(name) {
-            Some(tensor) => tensor.to_dtype(DType::F32),
-            None => candle_core::bail!("tensor `{name}` is missing"),
-        }
-    }
-
     fn conv(&self, unit: &ConvUnit) -> Result<FoldedConv> {
-        let norm = |field: &str| self.tensor(&format!("{}.{field}", unit.norm))?.to_dtype(DType::F64);
-        let spread = (norm("running_var")? + BATCH_NORM_EPS)?.sqrt()?;
-        let scale = (norm("weight")? / spread)?;
-        let bias = (norm("bias")? - (norm("running_mean")? * &scale)?)?;
-        let weight = self.tensor(&format!("{}.weight", unit.conv))?.to_dtype(DType::F64)?;
-        let weight = weight.broadcast_mul(&scale.reshape((unit.out_channels, 1, 1, 1))?)?;
+        let Folded { weight, bias } = Folded::conv(self.weights, unit)?;
         Ok(FoldedConv { unit: unit.clone(), weight: self.place(&weight)?, bias: self.place(&bias)? })
     }
 
     fn linear(&self, name: &str) -> Result<Linear> {
-        let weight = self.place(&self.tensor(&format!("{name}.weight"))?)?;
-        let bias = self.place(&self.tensor(&format!("{name}.bias"))?)?;
-        Ok(Linear::new(weight, Some(bias)))
+        let Folded { weight, bias } = Folded::linear(self.weights, name)?;
+        Ok(Linear::new(self.place(&weight)?, Some(self.place(&bias)?)))
     }
 
     fn place(&self, tensor: &Tensor) -> Result<Tensor> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  Model ── dyn Executor ──┬─ CandleExecutor   any device; the reference
-//!                          └─ (planned CPU executor: packed weights, one arena)
+//!                          └─ PlannedExecutor  CPU, f32: packed weights, one arena
 //!  caller ── owns one StreamState a stream ── made and understood by its executor alone
 //! ```
 //!
@@ -80,14 +80,22 @@ impl StreamState {
         body.downcast_ref()
     }
 
-    /// As [`Self::body`], to be changed by a step that succeeded; counts the step.
+    /// As [`Self::body`], to be changed by a step that can no longer fail; [`Self::advance`] counts it.
+    pub fn body_mut<B: StateBody>(&mut self, owner: ExecutorId) -> Option<&mut B> {
+        if self.owner != owner {
+            return None;
+        }
+        let body: &mut dyn Any = self.body.as_mut();
+        body.downcast_mut()
+    }
+
+    /// As [`Self::body_mut`], and counts the step.
     pub fn advance<B: StateBody>(&mut self, owner: ExecutorId) -> Option<&mut B> {
         if self.owner != owner {
             return None;
         }
         self.age_steps += 1;
-        let body: &mut dyn Any = self.body.as_mut();
-        body.downcast_mut()
+        self.body_mut(owner)
     }
 }
 

@@ -12,7 +12,24 @@ use crate::candle_executor::CandleExecutor;
 use crate::checkpoint::Checkpoint;
 use crate::device::ComputeError;
 use crate::executor::{ClipLogits, Executor, StateTensor, StepError, StreamState};
+use crate::planned_executor::{PlanOptions, PlannedExecutor};
 use crate::spec::ModelSpec;
+
+/// Who runs a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutorChoice {
+    /// The fastest that can: the planned one for a network that streams, on the CPU in f32; Candle for all others.
+    Fastest(PlanOptions),
+    /// Candle's operations: the reference, on any device.
+    Candle,
+}
+
+impl Default for ExecutorChoice {
+    /// The fastest, with default options.
+    fn default() -> Self {
+        Self::Fastest(PlanOptions::default())
+    }
+}
 
 /// A network with its weights on a device.
 pub struct Model {
@@ -40,8 +57,27 @@ impl Model {
     /// # Errors
     /// [`ComputeError`] if the device refuses, lacks the type or runs out of memory.
     pub fn load_as(checkpoint: &Checkpoint, device: Device, dtype: DType) -> Result<Self, ComputeError> {
-        let executor = CandleExecutor::new(checkpoint, device, dtype)?;
-        Ok(Self::with_executor(Box::new(executor)))
+        Self::load_with(checkpoint, device, dtype, ExecutorChoice::default())
+    }
+
+    /// As [`Self::load_as`], run by the executor of `choice`.
+    ///
+    /// # Errors
+    /// As [`Self::load_as`].
+    pub fn load_with(
+        checkpoint: &Checkpoint,
+        device: Device,
+        dtype: DType,
+        choice: ExecutorChoice,
+    ) -> Result<Self, ComputeError> {
+        let is_planned = device.is_cpu() && dtype == DType::F32 && checkpoint.spec.shift.is_streamable();
+        let executor: Box<dyn Executor> = match choice {
+            ExecutorChoice::Fastest(options) if is_planned => {
+                Box::new(PlannedExecutor::new(checkpoint, options)?)
+            }
+            _ => Box::new(CandleExecutor::new(checkpoint, device, dtype)?),
+        };
+        Ok(Self::with_executor(executor))
     }
 
     /// A model that another executor runs.

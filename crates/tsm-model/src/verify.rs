@@ -14,7 +14,7 @@ use candle_core::{DType, Device, Tensor};
 use crate::checkpoint::Checkpoint;
 use crate::device::ComputeError;
 use crate::executor::{StateTensor, StepError};
-use crate::model::Model;
+use crate::model::{ExecutorChoice, Model};
 
 /// Recorded tensors by name.
 #[derive(Debug, Default)]
@@ -148,8 +148,22 @@ impl Vectors {
 /// # Errors
 /// [`VerifyError`] if there is nothing to compare, or the network fails.
 pub fn verify(
+    checkpoint: Checkpoint,
+    device: Device,
+    vectors: &Vectors,
+    expect: Option<&str>,
+) -> Result<Vec<RowDifference>, VerifyError> {
+    verify_with(checkpoint, device, ExecutorChoice::default(), vectors, expect)
+}
+
+/// As [`verify`], run by the executor of `choice`.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_with(
     mut checkpoint: Checkpoint,
     device: Device,
+    choice: ExecutorChoice,
     vectors: &Vectors,
     expect: Option<&str>,
 ) -> Result<Vec<RowDifference>, VerifyError> {
@@ -169,7 +183,7 @@ pub fn verify(
         _ => return Err(shape(&name, expected, &format!("[{t}, {classes}] or [{clips}, {classes}]"))),
     };
     let input = normalised(frames, &checkpoint)?;
-    let mut model = Model::load(&checkpoint, device)?;
+    let mut model = Model::load_with(&checkpoint, device, DType::F32, choice)?;
     let (found, states) = if rows == t && model.spec().shift.is_streamable() {
         stream(&mut model, &input)?
     } else {

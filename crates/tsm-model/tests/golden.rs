@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use tsm_model::Device;
 use tsm_model::checkpoint::{Checkpoint, SpecOverrides};
-use tsm_model::verify::{Vectors, verify};
+use tsm_model::verify::{Vectors, verify_with};
+use tsm_model::{Device, ExecutorChoice};
 
 /// The folder of reference data; none, said loudly, where this is not the project's own machine.
 fn shared(part: &str) -> Option<PathBuf> {
@@ -29,15 +29,18 @@ fn unpacked(packed: &Path, folder: &Path) -> PathBuf {
     path
 }
 
-/// The largest difference to the reference, all rows and states.
+/// The largest difference to the reference, all rows and states, of whichever executor is further off.
 fn largest_difference(checkpoint: &str, vectors: &str, expect: Option<&str>) -> Option<f64> {
     let golden = shared("golden")?;
     let folder = tempfile::tempdir().unwrap();
     let path = unpacked(&golden.join(checkpoint), folder.path());
     let checkpoint = Checkpoint::open(&path, &SpecOverrides::default()).unwrap();
     let vectors = Vectors::open(&[golden.join("frames.safetensors"), golden.join(vectors)]).unwrap();
-    let rows = verify(checkpoint, Device::Cpu, &vectors, expect).unwrap();
-    Some(rows.iter().map(|row| row.largest).fold(0.0, f64::max))
+    let both = [ExecutorChoice::default(), ExecutorChoice::Candle].map(|choice| {
+        let rows = verify_with(checkpoint.clone(), Device::Cpu, choice, &vectors, expect).unwrap();
+        rows.iter().map(|row| row.largest).fold(0.0, f64::max)
+    });
+    Some(both[0].max(both[1]))
 }
 
 /// Golden logits differ from an independent implementation by up to 5e-5; 1e-3 is what they allow.
@@ -91,7 +94,10 @@ fn the_imagenet_backbone_gives_torchvisions_logits() {
     let tensors =
         [("frames_u8", "frames_u8_nhwc"), ("logits", "logits")].map(|(to, from)| (to, check[from].clone()));
     candle_core::safetensors::save(&std::collections::HashMap::from(tensors), &renamed).unwrap();
-    let rows = verify(checkpoint, Device::Cpu, &Vectors::open(&[renamed]).unwrap(), None).unwrap();
-    let largest = rows.iter().map(|row| row.largest).fold(0.0, f64::max);
-    assert!(rows.len() == 4 && largest <= 1e-3, "{largest} off");
+    let vectors = Vectors::open(&[renamed]).unwrap();
+    for choice in [ExecutorChoice::default(), ExecutorChoice::Candle] {
+        let rows = verify_with(checkpoint.clone(), Device::Cpu, choice, &vectors, None).unwrap();
+        let largest = rows.iter().map(|row| row.largest).fold(0.0, f64::max);
+        assert!(rows.len() == 4 && largest <= 1e-3, "{choice:?}: {largest} off");
+    }
 }

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use tsm_model::{Backbone, Device, Model, ShiftKind, ShiftPlace, StepError, StreamState, Tensor};
 
-use crate::made_up::{Numbers, checkpoint, model, spec};
+use crate::made_up::{Numbers, model, on_both, spec};
 
 const SIZE: usize = 32;
 const FRAME: usize = 3 * SIZE * SIZE;
@@ -38,9 +38,10 @@ fn assert_close(a: &[f32], b: &[f32]) {
 fn streaming_equals_the_causal_clip_for_every_backbone_and_place() {
     for backbone in Backbone::ALL {
         for place in [ShiftPlace::Blockres, ShiftPlace::Block] {
-            let mut model = model(backbone, ShiftKind::Causal, place, SIZE);
-            let frames = Numbers::new(7).take(4 * FRAME);
-            assert_close(&clip(&mut model, &frames), &streamed(&mut model, &frames));
+            for mut model in on_both(&spec(backbone, ShiftKind::Causal, place, SIZE), 1) {
+                let frames = Numbers::new(7).take(4 * FRAME);
+                assert_close(&clip(&mut model, &frames), &streamed(&mut model, &frames));
+            }
         }
     }
 }
@@ -59,14 +60,15 @@ proptest! {
     ) {
         let mut spec = spec(backbone, ShiftKind::Causal, place, SIZE);
         spec.shift.div = div;
-        let mut model = Model::load(&checkpoint(spec, seed), Device::Cpu).unwrap();
-        let frames = Numbers::new(seed ^ 3).take(t * FRAME);
-        assert_close(&clip(&mut model, &frames), &streamed(&mut model, &frames));
+        for mut model in on_both(&spec, seed) {
+            let frames = Numbers::new(seed ^ 3).take(t * FRAME);
+            assert_close(&clip(&mut model, &frames), &streamed(&mut model, &frames));
+        }
     }
 
     #[test]
     fn a_batch_of_streams_equals_the_streams_alone(seed: u64, n in 2usize..5) {
-        let mut model = model(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE);
+        for mut model in on_both(&spec(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE), 1) {
         let videos: Vec<Vec<f32>> = (0..n as u64).map(|i| Numbers::new(seed ^ i).take(3 * FRAME)).collect();
         let mut states: Vec<StreamState> = videos.iter().map(|_| model.fresh_state()).collect();
         let mut batched = vec![Vec::new(); n];
@@ -82,77 +84,83 @@ proptest! {
         for (video, rows) in videos.iter().zip(&batched) {
             assert_close(&streamed(&mut model, video), rows);
         }
+        }
     }
 }
 
 #[test]
 fn a_later_frame_does_not_move_an_earlier_output() {
-    let mut model = model(Backbone::Resnet18, ShiftKind::Causal, ShiftPlace::Blockres, SIZE);
-    let mut frames = Numbers::new(5).take(5 * FRAME);
-    let before = clip(&mut model, &frames);
-    frames[4 * FRAME..].fill(3.0);
-    let after = clip(&mut model, &frames);
-    assert_eq!(before[..4 * CLASSES], after[..4 * CLASSES]);
-    assert_ne!(before[4 * CLASSES..], after[4 * CLASSES..]);
+    for mut model in on_both(&spec(Backbone::Resnet18, ShiftKind::Causal, ShiftPlace::Blockres, SIZE), 1) {
+        let mut frames = Numbers::new(5).take(5 * FRAME);
+        let before = clip(&mut model, &frames);
+        frames[4 * FRAME..].fill(3.0);
+        let after = clip(&mut model, &frames);
+        assert_eq!(before[..4 * CLASSES], after[..4 * CLASSES]);
+        assert_ne!(before[4 * CLASSES..], after[4 * CLASSES..]);
+    }
 }
 
 #[test]
 fn an_earlier_frame_moves_a_later_output() {
-    let mut model = model(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE);
-    let mut frames = Numbers::new(5).take(2 * FRAME);
-    let before = streamed(&mut model, &frames);
-    frames[..FRAME].fill(0.5);
-    let after = streamed(&mut model, &frames);
-    assert_ne!(before[CLASSES..], after[CLASSES..]);
+    for mut model in on_both(&spec(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE), 1) {
+        let mut frames = Numbers::new(5).take(2 * FRAME);
+        let before = streamed(&mut model, &frames);
+        frames[..FRAME].fill(0.5);
+        let after = streamed(&mut model, &frames);
+        assert_ne!(before[CLASSES..], after[CLASSES..]);
+    }
 }
 
 #[test]
 fn a_reset_state_is_a_fresh_one_and_a_clone_goes_its_own_way() {
-    let mut model = model(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE);
-    let frames = Numbers::new(9).take(2 * FRAME);
-    let (first, second) = frames.split_at(FRAME);
-    let mut state = model.fresh_state();
-    let mut row = |state: &mut StreamState, frame: &[f32]| {
-        let mut logits = vec![0.0; CLASSES];
-        model.step(frame, &mut [state], &mut logits).unwrap();
-        logits
-    };
-    row(&mut state, first);
-    let mut twin = state.clone();
-    assert_eq!(row(&mut state, second), row(&mut twin, second));
-    state.reset();
-    assert_eq!(state.age_steps(), 0);
-    assert_eq!(twin.age_steps(), 2);
-    assert_ne!(row(&mut state, second), row(&mut twin, second));
-    assert_eq!(state.bytes(), twin.bytes());
+    for mut model in on_both(&spec(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE), 1) {
+        let frames = Numbers::new(9).take(2 * FRAME);
+        let (first, second) = frames.split_at(FRAME);
+        let mut state = model.fresh_state();
+        let mut row = |state: &mut StreamState, frame: &[f32]| {
+            let mut logits = vec![0.0; CLASSES];
+            model.step(frame, &mut [state], &mut logits).unwrap();
+            logits
+        };
+        row(&mut state, first);
+        let mut twin = state.clone();
+        assert_eq!(row(&mut state, second), row(&mut twin, second));
+        state.reset();
+        assert_eq!(state.age_steps(), 0);
+        assert_eq!(twin.age_steps(), 2);
+        assert_ne!(row(&mut state, second), row(&mut twin, second));
+        assert_eq!(state.bytes(), twin.bytes());
+    }
 }
 
 #[test]
 fn another_networks_state_is_refused_and_the_others_stay_as_they_were() {
-    let mut ours = model(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE);
     let theirs = model(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE);
-    let (mut own, mut foreign) = (ours.fresh_state(), theirs.fresh_state());
-    ours.step(&Numbers::new(4).take(FRAME), &mut [&mut own], &mut [0.0; CLASSES]).unwrap();
-    let before = ours.export_state(&own).unwrap();
-    assert!(before.iter().any(|tensor| tensor.values.iter().any(|value| *value != 0.0)));
-    let error = ours.step(&vec![0.0; 2 * FRAME], &mut [&mut own, &mut foreign], &mut [0.0; 2 * CLASSES]);
-    assert!(matches!(error, Err(StepError::ForeignState { index: 1 })), "{error:?}");
-    assert_eq!(own.age_steps(), 1);
-    assert_eq!(ours.export_state(&own).unwrap(), before);
-    assert!(matches!(ours.export_state(&foreign), Err(StepError::ForeignState { .. })));
+    for mut ours in on_both(theirs.spec(), 1) {
+        let (mut own, mut foreign) = (ours.fresh_state(), theirs.fresh_state());
+        ours.step(&Numbers::new(4).take(FRAME), &mut [&mut own], &mut [0.0; CLASSES]).unwrap();
+        let before = ours.export_state(&own).unwrap();
+        assert!(before.iter().any(|tensor| tensor.values.iter().any(|value| *value != 0.0)));
+        let error = ours.step(&vec![0.0; 2 * FRAME], &mut [&mut own, &mut foreign], &mut [0.0; 2 * CLASSES]);
+        assert!(matches!(error, Err(StepError::ForeignState { index: 1 })), "{error:?}");
+        assert_eq!(own.age_steps(), 1);
+        assert_eq!(ours.export_state(&own).unwrap(), before);
+        assert!(matches!(ours.export_state(&foreign), Err(StepError::ForeignState { .. })));
+    }
 }
 
 #[test]
 fn frames_of_another_size_are_refused() {
-    let mut model = model(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE);
-    let mut state = model.fresh_state();
-    model.step(&Numbers::new(4).take(FRAME), &mut [&mut state], &mut [0.0; CLASSES]).unwrap();
-    let before = model.export_state(&state).unwrap();
-    let error = model.step(&[0.0; 5], &mut [&mut state], &mut [0.0; CLASSES]);
-    assert!(matches!(error, Err(StepError::Length { what: "frames", found: 5, .. })), "{error:?}");
-    let error = model.step(&[0.0; FRAME], &mut [&mut state], &mut [0.0; 3]);
-    assert!(matches!(error, Err(StepError::Length { what: "logits", found: 3, .. })), "{error:?}");
-    assert_eq!((state.age_steps(), model.export_state(&state).unwrap()), (1, before));
+    for mut model in on_both(&spec(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE), 1) {
+        let mut state = model.fresh_state();
+        model.step(&Numbers::new(4).take(FRAME), &mut [&mut state], &mut [0.0; CLASSES]).unwrap();
+        let before = model.export_state(&state).unwrap();
+        let error = model.step(&[0.0; 5], &mut [&mut state], &mut [0.0; CLASSES]);
+        assert!(matches!(error, Err(StepError::Length { what: "frames", found: 5, .. })), "{error:?}");
+        let error = model.step(&[0.0; FRAME], &mut [&mut state], &mut [0.0; 3]);
+        assert!(matches!(error, Err(StepError::Length { what: "logits", found: 3, .. })), "{error:?}");
+        assert_eq!((state.age_steps(), model.export_state(&state).unwrap()), (1, before));
+    }
 }
 
 #[test]
@@ -167,8 +175,9 @@ fn a_two_way_network_labels_clips_and_refuses_streams() {
 
 #[test]
 fn a_clip_may_have_any_multiple_of_32_and_nothing_else() {
-    let mut model = model(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE);
-    let clip = |h, w| Tensor::zeros((1, 1, 3, h, w), tsm_model::DType::F32, &Device::Cpu).unwrap();
-    assert!(model.forward_clip(&clip(64, 96)).is_ok());
-    assert!(matches!(model.forward_clip(&clip(40, 64)), Err(StepError::ClipShape { .. })));
+    for mut model in on_both(&spec(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, SIZE), 1) {
+        let clip = |h, w| Tensor::zeros((1, 1, 3, h, w), tsm_model::DType::F32, &Device::Cpu).unwrap();
+        assert!(model.forward_clip(&clip(64, 96)).is_ok());
+        assert!(matches!(model.forward_clip(&clip(40, 64)), Err(StepError::ClipShape { .. })));
+    }
 }

@@ -1,7 +1,10 @@
 //! Networks with made-up weights: they recognise nothing and obey every law.
 
 use tsm_model::checkpoint::{Checkpoint, Origin, Weights};
-use tsm_model::{Architecture, Backbone, Device, Model, ModelSpec, ShiftKind, ShiftPlace, ShiftSpec, Tensor};
+use tsm_model::{
+    Architecture, Backbone, DType, Device, ExecutorChoice, Model, ModelSpec, ShiftKind, ShiftPlace,
+    ShiftSpec, Tensor,
+};
 
 /// A generator of numbers in -1..1; the same seed, the same numbers.
 pub(crate) struct Numbers(u64);
@@ -51,6 +54,14 @@ pub(crate) fn checkpoint(spec: ModelSpec, seed: u64) -> Checkpoint {
 }
 
 pub(crate) fn model(backbone: Backbone, kind: ShiftKind, place: ShiftPlace, size_px: usize) -> Model {
-    let checkpoint = checkpoint(spec(backbone, kind, place, size_px), 1);
-    Model::load(&checkpoint, Device::Cpu).unwrap()
+    loaded(spec(backbone, kind, place, size_px), 1, ExecutorChoice::default())
+}
+
+/// The same network on each executor.
+pub(crate) fn on_both(spec: &ModelSpec, seed: u64) -> [Model; 2] {
+    [ExecutorChoice::default(), ExecutorChoice::Candle].map(|choice| loaded(spec.clone(), seed, choice))
+}
+
+fn loaded(spec: ModelSpec, seed: u64, choice: ExecutorChoice) -> Model {
+    Model::load_with(&checkpoint(spec, seed), Device::Cpu, DType::F32, choice).unwrap()
 }

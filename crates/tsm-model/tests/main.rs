@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod executors;
 mod golden;
 mod laws;
 mod made_up;

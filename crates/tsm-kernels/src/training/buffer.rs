@@ -11,11 +11,12 @@
 //! in use at once. [`release_idle_buffers`] empties the shelf. Small buffers come from the allocator.
 //!
 //! A strip of all channels touches a page or two of each. So large buffers ask for huge pages, where Linux has them.
-#![allow(unsafe_code, reason = "advice to the kernel about our own memory")]
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use crate::huge_pages;
 
 /// Buffers shorter than this (in floats) go to the allocator, which keeps such blocks itself.
 const MIN_SHELVED: usize = 16 * 1024;
@@ -71,28 +72,9 @@ impl DerefMut for Buffer {
 /// Zeros from the allocator, in huge pages where the kernel can.
 fn fresh(len: usize) -> Vec<f32> {
     let floats = vec![0.0f32; len];
-    advise_huge_pages(&floats);
+    huge_pages::advise(&floats);
     floats
 }
-
-/// Asks for huge pages under all whole ones within `floats`.
-#[cfg(target_os = "linux")]
-fn advise_huge_pages(floats: &[f32]) {
-    /// What x86-64 and most others have.
-    const HUGE_PAGE_BYTES: usize = 2 << 20;
-    let start = floats.as_ptr().addr();
-    let first = start.next_multiple_of(HUGE_PAGE_BYTES);
-    let end = (start + size_of_val(floats)) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
-    if first >= end {
-        return;
-    }
-    let at = floats.as_ptr().wrapping_byte_add(first - start).cast_mut().cast();
-    // SAFETY: the range lies within `floats`, and this advice changes no byte of it. Refused advice is no loss.
-    let _refused = unsafe { libc::madvise(at, end - first, libc::MADV_HUGEPAGE) };
-}
-
-#[cfg(not(target_os = "linux"))]
-fn advise_huge_pages(_: &[f32]) {}
 
 /// Gives the memory that waits for the next training step back to the allocator.
 ///

@@ -1,0 +1,170 @@
+//! The fast executor: one network planned for one picture size on the CPU, in f32.
+//!
+//! ```text
+//! load   Architecture + Weights ─ plan.rs ─► steps: packed weights, layouts, slots of the arena
+//! step   frames ─► arena ─ steps, each over all threads ─► logits
+//!                   ▲ └─ shift: a stream's fold changes places with this frame's
+//!                   └─ grows with the first batch of a size; nothing is allocated after
+//! ```
+//!
+//! Its outputs are those of [`CandleExecutor`] but for the order of sums. Whole clips go to that one, made when the
+//! first clip comes: clips have any size and may shift both ways, a plan has one size and one frame at a time.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use candle_core::{DType, Device, Tensor};
+use tsm_kernels::blocked::{Team, planar_from_state};
+use tsm_kernels::cpu_level::CpuLevel;
+
+use crate::architecture::Architecture;
+use crate::candle_executor::CandleExecutor;
+use crate::checkpoint::Checkpoint;
+use crate::device::ComputeError;
+use crate::executor::{
+    ClipLogits, Executor, ExecutorId, StateBody, StateTensor, StepError, StreamState, check_lengths,
+};
+use crate::spec::ModelSpec;
+
+mod arena;
+mod builder;
+mod plan;
+
+use plan::Plan;
+
+/// How a planned executor runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanOptions {
+    /// Threads of a step, the caller included.
+    pub threads: NonZeroUsize,
+    /// Which instructions the kernels use.
+    pub level: CpuLevel,
+}
+
+impl Default for PlanOptions {
+    /// As many threads as `RAYON_NUM_THREADS` says (Candle's heed it as well), else as there are cores; the best
+    /// instructions that `TSM_CPU` allows.
+    fn default() -> Self {
+        let wish = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Self { threads: wish.unwrap_or_else(cores), level: CpuLevel::detected() }
+    }
+}
+
+/// Evaluates a network by a plan made for it.
+pub struct PlannedExecutor {
+    id: ExecutorId,
+    checkpoint: Checkpoint,
+    plan: Plan,
+    team: Team,
+    /// `[fold, h, w]` of each shifted block.
+    state_shapes: Vec<[usize; 3]>,
+    /// What evaluates clips, from the first one on.
+    clips: Option<CandleExecutor>,
+}
+
+/// The folds of the last frame, one behind the other, as [`tsm_kernels::blocked`] keeps them.
+#[derive(Debug, Clone)]
+pub(crate) struct Folds {
+    values: Vec<f32>,
+}
+
+impl StateBody for Folds {
+    fn reset(&mut self) {
+        self.values.fill(0.0);
+    }
+
+    fn boxed_clone(&self) -> Box<dyn StateBody> {
+        Box::new(self.clone())
+    }
+
+    fn bytes(&self) -> usize {
+        size_of_val(self.values.as_slice())
+    }
+}
+
+impl PlannedExecutor {
+    /// Plans the network of `checkpoint` for its input size.
+    ///
+    /// The checkpoint's tensors are kept (shared, not copied) for [`Executor::forward_clip`].
+    ///
+    /// # Errors
+    /// [`ComputeError`] if a tensor is missing.
+    pub fn new(checkpoint: &Checkpoint, options: PlanOptions) -> Result<Self, ComputeError> {
+        let (spec, checkpoint) = (&checkpoint.spec, checkpoint.clone());
+        let architecture = Architecture::of(spec);
+        let team = Team::new(options.threads.get());
+        let plan = Plan::new(&architecture, spec, &checkpoint.weights, options.level, team.threads())?;
+        let is_moved = |[fold, ..]: &[usize; 3]| *fold > 0 || spec.shift.is_streamable();
+        let state_shapes = architecture.state_shapes(&spec.shift, spec.input.size_px);
+        let state_shapes = state_shapes.into_iter().filter(is_moved).collect();
+        Ok(Self { id: ExecutorId::unique(), checkpoint, plan, team, state_shapes, clips: None })
+    }
+}
+
+impl fmt::Debug for PlannedExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (spec, threads) = (self.spec(), self.team.threads());
+        f.debug_struct("PlannedExecutor")
+            .field("spec", spec)
+            .field("threads", &threads)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Executor for PlannedExecutor {
+    fn spec(&self) -> &ModelSpec {
+        &self.checkpoint.spec
+    }
+
+    fn fresh_state(&self) -> StreamState {
+        let floats = self.state_shapes.iter().map(|shape| shape.iter().product::<usize>()).sum();
+        StreamState::new(self.id, Box::new(Folds { values: vec![0.0; floats] }))
+    }
+
+    fn step(
+        &mut self,
+        frames: &[f32],
+        states: &mut [&mut StreamState],
+        logits: &mut [f32],
+    ) -> Result<(), StepError> {
+        check_lengths(self.spec(), frames, states.len(), logits)?;
+        if let Some(index) = states.iter().position(|state| state.body::<Folds>(self.id).is_none()) {
+            return Err(StepError::ForeignState { index });
+        }
+        if states.is_empty() {
+            return Ok(());
+        }
+        // Nothing below can fail, so the states may change as the frame passes.
+        self.plan.run(&mut self.team, frames, logits, &mut |stream, range, change| {
+            if let Some(folds) = states[stream].body_mut::<Folds>(self.id) {
+                change(&mut folds.values[range]);
+            }
+        });
+        for state in states.iter_mut() {
+            state.advance::<Folds>(self.id);
+        }
+        Ok(())
+    }
+
+    fn forward_clip(&mut self, clips: &Tensor) -> Result<ClipLogits, StepError> {
+        let executor = match &mut self.clips {
+            Some(executor) => executor,
+            none => none.insert(CandleExecutor::new(&self.checkpoint, Device::Cpu, DType::F32)?),
+        };
+        executor.forward_clip(clips)
+    }
+
+    fn export_state(&self, state: &StreamState) -> Result<Vec<StateTensor>, StepError> {
+        let folds = state.body::<Folds>(self.id).ok_or(StepError::ForeignState { index: 0 })?;
+        let mut rest = folds.values.as_slice();
+        let tensors = self.state_shapes.iter().map(|&[c, h, w]| {
+            let (own, others) = rest.split_at(c * h * w);
+            rest = others;
+            let mut values = vec![0.0; own.len()];
+            planar_from_state(own, c, h * w, &mut values);
+            StateTensor { shape: [1, c, h, w], values }
+        });
+        Ok(tensors.collect())
+    }
+}
