@@ -70,7 +70,7 @@ fn labels_that_do_not_match_are_refused() {
     std::fs::write(&labels, "walk\nrun\n").unwrap();
     let clip = shared::clip("asl-walk.mkv");
     let finished = run(&["live", clip.to_str().unwrap(), "--labels", labels.to_str().unwrap()]);
-    finished.assert_bad_input("1000");
+    finished.assert_bad_input("21");
 }
 
 #[test]

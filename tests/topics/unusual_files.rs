@@ -203,7 +203,7 @@ fn mits_decision_takes_no_confirmation_of_ours() {
 #[test]
 fn a_model_is_not_written_over_its_source() {
     let folder = tempfile::tempdir().unwrap();
-    let source = shared::workspace().join("crates/tsm-cli/models/mobilenetv2-imagenet.safetensors");
+    let source = shared::workspace().join("crates/tsm-cli/models/actions.safetensors");
     let model = folder.path().join("model.safetensors");
     std::fs::copy(source, &model).unwrap();
     let model = model.to_str().unwrap();

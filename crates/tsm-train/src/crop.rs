@@ -59,7 +59,8 @@ pub enum EvalCrops {
     #[default]
     Centre,
     /// MIT's full resolution: squares of the short side, left, right and centre. The network sees
-    /// [`InputSpec::short_side_px`] pixels a side.
+    /// [`InputSpec::short_side_px`] pixels a side: 256 for an input of 224. Where that is no multiple of 32, which the
+    /// network needs, it sees the next smaller one, half-way down.
     ThreeFullRes,
     /// Four corners and the centre.
     Five,
@@ -95,7 +96,7 @@ impl EvalCrops {
     /// Side of the square that the network sees, in pixels.
     pub fn side_px(self, spec: &InputSpec) -> usize {
         match self {
-            Self::ThreeFullRes => spec.short_side_px,
+            Self::ThreeFullRes => (spec.short_side_px / 32 * 32).max(spec.size_px),
             Self::Centre | Self::Five | Self::Ten => spec.size_px,
         }
     }

@@ -58,7 +58,7 @@ pub fn solve(examples: &[Example], classes: usize, views: usize) -> Option<Solve
     let spread = Spread::of(examples, d);
     let parts: Vec<Sums> =
         (0..PARTS).map(|part| Sums::of(&spread, examples, classes, |group| group % PARTS == part)).collect();
-    let whole = parts.iter().fold(Sums::empty(d, classes), |sum, part| sum.plus(part));
+    let whole = parts.iter().fold(Sums::empty(d, classes), Sums::plus);
     let tried = STRENGTHS.map(|strength| {
         let rows = held_out(&whole, &parts, &spread, examples, strength * float(views));
         (strength, rows)

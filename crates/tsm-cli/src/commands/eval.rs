@@ -58,7 +58,7 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
         let joints = if args.joined { Joints::Joined } else { Joints::Apart };
         online(&mut model, &source, joints, WORKERS, &mut told)?
     } else {
-        let view = views::view(&args.views, model.spec())?;
+        let view = views::view(&args.views, model.spec());
         by_views(&mut model, &source, view, WORKERS, &mut told)?
     };
     bar.finish_and_clear();

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &InferArgs) -> Result<Exit, Failure> {
     };
     let mut model = Model::load(&checkpoint, args.device.open()?)?;
     drop(checkpoint);
-    let view = views::view(&args.views, model.spec())?;
+    let view = views::view(&args.views, model.spec());
     if args.format == InferFormatArg::Csv {
         talk::result("file,rank,class,label,probability")?;
     }

@@ -7,13 +7,9 @@ use tsm_train::loader::EvalView;
 use tsm_train::sampling::{ClipCount, Phase, Sampling, ShortClip, UniformRule};
 
 use crate::args::offline::{ClipSamplingArg, ViewArgs};
-use crate::exit_code::Failure;
 
 /// The view that the flags ask for, else as the model was trained.
-///
-/// # Errors
-/// Crops that the model's network cannot take.
-pub(super) fn view(args: &ViewArgs, spec: &ModelSpec) -> Result<EvalView, Failure> {
+pub(super) fn view(args: &ViewArgs, spec: &ModelSpec) -> EvalView {
     let fixed = Sampling::FixedInterval {
         interval_millis: spec.sampling.frame_interval_millis,
         short: ShortClip::default(),
@@ -37,12 +33,5 @@ pub(super) fn view(args: &ViewArgs, spec: &ModelSpec) -> Result<EvalView, Failur
         "10" => EvalCrops::Ten,
         _ => EvalCrops::Centre,
     };
-    let side = crops.side_px(&spec.input);
-    if !side.is_multiple_of(32) {
-        let text = format!(
-            "--crops 3 takes squares of {side} px from pictures of this model, which is no multiple of 32; take 1, 5 or 10"
-        );
-        return Err(Failure::bad_input(text));
-    }
-    Ok(EvalView { sampling, phase: Phase::Test, segments: spec.shift.segments, clips, crops })
+    EvalView { sampling, phase: Phase::Test, segments: spec.shift.segments, clips, crops }
 }

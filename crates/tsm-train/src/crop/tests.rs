@@ -52,6 +52,23 @@ fn crops_of_evaluation_are_the_references() {
 }
 
 #[test]
+fn full_resolution_is_a_multiple_of_32_for_every_input() {
+    for size_px in (32..=512).step_by(32) {
+        let spec = InputSpec::with_size(size_px);
+        let side = EvalCrops::ThreeFullRes.side_px(&spec);
+        assert!(
+            side.is_multiple_of(32) && side >= size_px && side <= spec.short_side_px,
+            "{size_px}: {side}"
+        );
+        for view in EvalCrops::ThreeFullRes.views(&spec, 320, 240) {
+            let Stage { scaled_width_px, scaled_height_px, crop, .. } = view.cut.first;
+            assert!(crop.x + crop.width <= scaled_width_px && crop.y + crop.height <= scaled_height_px);
+        }
+    }
+    assert_eq!(EvalCrops::ThreeFullRes.side_px(&InputSpec::with_size(224)), 256);
+}
+
+#[test]
 fn crops_of_training_are_the_references() {
     for_each_size(|width, height, golden| {
         let sizes = multi_scale_sizes(width, height, 224);

@@ -18,7 +18,8 @@ impl Bar {
     pub(super) fn new(is_quiet: bool) -> Self {
         // Drawn to stderr, and only where that is a terminal.
         let bar = if is_quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
-        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}");
+        // `wide_msg` is cut where the terminal ends: a line that wraps cannot be drawn over.
+        let style = ProgressStyle::with_template("{bar:16} {pos}/{len} {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_unknown| ProgressStyle::default_bar()));
         Self { is_quiet, bar }
     }
@@ -37,10 +38,9 @@ impl Bar {
     fn batch(&self, report: &BatchReport) {
         self.bar.set_length(report.batches as u64);
         self.bar.set_position(report.batches_done as u64);
-        let text = batch_text(report);
-        self.bar.set_message(text.clone());
+        self.bar.set_message(bar_text(report));
         if report.is_log_line {
-            self.line(&format!("step {} {text}", report.step));
+            self.line(&format!("step {} {}", report.step, batch_text(report)));
         }
     }
 }
@@ -87,6 +87,20 @@ impl Observer for Bar {
             _ => {}
         }
     }
+}
+
+/// The line that lives, the most wanted first: a narrow terminal cuts its end.
+fn bar_text(report: &BatchReport) -> String {
+    format!(
+        "epoch {}/{}, {} left, loss {:.3}, top-1 {:.0} %, {:.1} clips/s, lr {:.1e}",
+        report.epoch + 1,
+        report.epochs,
+        clock(report.remaining),
+        report.loss,
+        100.0 * report.top1,
+        report.clips_per_sec,
+        report.lr
+    )
 }
 
 fn batch_text(report: &BatchReport) -> String {
