@@ -209,7 +209,7 @@ impl Intake {
         let has_sender_clock = frame.age_by_clocks_nanos().is_some();
         if has_sender_clock != self.has_sender_clock {
             self.has_sender_clock = has_sender_clock;
-            self.guard = StalenessGuard::default();
+            self.guard.change_clock();
         }
         let transit = if let Some(age) = frame.age_by_clocks_nanos() {
             age

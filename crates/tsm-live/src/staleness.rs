@@ -73,6 +73,12 @@ impl StalenessGuard {
         false
     }
 
+    /// Transits are of another clock from here on. How frames follow each other is known all the same: a camera may fall
+    /// silent right after the first frame whose age it tells.
+    pub fn change_clock(&mut self) {
+        self.usual = None;
+    }
+
     /// Far longer than the usual time between frames; a camera of one frame a second is not silent.
     fn is_silence(&self, pause: Duration) -> bool {
         self.spacing.is_some_and(|spacing| pause > SILENCE.max(spacing * 4))
@@ -126,6 +132,17 @@ mod tests {
             assert!(guard.is_stale(end, age_millis * MILLI), "{age_millis} ms old");
         }
         assert!(!guard.is_stale(end + FRAME, 20 * MILLI));
+    }
+
+    #[test]
+    fn a_burst_right_after_the_first_age_is_noticed() {
+        let mut guard = StalenessGuard::default();
+        let end = running(&mut guard, origin());
+        guard.change_clock();
+        assert!(!guard.is_stale(end, -700_000 * MILLI), "the sender's clock is another");
+        let thawed = end + Duration::from_secs(4);
+        assert!(guard.is_stale(thawed, -696_000 * MILLI));
+        assert!(!guard.is_stale(thawed + FRAME, -699_990 * MILLI));
     }
 
     #[test]

@@ -46,6 +46,7 @@ fn recipe() -> Recipe {
         epochs: 2,
         batch: 2,
         accumulate: 2,
+        head_views: 0,
         head_epochs: 0,
         shift_ramp_epochs: 0.5,
         batch_norm: tsm_train::network::BatchNormMode::Train,
@@ -126,6 +127,40 @@ fn a_resumed_run_ends_at_the_same_bits() {
     assert_eq!(bits(&whole.network), bits(&parts.network));
     assert_eq!(bits(&whole.velocities), bits(&parts.velocities));
     assert_eq!(bits(&whole.average), bits(&parts.average));
+}
+
+#[test]
+fn a_solved_head_still_layers_and_adamw_are_resumed_at_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("clips");
+    std::fs::create_dir(&data).unwrap();
+    if clips(&data).is_none() {
+        return;
+    }
+    let (whole, parts) = (folder.path().join("whole.safetensors"), folder.path().join("parts.safetensors"));
+    let recipe = Recipe {
+        head_views: 1,
+        frozen_blocks: 7,
+        unshifted_blocks: 7,
+        optimiser: tsm_train::optimiser::Method::Adamw,
+        lr: 0.001,
+        epochs: 1,
+        ..recipe()
+    };
+    run(&data, &whole, &recipe, usize::MAX, false).unwrap();
+    // Stopped while the head is solved there is nothing to go on from yet.
+    assert_eq!(run(&data, &parts, &recipe, 0, false).unwrap().end, End::Stopped);
+    assert!(!RunFolder::beside(&parts).last().exists());
+    let mut polls = 1;
+    while !RunFolder::beside(&parts).last().exists() {
+        run(&data, &parts, &recipe, polls, false).unwrap();
+        polls += 1;
+    }
+    assert_eq!(run(&data, &parts, &recipe, usize::MAX, true).unwrap().end, End::Complete);
+    let open = |path: &Path| RunState::open(&RunFolder::beside(path).last()).unwrap();
+    let (whole, parts) = (open(&whole), open(&parts));
+    assert_eq!(bits(&whole.network), bits(&parts.network));
+    assert_eq!(bits(&whole.velocities), bits(&parts.velocities));
 }
 
 #[test]

@@ -162,7 +162,12 @@ fn tell_run(finished: &Finished, folder: &RunFolder) {
 }
 
 fn tell_stopped(folder: &RunFolder) {
-    talk::line(&format!("tsm: stopped; {} goes on with --resume", folder.last().display()));
+    let last = folder.last();
+    if last.exists() {
+        talk::line(&format!("tsm: stopped; {} goes on with --resume", last.display()));
+    } else {
+        talk::line("tsm: stopped before the first step; the same command starts again");
+    }
 }
 
 /// What goes before the preset: the file, then the flags.
