@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The floor is the network's multiply-adds over what the kernels do on one core with everything in the nearest
-//! cache, times the threads: no plan can be faster, and the share tells how close this one comes.
+//! cache, times the threads: no plan that makes all of them can be faster, and the share tells how close this one comes.
 
 use std::time::{Duration, Instant};
 
