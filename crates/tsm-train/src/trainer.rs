@@ -207,6 +207,9 @@ impl<'a> Run<'a> {
             })?;
         }
         job.folder.create()?;
+        if resumed_at.is_none() {
+            job.folder.forget_saves()?;
+        }
         job.folder.write_recipe(job.recipe)?;
         let events = job.folder.events(resumed_at.map(|position| position.step))?;
         if !record.history.is_empty() {

@@ -158,9 +158,12 @@ fn a_solved_head_still_layers_and_adamw_are_resumed_at_the_same_bits() {
     }
     assert_eq!(run(&data, &parts, &recipe, usize::MAX, true).unwrap().end, End::Complete);
     let open = |path: &Path| RunState::open(&RunFolder::beside(path).last()).unwrap();
-    let (whole, parts) = (open(&whole), open(&parts));
-    assert_eq!(bits(&whole.network), bits(&parts.network));
-    assert_eq!(bits(&whole.velocities), bits(&parts.velocities));
+    let (ended, resumed) = (open(&whole), open(&parts));
+    assert_eq!(bits(&ended.network), bits(&resumed.network));
+    assert_eq!(bits(&ended.velocities), bits(&resumed.velocities));
+    // A new run in the same place that ends before its first save leaves nothing of this one to go on from.
+    assert_eq!(run(&data, &whole, &recipe, 0, false).unwrap().end, End::Stopped);
+    assert!(!RunFolder::beside(&whole).last().exists());
 }
 
 #[test]

@@ -45,6 +45,22 @@ impl RunFolder {
         Ok(())
     }
 
+    /// Takes an earlier run's saves away: a new run that is killed before its first must not go on from them.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn forget_saves(&self) -> Result<(), TrainError> {
+        for path in [self.last(), self.best()] {
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(ReportError::Write { path, source }.into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0
