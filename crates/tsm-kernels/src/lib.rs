@@ -81,6 +81,8 @@ pub mod blocked;
 pub mod candle_ops;
 pub mod colour;
 pub mod cpu_level;
+#[cfg(any(feature = "cuda", feature = "cuda-host-twins"))]
+pub mod cuda;
 pub mod depthwise;
 mod huge_pages;
 pub mod normalise;

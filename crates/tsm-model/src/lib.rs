@@ -28,6 +28,8 @@ pub mod atomic_file;
 mod candle_executor;
 mod candle_network;
 pub mod checkpoint;
+#[cfg(any(feature = "cuda", feature = "cuda-host-twins"))]
+mod cuda_executor;
 pub mod device;
 pub mod executor;
 mod folding;
@@ -42,6 +44,8 @@ pub mod verify;
 pub use architecture::Architecture;
 pub use candle_core::{DType, Device, Tensor};
 pub use candle_executor::CandleExecutor;
+#[cfg(any(feature = "cuda", feature = "cuda-host-twins"))]
+pub use cuda_executor::CudaExecutor;
 pub use executor::{ClipLogits, Executor, StateTensor, StepError, StreamState};
 pub use model::{ExecutorChoice, Model};
 pub use planned_executor::{PlanOptions, PlannedExecutor};

@@ -18,7 +18,8 @@ use crate::spec::ModelSpec;
 /// Who runs a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExecutorChoice {
-    /// The fastest that can: the planned one for a network that streams, on the CPU in f32; Candle for all others.
+    /// The fastest that can, for a network that streams: the planned one on the CPU in f32, that of our own kernels on
+    /// a GPU in f32 and f16; Candle for all others.
     Fastest(PlanOptions),
     /// Candle's operations: the reference, on any device.
     Candle,
@@ -70,6 +71,17 @@ impl Model {
         dtype: DType,
         choice: ExecutorChoice,
     ) -> Result<Self, ComputeError> {
+        #[cfg(feature = "cuda")]
+        if matches!(choice, ExecutorChoice::Fastest(_))
+            && let Device::Cuda(gpu) = &device
+            && checkpoint.spec.shift.is_streamable()
+            && crate::cuda_executor::element(dtype).is_some()
+        {
+            let context = gpu.cuda_stream();
+            let on_gpu = |program| tsm_kernels::cuda::Gpu::new(&context, program);
+            let executor = crate::cuda_executor::CudaExecutor::new(checkpoint, device.clone(), dtype, on_gpu)?;
+            return Ok(Self::with_executor(Box::new(executor)));
+        }
         let is_planned = device.is_cpu() && dtype == DType::F32 && checkpoint.spec.shift.is_streamable();
         let executor: Box<dyn Executor> = match choice {
             ExecutorChoice::Fastest(options) if is_planned => {

@@ -19,20 +19,25 @@ fn planned(spec: ModelSpec, seed: u64, threads: usize, level: CpuLevel) -> Model
     Model::load_with(&checkpoint(spec, seed), Device::Cpu, DType::F32, choice).unwrap()
 }
 
-fn reference(spec: ModelSpec, seed: u64) -> Model {
+pub(crate) fn reference(spec: ModelSpec, seed: u64) -> Model {
     Model::load_with(&checkpoint(spec, seed), Device::Cpu, DType::F32, ExecutorChoice::Candle).unwrap()
 }
 
-/// Within 1e-4 of the largest.
+/// Within `part` of the largest.
 #[track_caller]
-fn assert_close(ours: &[f32], theirs: &[f32]) {
+fn assert_close(ours: &[f32], theirs: &[f32], part: f32) {
     let largest = theirs.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
     let off = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(ours.len() == theirs.len() && off <= 1e-4 * largest, "{off} off, largest {largest}");
+    assert!(ours.len() == theirs.len() && off <= part * largest, "{off} off, largest {largest}");
 }
 
 /// Some steps of some of three streams, one of which is reset on the way; logits and states must agree.
-fn check(mut ours: Model, mut theirs: Model, seed: u64) {
+fn check(ours: Model, theirs: Model, seed: u64) {
+    check_within(1e-4, ours, theirs, seed);
+}
+
+/// As [`check`], with values within `part` of the largest.
+pub(crate) fn check_within(part: f32, mut ours: Model, mut theirs: Model, seed: u64) {
     let size = ours.spec().input.size_px;
     let frame = 3 * size * size;
     let mut our_states: Vec<StreamState> = (0..3).map(|_| ours.fresh_state()).collect();
@@ -47,19 +52,21 @@ fn check(mut ours: Model, mut theirs: Model, seed: u64) {
             model.step(&frames, &mut chosen, &mut logits).unwrap();
             logits
         };
-        assert_close(&step(&mut ours, &mut our_states), &step(&mut theirs, &mut their_states));
+        assert_close(&step(&mut ours, &mut our_states), &step(&mut theirs, &mut their_states), part);
         if streams.len() == 2 {
             our_states[2].reset();
             their_states[2].reset();
         }
     }
     for (our, their) in our_states.iter().zip(&their_states) {
-        assert_eq!((our.age_steps(), our.bytes()), (their.age_steps(), their.bytes()));
+        // Halves take half the bytes.
+        assert!(our.bytes() == their.bytes() || 2 * our.bytes() == their.bytes());
+        assert_eq!(our.age_steps(), their.age_steps());
         let (our, their) = (ours.export_state(our).unwrap(), theirs.export_state(their).unwrap());
         assert_eq!(our.len(), their.len());
         for (our, their) in our.iter().zip(&their) {
             assert_eq!(our.shape, their.shape);
-            assert_close(&our.values, &their.values);
+            assert_close(&our.values, &their.values, part);
         }
     }
 }

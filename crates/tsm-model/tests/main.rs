@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[cfg(feature = "cuda-host-twins")]
+mod cuda_twins;
 mod executors;
 mod golden;
 mod laws;

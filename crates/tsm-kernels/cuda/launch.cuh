@@ -1,0 +1,118 @@
+// One source for two machines: blocks of threads on a GPU, loops on the host.
+//
+//   GPU    grid of blocks ─ each block: its threads run a phase, meet at TSM_BARRIER, run the next
+//   host   for each block ─ for each phase ─ for each thread: the phase's body          (the "twin")
+//
+// A kernel's body is a function of one block. Between two barriers stands one TSM_THREADS loop, which is a plain block
+// on the GPU and a loop over all threads on the host. What a thread keeps from one phase to the next lies in
+// TSM_PER_THREAD arrays: registers there, one row a thread here. Nothing else differs, so what the host's tests prove
+// of indices, borders, shapes and sums holds on the GPU.
+#pragma once
+
+#ifdef __CUDACC__
+
+#include <cuda_fp16.h>
+typedef __half half_t;
+#define TSM_INLINE static __device__ __forceinline__
+#define TSM_SHARED __shared__ __align__(16)
+#define TSM_BARRIER() __syncthreads()
+#define TSM_THREADS(t, count) for (int t = threadIdx.x, t##_once = 1; t##_once; t##_once = 0)
+#define TSM_PER_THREAD(type, name, threads, count) type name[1][count]
+#define TSM_OWN(t) 0
+#define TSM_UNROLL _Pragma("unroll")
+#define TSM_ENTRY(name, args, threads, per_sm, ...)                                                                  \
+    extern "C" __global__ void __launch_bounds__(threads, per_sm) name(const __grid_constant__ args a) {              \
+        __VA_ARGS__(a, Place{(int)blockIdx.x, (int)blockIdx.y, (int)blockIdx.z});                                     \
+    }
+
+#else
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+typedef _Float16 half_t;
+#define TSM_INLINE static inline
+#define TSM_SHARED static thread_local
+#define TSM_BARRIER() ((void)0)
+#define TSM_THREADS(t, count) for (int t = 0; t < (count); ++t)
+#define TSM_PER_THREAD(type, name, threads, count) static thread_local type name[threads][count]
+#define TSM_OWN(t) (t)
+#define TSM_UNROLL
+// All kernels by their names, so that the caller needs no list of its own.
+typedef void (*Twin)(const void* args, const int* grid);
+struct NamedTwin {
+    const char* name;
+    Twin run;
+    NamedTwin* others;
+    static NamedTwin*& first() {
+        static NamedTwin* all = nullptr;
+        return all;
+    }
+    NamedTwin(const char* called, Twin body) : name(called), run(body), others(first()) { first() = this; }
+};
+#define TSM_ENTRY(name, args, threads, per_sm, ...)                                                                  \
+    static void name(const void* given, const int* grid) {                                                           \
+        const args& a = *static_cast<const args*>(given);                                                             \
+        for (int z = 0; z < grid[2]; ++z)                                                                             \
+            for (int y = 0; y < grid[1]; ++y)                                                                         \
+                for (int x = 0; x < grid[0]; ++x) __VA_ARGS__(a, Place{x, y, z});                                     \
+    }                                                                                                                 \
+    static NamedTwin name##_named(#name, name);
+
+#endif
+
+// Which block of the grid.
+struct Place {
+    int x, y, z;
+};
+
+// Four numbers in f32, whatever they are stored as.
+struct Four {
+    float v[4];
+};
+
+TSM_INLINE float wide(float x) { return x; }
+TSM_INLINE float wide(half_t x) { return (float)x; }
+TSM_INLINE void narrow(float x, float* to) { *to = x; }
+TSM_INLINE void narrow(float x, half_t* to) { *to = (half_t)x; }
+
+// Loads and stores of four neighbours; the address is a multiple of four elements.
+TSM_INLINE Four load4(const float* p) {
+#ifdef __CUDACC__
+    const float4 q = *reinterpret_cast<const float4*>(p);
+    return Four{{q.x, q.y, q.z, q.w}};
+#else
+    return Four{{p[0], p[1], p[2], p[3]}};
+#endif
+}
+
+TSM_INLINE Four load4(const half_t* p) {
+#ifdef __CUDACC__
+    const uint2 q = *reinterpret_cast<const uint2*>(p);
+    const float2 low = __half22float2(*reinterpret_cast<const __half2*>(&q.x));
+    const float2 high = __half22float2(*reinterpret_cast<const __half2*>(&q.y));
+    return Four{{low.x, low.y, high.x, high.y}};
+#else
+    return Four{{(float)p[0], (float)p[1], (float)p[2], (float)p[3]}};
+#endif
+}
+
+TSM_INLINE void store4(float* p, const Four& f) {
+#ifdef __CUDACC__
+    *reinterpret_cast<float4*>(p) = make_float4(f.v[0], f.v[1], f.v[2], f.v[3]);
+#else
+    for (int i = 0; i < 4; ++i) p[i] = f.v[i];
+#endif
+}
+
+TSM_INLINE void store4(half_t* p, const Four& f) {
+#ifdef __CUDACC__
+    const __half2 low = __floats2half2_rn(f.v[0], f.v[1]), high = __floats2half2_rn(f.v[2], f.v[3]);
+    uint2 q;
+    q.x = *reinterpret_cast<const unsigned*>(&low);
+    q.y = *reinterpret_cast<const unsigned*>(&high);
+    *reinterpret_cast<uint2*>(p) = q;
+#else
+    for (int i = 0; i < 4; ++i) p[i] = (half_t)f.v[i];
+#endif
+}

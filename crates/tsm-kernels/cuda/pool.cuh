@@ -1,0 +1,55 @@
+// The two poolings: the largest of 3x3 behind a ResNet's stem, and the mean over the picture before the linear layer.
+//
+//   a thread: four channels of one output; neighbours in a warp have the next channels
+#pragma once
+#include "layer.cuh"
+
+// 3x3, stride 2, one pixel of padding; zeros may stand for the padding, as a ReLU came before.
+template <class T>
+TSM_INLINE void max_pool_block(const LayerArgs& a, Place place) {
+    constexpr int THREADS = 128;
+    const int quads = a.in_c / 4;
+    TSM_THREADS(t, THREADS) {
+        const long long index = (long long)place.x * THREADS + t;
+        const int c = (int)(index % quads) * 4, at = (int)(index / quads);
+        const int picture = at / (a.out_h * a.out_w), rest = at - picture * a.out_h * a.out_w;
+        const int oy = rest / a.out_w, ox = rest - oy * a.out_w;
+        if (picture < a.pictures) {
+            Four best = {{0.0f, 0.0f, 0.0f, 0.0f}};
+            TSM_UNROLL for (int dy = -1; dy <= 1; ++dy) {
+                TSM_UNROLL for (int dx = -1; dx <= 1; ++dx) {
+                    const int iy = oy * 2 + dy, ix = ox * 2 + dx;
+                    if (iy < 0 || iy >= a.in_h || ix < 0 || ix >= a.in_w) continue;
+                    const long long from = ((long long)picture * a.in_h + iy) * a.in_w + ix;
+                    const Four four = load4(static_cast<const T*>(a.x) + from * a.in_c + c);
+                    TSM_UNROLL for (int i = 0; i < 4; ++i) best.v[i] = four.v[i] > best.v[i] ? four.v[i] : best.v[i];
+                }
+            }
+            store4(static_cast<T*>(a.y) + (long long)at * a.out_c + c, best);
+            remember<T>(a, at, c, best);
+        }
+    }
+}
+
+// [pictures, in_h * in_w, in_c] to [pictures, in_c].
+template <class T>
+TSM_INLINE void mean_block(const LayerArgs& a, Place place) {
+    constexpr int THREADS = 128;
+    const int quads = a.in_c / 4, plane = a.in_h * a.in_w;
+    TSM_THREADS(t, THREADS) {
+        const int index = place.x * THREADS + t, picture = index / quads, c = (index % quads) * 4;
+        if (picture < a.pictures) {
+            const T* x = static_cast<const T*>(a.x) + (long long)picture * plane * a.in_c + c;
+            Four sum = {{0.0f, 0.0f, 0.0f, 0.0f}};
+#ifdef __CUDACC__
+#pragma unroll 7
+#endif
+            for (int p = 0; p < plane; ++p) {
+                const Four four = load4(x + (long long)p * a.in_c);
+                TSM_UNROLL for (int i = 0; i < 4; ++i) sum.v[i] += four.v[i];
+            }
+            TSM_UNROLL for (int i = 0; i < 4; ++i) sum.v[i] /= (float)plane;
+            store4(static_cast<T*>(a.y) + (long long)picture * a.in_c + c, sum);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! A step on an NVIDIA GPU: a list of launches as data, and the machines that run it.
+//!
+//! ```text
+//! the model ─► Program (layers, weights, slots) ─ for n streams ─► launches: kernel, grid, arguments
+//!                                                                   ├─► Gpu    driver, one CUDA graph a batch size
+//!                                                                   └─► Twins  the same kernels compiled for the host
+//! ```
+//!
+//! The kernels lie in `cuda/` of this crate, one body for both machines (`launch.cuh` shows how). So all that can
+//! be wrong without a race or a driver (indices, borders, folds, sums, which buffer follows which) is tested where
+//! there is no GPU. It knows no checkpoint and no network.
+
+mod args;
+mod buffers;
+#[cfg(feature = "cuda")]
+mod gpu;
+mod machine;
+mod program;
+mod tile;
+#[cfg(feature = "cuda-host-twins")]
+mod twins;
+
+#[cfg(feature = "cuda")]
+pub use gpu::Gpu;
+pub use machine::{Machine, MachineError};
+pub use program::{ConvLayer, Element, Fold, Input, Map, Program, Slot};
+#[cfg(feature = "cuda-host-twins")]
+pub use twins::Twins;

@@ -1,0 +1,92 @@
+//! What runs a program: a GPU, or the host in its stead.
+
+use std::fmt;
+
+use super::program::Program;
+
+/// Why a machine could not do its part.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MachineError {
+    /// The driver refused.
+    #[error("CUDA, while {doing}: {source}")]
+    Driver {
+        /// What was being done.
+        doing: &'static str,
+        /// What the driver says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A kernel is not among those that were compiled.
+    #[error("the kernel {0} is not in this build")]
+    NoKernel(String),
+    /// The lengths of a step's inputs do not fit each other, or a memory is of another program.
+    #[error("a step of {streams} streams was given {what} of {found} instead of {needed}")]
+    Length {
+        /// What has the wrong length.
+        what: &'static str,
+        /// The length given.
+        found: usize,
+        /// The one needed.
+        needed: usize,
+        /// The streams.
+        streams: usize,
+    },
+}
+
+/// The memories of a stream in a step: what the last one left, and where this one leaves its own.
+pub type FoldsOf<'a, F> = dyn Fn(usize) -> (&'a F, &'a F) + 'a;
+
+/// Runs one [`Program`].
+pub trait Machine: Send + fmt::Debug {
+    /// What one stream remembers, on the machine: the folds of all shifted blocks, channels last.
+    type Folds: Send + Sync + fmt::Debug + 'static;
+
+    /// What it runs.
+    fn program(&self) -> &Program;
+
+    /// A memory of zeros.
+    ///
+    /// # Errors
+    /// If there is no room.
+    fn zeros(&self) -> Result<Self::Folds, MachineError>;
+
+    /// Copies a memory out, as f32.
+    ///
+    /// # Errors
+    /// If the machine fails.
+    fn read(&self, folds: &Self::Folds) -> Result<Vec<f32>, MachineError>;
+
+    /// One frame of each of `streams` streams: `frames` `[streams, 3, side, side]`, `logits` `[streams, classes]`.
+    ///
+    /// `folds` gives each stream's memories, which must be distinct ones. The first is not written. Allocates nothing
+    /// once the number of streams was seen.
+    ///
+    /// # Errors
+    /// If lengths do not fit, or the machine fails; what was to be written is then undefined.
+    fn step(
+        &mut self,
+        frames: &[f32],
+        streams: usize,
+        folds: &FoldsOf<'_, Self::Folds>,
+        logits: &mut [f32],
+    ) -> Result<(), MachineError>;
+}
+
+/// Checks what every step relies on.
+pub(super) fn check(
+    program: &Program,
+    frames: usize,
+    streams: usize,
+    logits: usize,
+) -> Result<(), MachineError> {
+    let needs = [
+        ("frames", frames, streams * program.frame_floats()),
+        ("logits", logits, streams * program.classes()),
+    ];
+    for (what, found, needed) in needs {
+        if found != needed {
+            return Err(MachineError::Length { what, found, needed, streams });
+        }
+    }
+    Ok(())
+}

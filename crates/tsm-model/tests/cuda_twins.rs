@@ -1,0 +1,62 @@
+//! The CUDA executor without a GPU: its launches run by the kernels' host twins give what Candle gives.
+
+use proptest::prelude::*;
+use tsm_kernels::cuda::Twins;
+use tsm_model::{Backbone, CudaExecutor, DType, Device, Model, ModelSpec, ShiftKind, ShiftPlace};
+
+use crate::executors::{check_within, reference};
+use crate::made_up::{checkpoint, spec};
+
+/// Rounding to halves between layers, in a network of tens of them.
+const HALVES: f32 = 0.05;
+
+/// On a GPU of so many multiprocessors: the fewer, the larger the tiles and the fewer the splits.
+fn twins(spec: ModelSpec, seed: u64, dtype: DType, multiprocessors: usize) -> Model {
+    let machine = |program| Ok(Twins::new(program, multiprocessors));
+    let executor = CudaExecutor::new(&checkpoint(spec, seed), Device::Cpu, dtype, machine).unwrap();
+    Model::with_executor(Box::new(executor))
+}
+
+#[test]
+fn every_backbone_and_place_agrees_with_candle() {
+    for backbone in Backbone::ALL {
+        for (kind, place, dtype, part) in [
+            (ShiftKind::Causal, ShiftPlace::Blockres, DType::F32, 1e-4),
+            (ShiftKind::Causal, ShiftPlace::Block, DType::F32, 1e-4),
+            (ShiftKind::None, ShiftPlace::Blockres, DType::F32, 1e-4),
+            (ShiftKind::Causal, ShiftPlace::Blockres, DType::F16, HALVES),
+        ] {
+            let spec = spec(backbone, kind, place, 32);
+            check_within(part, twins(spec.clone(), 5, dtype, 132), reference(spec, 5), 8);
+        }
+    }
+}
+
+#[test]
+fn large_pictures_agree_with_candle() {
+    for multiprocessors in [8, 132] {
+        let mut spec = spec(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, 224);
+        spec.width = 1.0;
+        check_within(1e-4, twins(spec.clone(), 3, DType::F32, multiprocessors), reference(spec, 3), 4);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10))]
+
+    #[test]
+    fn any_small_network_agrees_with_candle(
+        seed: u64,
+        backbone in prop::sample::select(vec![Backbone::MobilenetV2, Backbone::Resnet18, Backbone::Resnet50]),
+        width in prop::sample::select(vec![0.35, 0.5, 1.0, 1.4]),
+        size in prop::sample::select(vec![32usize, 64, 96, 160]),
+        place in prop::sample::select(vec![ShiftPlace::Blockres, ShiftPlace::Block]),
+        div in 1usize..17,
+        multiprocessors in prop::sample::select(vec![1usize, 14, 132]),
+    ) {
+        let mut spec = spec(backbone, ShiftKind::Causal, place, size);
+        spec.width = if backbone == Backbone::MobilenetV2 { width } else { 1.0 };
+        spec.shift.div = div;
+        check_within(1e-4, twins(spec.clone(), seed, DType::F32, multiprocessors), reference(spec, seed), seed ^ 9);
+    }
+}
