@@ -2,13 +2,22 @@
 
 pub(crate) mod bench;
 pub(crate) mod convert;
+#[cfg(feature = "video")]
 pub(crate) mod devices;
+#[cfg(feature = "video")]
 pub(crate) mod doctor;
+#[cfg(feature = "video")]
 pub(crate) mod eval;
+#[cfg(feature = "video")]
 pub(crate) mod infer;
 pub(crate) mod info;
+#[cfg(feature = "video")]
 pub(crate) mod live;
+#[cfg(feature = "video")]
 pub(crate) mod prepare;
+pub(crate) mod selftest;
+#[cfg(feature = "video")]
 pub(crate) mod train;
 pub(crate) mod verify;
+#[cfg(feature = "video")]
 mod views;

@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use tsm_model::device::DeviceChoice;
 
 use super::ModelArgs;
+use super::device::{AutoDeviceArgs, DeviceArgs};
 use super::recipe::RecipeArgs;
 
 /// How clips of one source video are kept on one side.
@@ -54,9 +54,8 @@ pub(crate) struct TrainArgs {
     /// How the model's numbers are stored
     #[arg(long, default_value = "f32")]
     pub(crate) storage: super::StorageArg,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu", value_name = "D")]
-    pub(crate) device: DeviceChoice,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
     /// Cross-validation: train on all but fold N of --folds
     #[arg(long, value_name = "N", requires = "folds", conflicts_with = "validation_list")]
     pub(crate) fold: Option<usize>,
@@ -89,9 +88,8 @@ pub(crate) struct EvalArgs {
     pub(crate) joined: bool,
     #[command(flatten)]
     pub(crate) views: ViewArgs,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu", value_name = "D")]
-    pub(crate) device: DeviceChoice,
+    #[command(flatten)]
+    pub(crate) device: AutoDeviceArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }
@@ -137,9 +135,8 @@ pub(crate) struct InferArgs {
     pub(crate) format: InferFormatArg,
     #[command(flatten)]
     pub(crate) views: ViewArgs,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu", value_name = "D")]
-    pub(crate) device: DeviceChoice,
+    #[command(flatten)]
+    pub(crate) device: AutoDeviceArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }
