@@ -20,6 +20,7 @@ pub(crate) mod offline;
 #[cfg(feature = "video")]
 pub(crate) mod recipe;
 pub(crate) mod selftest;
+#[cfg_attr(not(feature = "video"), allow(dead_code, reason = "some are of commands that read video"))]
 mod values;
 
 use device::{AskedDevice, DeviceArgs};
