@@ -88,7 +88,7 @@ fn successor(cuda_libs: Option<&Path>) -> Result<Command, Missing> {
     };
     folders.extend(libraries::installed(build.parent().unwrap_or(Path::new("."))));
     // Last of ours: a folder of the driver may hold anything else besides.
-    folders.extend(driver.into_iter());
+    folders.extend(driver);
     let path = libraries::search_path(folders, env::var_os("LD_LIBRARY_PATH"));
     check_start(&build, &path)?;
     let mut command = Command::new(build);

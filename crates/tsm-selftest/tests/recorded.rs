@@ -2,6 +2,8 @@
 //!
 //! `TSM_UPDATE_GOLDEN=1 cargo test --workspace --test recorded` writes them anew; the difference is then to be read.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::path::{Path, PathBuf};
 
 use tsm_model::checkpoint::{Checkpoint, SpecOverrides};

@@ -43,12 +43,11 @@ impl SelftestArgs {
 
     /// What is computed in, on a processor or on a GPU.
     pub(crate) fn data_types(&self, is_cpu: bool) -> Vec<DataType> {
-        match self.data_type {
-            Some(DataTypeArg::F16) => vec![DataType::F16],
-            Some(DataTypeArg::Both) => vec![DataType::F32, DataType::F16],
-            Some(DataTypeArg::F32) => vec![DataType::F32],
-            None if is_cpu => vec![DataType::F32],
-            None => vec![DataType::F32, DataType::F16],
+        let default = if is_cpu { DataTypeArg::F32 } else { DataTypeArg::Both };
+        match self.data_type.unwrap_or(default) {
+            DataTypeArg::F32 => vec![DataType::F32],
+            DataTypeArg::F16 => vec![DataType::F16],
+            DataTypeArg::Both => vec![DataType::F32, DataType::F16],
         }
     }
 }
