@@ -1,6 +1,7 @@
 //! One file a subcommand: flags as meant, the work of other crates, results on stdout.
 
 pub(crate) mod bench;
+pub(crate) mod compare;
 pub(crate) mod convert;
 pub(crate) mod devices;
 pub(crate) mod doctor;
