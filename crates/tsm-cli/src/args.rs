@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 use tsm_model::checkpoint::Storage;
 use tsm_model::device::DeviceChoice;
 use tsm_model::{Backbone, ShiftKind, ShiftPlace};
@@ -15,6 +16,7 @@ use crate::talk;
 
 pub(crate) mod offline;
 pub(crate) mod recipe;
+pub(crate) mod train;
 mod values;
 
 pub(crate) use values::Fps;
@@ -69,6 +71,7 @@ const TRAIN_EXAMPLES: &str = "\
 Examples:
   tsm train clips/ -o model.safetensors                a folder a class is enough
   tsm train clips/ -o model.safetensors --resume       go on after an interruption
+  tsm train --config model-report/config.toml          the same run once more
   tsm train clips/ -o m.safetensors --preset mit --backbone resnet50 --pretrained resnet50.pth";
 
 const EVAL_EXAMPLES: &str = "\
@@ -107,7 +110,7 @@ pub(crate) enum Command {
     Live(Box<LiveArgs>),
     /// Train a model from a folder of clips, one folder a class
     #[command(before_help = TRAIN_EXAMPLES, after_help = HELP)]
-    Train(Box<offline::TrainArgs>),
+    Train(Box<train::TrainArgs>),
     /// Judge a model on known clips
     #[command(before_help = EVAL_EXAMPLES, after_help = HELP)]
     Eval(offline::EvalArgs),
@@ -359,7 +362,8 @@ pub(crate) struct ConvertArgs {
     pub(crate) spec: SpecArgs,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum StorageArg {
     /// As trained
     F32,

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use tsm_model::Model;
 use tsm_train::clip_store::ClipStore;
 use tsm_train::dataset;
@@ -13,6 +12,7 @@ use tsm_train::metrics::Metrics;
 use tsm_train::report::write_atomically;
 use tsm_train::streaming::OnlineFigures;
 
+use super::clips_bar::clips_bar;
 use super::views;
 use crate::args::offline::EvalArgs;
 use crate::exit_code::{Exit, Failure};
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     };
     let mut model = Model::load(&checkpoint, args.device.open()?)?;
     drop(checkpoint);
-    let bar = bar(source.clips.len(), is_quiet);
+    let bar = clips_bar(source.clips.len(), is_quiet);
     let mut told = |judged: Judged| {
         bar.set_position(judged.done as u64);
         bar.set_message(format!("{} right", judged.right));
@@ -74,14 +74,6 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
         return Err(Failure::bad_input(format!("{}: none of its clips can be read", path.display())));
     }
     Ok(Exit::Done)
-}
-
-/// A bar on a terminal, nothing elsewhere.
-pub(super) fn bar(length: usize, is_quiet: bool) -> ProgressBar {
-    let bar = if is_quiet { ProgressBar::hidden() } else { ProgressBar::new(length as u64) };
-    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_unknown| ProgressStyle::default_bar()));
-    bar
 }
 
 fn tell(evaluation: &Evaluation) -> Result<(), Failure> {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `last.safetensors` | the run, to go on from |
 //! | `best.safetensors` | the model of the best validation |
-//! | `recipe.toml` | every choice |
+//! | `config.toml` | every choice |
 //! | `log.csv`, `curves.svg`, `events.out.tfevents.*` | the epochs |
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::TrainError;
-use crate::recipe::Recipe;
 use crate::report::{EpochRecord, EventWriter, History, LogStart, ReportError, curves_svg, write_atomically};
 use crate::run_state::RunRecord;
 
@@ -84,12 +83,12 @@ impl RunFolder {
         Ok(write_atomically(&self.0.join(name), bytes)?)
     }
 
-    /// Writes every choice.
+    /// Writes every choice, as TOML.
     ///
     /// # Errors
     /// If the file system refuses.
-    pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), TrainError> {
-        self.write("recipe.toml", recipe.to_toml().as_bytes())
+    pub(super) fn write_settings(&self, settings: &str) -> Result<(), TrainError> {
+        self.write("config.toml", settings.as_bytes())
     }
 
     /// Writes the epochs so far as table and curves.
