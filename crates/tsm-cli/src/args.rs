@@ -74,6 +74,11 @@ Examples:
   tsm train --config model-report/config.toml          the same run once more
   tsm train clips/ -o m.safetensors --preset mit --backbone resnet50 --pretrained resnet50.pth";
 
+/// What clap cannot know: a file may give what is needed.
+const TRAIN_USAGE: &str = "\
+tsm train [OPTIONS] --output <MODEL.safetensors> <CLIPS_DIR|--list <FILE>>
+       tsm train [OPTIONS] --config <FILE.toml>";
+
 const EVAL_EXAMPLES: &str = "\
 Examples:
   tsm eval --data clips/ --model model.safetensors --online       as a camera would show them
@@ -109,7 +114,7 @@ pub(crate) enum Command {
     #[command(before_help = LIVE_EXAMPLES, after_help = HELP)]
     Live(Box<LiveArgs>),
     /// Train a model from a folder of clips, one folder a class
-    #[command(before_help = TRAIN_EXAMPLES, after_help = HELP)]
+    #[command(before_help = TRAIN_EXAMPLES, after_help = HELP, override_usage = TRAIN_USAGE)]
     Train(Box<train::TrainArgs>),
     /// Judge a model on known clips
     #[command(before_help = EVAL_EXAMPLES, after_help = HELP)]

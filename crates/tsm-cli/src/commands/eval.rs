@@ -31,6 +31,7 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
         let text = "--online sees what a stream sees, the centre of each due frame; leave --crops and --sampling out";
         return Err(Failure::bad_input(text));
     }
+    check_json(args.json.as_deref())?;
     let checkpoint = model_source::open(&args.model)?;
     let path = args.data.as_deref().or(args.list.as_deref()).unwrap_or(Path::new(""));
     let names = args.model.spec.labels.as_deref();
@@ -74,6 +75,17 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
         return Err(Failure::bad_input(format!("{}: none of its clips can be read", path.display())));
     }
     Ok(Exit::Done)
+}
+
+/// Figures that cannot be written are told before the clips are judged, not after.
+fn check_json(json: Option<&Path>) -> Result<(), Failure> {
+    let folder = json.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+    match (json, folder) {
+        (Some(json), Some(folder)) if !folder.is_dir() => {
+            Err(Failure::bad_input(format!("{}: its folder does not exist; make it first", json.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn tell(evaluation: &Evaluation) -> Result<(), Failure> {

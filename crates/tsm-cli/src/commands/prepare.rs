@@ -7,13 +7,14 @@ use super::clips_bar::clips_bar;
 use super::grouping;
 use crate::args::offline::PrepareArgs;
 use crate::exit_code::{Exit, Failure};
-use crate::talk;
+use crate::{signals, talk};
 
 /// Writes the lists and says where they are.
 ///
 /// # Errors
 /// Clips that cannot be used or divided, a folder that cannot be written.
 pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
+    signals::survive_file_limit()?;
     tsm_ingest::init()?;
     if !(0.0..1.0).contains(&args.validation) {
         let text = format!("--validation is {}, it must be at least 0 and below 1", args.validation);

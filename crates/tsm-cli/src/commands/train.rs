@@ -37,6 +37,7 @@ const SPLIT_SEED: u64 = 1;
 /// Clips, recipe or weights that cannot be used; a loss that is not finite; a full disk.
 pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let stop = signals::stop_signal()?;
+    signals::survive_file_limit()?;
     tsm_ingest::init()?;
     let settings = Settings::of(args)?;
     check_output(settings.output())?;
@@ -188,12 +189,22 @@ fn tell_stopped(folder: &RunFolder) {
     }
 }
 
-/// The saved run to go on from. One that is unfinished is not thrown away unasked.
+/// The saved run to go on from. One that is unfinished is not thrown away unasked; one that was killed before its first save
+/// starts again.
 fn resumed(args: &TrainArgs, folder: &RunFolder, recipe: &Recipe) -> Result<Option<RunState>, Failure> {
+    let last = folder.last();
     if args.resume == Some(true) {
-        return Ok(Some(RunState::open(&folder.last())?));
+        if !last.exists() && folder.has_settings() {
+            talk::line(&format!("tsm: {}: nothing is saved yet; starting anew", folder.path().display()));
+            return Ok(None);
+        }
+        if !last.exists() {
+            let what = "there is no run to go on from; leave --resume out, or check --output";
+            return Err(Failure::bad_input(format!("{}: {what}", folder.path().display())));
+        }
+        return Ok(Some(RunState::open(&last)?));
     }
-    let left = RunState::open(&folder.last()).ok().map(|saved| saved.record.position.epoch);
+    let left = RunState::open(&last).ok().map(|saved| saved.record.position.epoch);
     match left {
         Some(epoch) if epoch < recipe.epochs && args.restart != Some(true) => {
             Err(Failure::bad_input(format!(
@@ -220,6 +231,21 @@ fn check_output(output: &Path) -> Result<(), Failure> {
 }
 
 fn failure(error: TrainError) -> Failure {
-    let exit = if matches!(error, TrainError::NotFinite { .. }) { Exit::NotFinite } else { Exit::BadInput };
-    Failure { exit, ..Failure::bad_input(error) }
+    if matches!(error, TrainError::NotFinite { .. }) {
+        return Failure { exit: Exit::NotFinite, ..Failure::bad_input(error) };
+    }
+    if is_out_of_room(&error) {
+        return Failure::bad_input(format!(
+            "{error}; the last save is as it was: make room and go on with --resume"
+        ));
+    }
+    Failure::bad_input(error)
+}
+
+/// Whether the disk, a quota or the system's limit leaves no room for a file.
+fn is_out_of_room(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut kinds = causes.filter_map(|cause| Some(cause.downcast_ref::<std::io::Error>()?.kind()));
+    kinds.any(|kind| matches!(kind, FileTooLarge | QuotaExceeded | StorageFull))
 }

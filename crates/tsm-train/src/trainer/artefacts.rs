@@ -15,6 +15,9 @@ use super::TrainError;
 use crate::report::{EpochRecord, EventWriter, History, LogStart, ReportError, curves_svg, write_atomically};
 use crate::run_state::RunRecord;
 
+/// Every choice of the run.
+const SETTINGS: &str = "config.toml";
+
 /// A folder of this layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder(PathBuf);
@@ -88,7 +91,12 @@ impl RunFolder {
     /// # Errors
     /// If the file system refuses.
     pub(super) fn write_settings(&self, settings: &str) -> Result<(), TrainError> {
-        self.write("config.toml", settings.as_bytes())
+        self.write(SETTINGS, settings.as_bytes())
+    }
+
+    /// Whether a run has begun here: its choices are written first of all.
+    pub fn has_settings(&self) -> bool {
+        self.0.join(SETTINGS).is_file()
     }
 
     /// Writes the epochs so far as table and curves.
