@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 use tsm_model::checkpoint::Storage;
 use tsm_model::device::DeviceChoice;
 use tsm_model::{Backbone, ShiftKind, ShiftPlace};
@@ -16,6 +17,7 @@ use crate::talk;
 pub(crate) mod compare;
 pub(crate) mod offline;
 pub(crate) mod recipe;
+pub(crate) mod train;
 mod values;
 
 pub(crate) use values::Fps;
@@ -75,7 +77,13 @@ const TRAIN_EXAMPLES: &str = "\
 Examples:
   tsm train clips/ -o model.safetensors                a folder a class is enough
   tsm train clips/ -o model.safetensors --resume       go on after an interruption
+  tsm train --config model-report/config.toml          the same run once more
   tsm train clips/ -o m.safetensors --preset mit --backbone resnet50 --pretrained resnet50.pth";
+
+/// What clap cannot know: a file may give what is needed.
+const TRAIN_USAGE: &str = "\
+tsm train [OPTIONS] --output <MODEL.safetensors> <CLIPS_DIR|--list <FILE>>
+       tsm train [OPTIONS] --config <FILE.toml>";
 
 const EVAL_EXAMPLES: &str = "\
 Examples:
@@ -112,8 +120,8 @@ pub(crate) enum Command {
     #[command(before_help = LIVE_EXAMPLES, after_help = HELP)]
     Live(Box<LiveArgs>),
     /// Train a model from a folder of clips, one folder a class
-    #[command(before_help = TRAIN_EXAMPLES, after_help = HELP)]
-    Train(Box<offline::TrainArgs>),
+    #[command(before_help = TRAIN_EXAMPLES, after_help = HELP, override_usage = TRAIN_USAGE)]
+    Train(Box<train::TrainArgs>),
     /// Judge a model on known clips
     #[command(before_help = EVAL_EXAMPLES, after_help = HELP)]
     Eval(offline::EvalArgs),
@@ -368,7 +376,8 @@ pub(crate) struct ConvertArgs {
     pub(crate) spec: SpecArgs,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum StorageArg {
     /// As trained
     F32,

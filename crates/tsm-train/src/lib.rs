@@ -58,6 +58,7 @@ pub mod dataset;
 pub mod decode;
 pub mod draws;
 pub mod evaluate;
+pub mod fingerprint;
 pub mod finish;
 pub mod infer;
 mod largest;
