@@ -6,12 +6,15 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 use tsm_model::checkpoint::Storage;
 use tsm_model::{Backbone, ShiftKind, ShiftPlace};
 
 use crate::exit_code::{Exit, HELP};
 use crate::talk;
 
+#[cfg(feature = "video")]
+pub(crate) mod compare;
 pub(crate) mod device;
 #[cfg(feature = "video")]
 pub(crate) mod live;
@@ -20,6 +23,8 @@ pub(crate) mod offline;
 #[cfg(feature = "video")]
 pub(crate) mod recipe;
 pub(crate) mod selftest;
+#[cfg(feature = "video")]
+pub(crate) mod train;
 #[cfg_attr(not(feature = "video"), allow(dead_code, reason = "some are of commands that read video"))]
 mod values;
 
@@ -86,11 +91,24 @@ Examples:
   tsm selftest --device cuda --data-type f16 --json report.json";
 
 #[cfg(feature = "video")]
+const COMPARE_EXAMPLES: &str = "\
+Examples:
+  tsm compare --first none-report/validation.json --second causal-report/validation.json
+  tsm compare --first none-0.json none-1.json --second causal-0.json causal-1.json    two folds or seeds each";
+
+#[cfg(feature = "video")]
 const TRAIN_EXAMPLES: &str = "\
 Examples:
   tsm train clips/ -o model.safetensors                a folder a class is enough
   tsm train clips/ -o model.safetensors --resume       go on after an interruption
+  tsm train --config model-report/config.toml          the same run once more
   tsm train clips/ -o m.safetensors --preset mit --backbone resnet50 --pretrained resnet50.pth";
+
+#[cfg(feature = "video")]
+/// What clap cannot know: a file may give what is needed.
+const TRAIN_USAGE: &str = "\
+tsm train [OPTIONS] --output <MODEL.safetensors> <CLIPS_DIR|--list <FILE>>
+       tsm train [OPTIONS] --config <FILE.toml>";
 
 #[cfg(feature = "video")]
 const EVAL_EXAMPLES: &str = "\
@@ -132,12 +150,16 @@ pub(crate) enum Command {
     Live(Box<LiveArgs>),
     /// Train a model from a folder of clips, one folder a class
     #[cfg(feature = "video")]
-    #[command(before_help = TRAIN_EXAMPLES, after_help = HELP)]
-    Train(Box<offline::TrainArgs>),
+    #[command(before_help = TRAIN_EXAMPLES, after_help = HELP, override_usage = TRAIN_USAGE)]
+    Train(Box<train::TrainArgs>),
     /// Judge a model on known clips
     #[cfg(feature = "video")]
     #[command(before_help = EVAL_EXAMPLES, after_help = HELP)]
     Eval(offline::EvalArgs),
+    /// Compare two ways of training by their reports on the same clips
+    #[cfg(feature = "video")]
+    #[command(before_help = COMPARE_EXAMPLES, after_help = HELP)]
+    Compare(compare::CompareArgs),
     /// Label video files
     #[cfg(feature = "video")]
     #[command(before_help = INFER_EXAMPLES, after_help = HELP)]
@@ -176,13 +198,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// The device that was asked for, where a command has one.
+    /// The device that was asked for, where a command has one; `train` looks for it in its file, too, and by itself.
     pub(crate) fn device(&self) -> Option<AskedDevice<'_>> {
         match self {
             #[cfg(feature = "video")]
             Self::Live(args) => Some(args.device.asked()),
-            #[cfg(feature = "video")]
-            Self::Train(args) => Some(args.device.asked()),
             #[cfg(feature = "video")]
             Self::Eval(args) => Some(args.device.asked()),
             #[cfg(feature = "video")]
@@ -307,7 +327,8 @@ pub(crate) struct ConvertArgs {
     pub(crate) spec: SpecArgs,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum StorageArg {
     /// As trained
     F32,

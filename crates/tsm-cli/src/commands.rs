@@ -1,6 +1,10 @@
 //! One file a subcommand: flags as meant, the work of other crates, results on stdout.
 
 pub(crate) mod bench;
+#[cfg(feature = "video")]
+mod clips_bar;
+#[cfg(feature = "video")]
+pub(crate) mod compare;
 pub(crate) mod convert;
 #[cfg(feature = "video")]
 pub(crate) mod devices;
@@ -8,6 +12,8 @@ pub(crate) mod devices;
 pub(crate) mod doctor;
 #[cfg(feature = "video")]
 pub(crate) mod eval;
+#[cfg(feature = "video")]
+mod grouping;
 #[cfg(feature = "video")]
 pub(crate) mod infer;
 pub(crate) mod info;

@@ -54,6 +54,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         #[cfg(feature = "video")]
         Command::Eval(args) => commands::eval::run(args, cli.quiet),
         #[cfg(feature = "video")]
+        Command::Compare(args) => commands::compare::run(args),
+        #[cfg(feature = "video")]
         Command::Infer(args) => commands::infer::run(args),
         #[cfg(feature = "video")]
         Command::Prepare(args) => commands::prepare::run(args, cli.quiet),
@@ -75,7 +77,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
 #[cfg(not(feature = "video"))]
 fn absent(words: &[std::ffi::OsString]) -> Failure {
     let name = words.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned());
-    let text = if ["live", "train", "eval", "infer", "prepare", "devices", "doctor"].contains(&name.as_str())
+    let text = if ["live", "train", "eval", "compare", "infer", "prepare", "devices", "doctor"]
+        .contains(&name.as_str())
     {
         format!(
             "this tsm was built without video, so it has no `{name}`; build it with the feature `video`, which needs GStreamer"

@@ -45,7 +45,8 @@ fn main() {
                 let launches = layers.len() + OTHER_LAUNCHES;
                 let flops: f64 = layers.iter().map(|layer| flops(layer, streams)).sum();
                 let traffic: f64 = layers.iter().map(|layer| values(layer, streams) * bytes).sum();
-                let floors = CARDS.each_ref().map(|card| floor_micros(&layers, card, streams, bytes, launches));
+                let floors =
+                    CARDS.each_ref().map(|card| floor_micros(&layers, card, streams, bytes, launches));
                 let [a, b, c] = floors.map(in_words);
                 println!(
                     "| {backbone} | {streams} | {data_type} | {launches} | {:.1} | {:.0} | {a} | {b} | {c} |",

@@ -71,6 +71,8 @@ pub mod draws;
 #[cfg(feature = "video")]
 pub mod evaluate;
 #[cfg(feature = "video")]
+pub mod fingerprint;
+#[cfg(feature = "video")]
 pub mod finish;
 #[cfg(feature = "video")]
 pub mod infer;
