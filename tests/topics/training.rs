@@ -64,7 +64,7 @@ fn a_folder_a_class_becomes_a_model_that_evaluates_labels_and_runs_live() {
     assert_eq!(trained.code(), 0, "{}", trained.stderr);
     assert!(trained.stdout.contains("top-1"), "{}", trained.stdout);
     assert!(trained.stderr.contains("torn_0.mp4"), "the clip left out is named: {}", trained.stderr);
-    for name in ["README.md", "curves.svg", "confusion.svg", "log.csv", "recipe.toml", "last.safetensors"] {
+    for name in ["README.md", "curves.svg", "confusion.svg", "log.csv", "config.toml", "last.safetensors"] {
         assert!(folder.path().join("m-report").join(name).is_file(), "{name} is missing");
     }
     let json = folder.path().join("figures.json");
@@ -163,4 +163,81 @@ fn lists_are_prepared_and_trained_from() {
     let trained = run(&arguments.concat());
     assert_eq!(trained.code(), 0, "{}", trained.stderr);
     assert!(output.is_file());
+}
+
+/// The folder beside a model.
+fn report(model: &Path) -> PathBuf {
+    model.with_file_name(format!("{}-report", text(Path::new(model.file_stem().unwrap()))))
+}
+
+/// What `tsm train` says its options are: the lines from its first comment to what it does first.
+fn told_options(stderr: &str) -> String {
+    let begun = stderr.lines().skip_while(|line| !line.starts_with("# this run's options"));
+    begun
+        .take_while(|line| !line.contains("training clips"))
+        .fold(String::new(), |text, line| text + line + "\n")
+}
+
+#[test]
+fn a_run_is_repeated_from_what_it_prints_from_its_report_and_from_its_model() {
+    let Some(folder) = clips(&["golf", "wave"], 4) else { return };
+    let (data, model) = (folder.path().join("clips"), folder.path().join("m.safetensors"));
+    let small: Vec<&str> = SMALL.into_iter().filter(|flag| *flag != "--quiet").collect();
+    let train = |more: &[&str]| run(&[&["train"], more].concat());
+    let trained = train(&[&[text(&data), "-o", text(&model), "--seed", "3"], &small[..]].concat());
+    assert_eq!(trained.code(), 0, "{}", trained.stderr);
+    assert!(trained.stderr.contains("; centre view of the validation clips: loss"), "{}", trained.stderr);
+    assert!(trained.stdout.contains("(streamed as live does it)"), "{}", trained.stdout);
+    let weights = |path: &Path| std::fs::read(report(path).join("best.safetensors")).unwrap();
+    let first = weights(&model);
+    let config = folder.path().join("printed.toml");
+    std::fs::write(&config, told_options(&trained.stderr)).unwrap();
+    let again = folder.path().join("again.safetensors");
+    let repeated = train(&["--config", text(&config), "-o", text(&again)]);
+    assert_eq!(repeated.code(), 0, "{}", repeated.stderr);
+    assert!(weights(&again) == first, "the printed options repeat the run");
+    // The report's file finds clips and model from where it lies.
+    std::fs::remove_file(&model).unwrap();
+    let kept = report(&model).join("config.toml");
+    let repeated = train(&["--config", text(&kept), "--quiet"]);
+    assert_eq!(repeated.code(), 0, "{}", repeated.stderr);
+    assert!(model.is_file() && weights(&model) == first, "the report's options repeat the run");
+    let info = run(&["info", text(&model)]);
+    for line in ["    clips-dir = \"clips\"", "    seed = 3"] {
+        assert!(info.stdout.lines().any(|told| told == line), "{line} is not in {}", info.stdout);
+    }
+    let card = std::fs::read_to_string(report(&model).join("README.md")).unwrap();
+    for told in [&info.stdout.replace(text(&model), ""), &card] {
+        assert!(!told.contains(text(folder.path())), "a path of this machine is told: {told}");
+    }
+    let wrong = folder.path().join("wrong.toml");
+    std::fs::write(&wrong, "lr = \"fast\"\nepoch = 3\n").unwrap();
+    let refused = train(&[text(&data), "-o", text(&model), "--config", text(&wrong)]);
+    assert_eq!(refused.code(), 2);
+    let told: Vec<&str> = refused.stderr.lines().collect();
+    assert!(told[0].ends_with("wrong.toml: line 1: lr is \"fast\", it must be a number"), "{told:?}");
+    assert!(told[1].ends_with("wrong.toml: line 2: there is no option epoch; epochs is meant?"), "{told:?}");
+}
+
+#[test]
+fn a_changed_clip_and_another_networks_save_are_not_gone_on_from() {
+    let Some(folder) = clips(&["golf", "wave"], 4) else { return };
+    let (data, model) = (folder.path().join("clips"), folder.path().join("m.safetensors"));
+    assert_eq!(train(&data, &model, &[]).code(), 0);
+    let mut files: Vec<PathBuf> =
+        data.join("golf").read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let kept = std::fs::read(&files[0]).unwrap();
+    std::fs::copy(&files[1], &files[0]).unwrap();
+    let changed = train(&data, &model, &["--resume"]);
+    changed.assert_bad_input("is not what the saved run");
+    assert!(changed.stderr.contains(files[0].file_name().unwrap().to_str().unwrap()), "{}", changed.stderr);
+    std::fs::write(&files[0], kept).unwrap();
+    let other =
+        ["--backbone", "resnet18", "--size", "64", "--from-scratch", "--validation", "0.3", "--quiet"];
+    run(&[&["train", text(&data), "-o", text(&model), "--resume"], &other[..]].concat())
+        .assert_bad_input("is of a mobilenetv2, this one of a resnet18");
+    let left = folder.path().join("m-report/last.safetensors");
+    std::fs::copy(&model, &left).unwrap();
+    train(&data, &model, &["--resume"]).assert_bad_input("last.safetensors: no saved run");
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use crossbeam_channel::{Receiver, bounded};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
@@ -27,4 +27,14 @@ pub(crate) fn stop_signal() -> io::Result<Receiver<()>> {
         }
     })?;
     Ok(stop)
+}
+
+/// Makes a file that grows over the system's limit (`ulimit -f`) an error of the write, as a full disk is: unheard, the
+/// signal would end the process without a word.
+///
+/// # Errors
+/// If the system refuses the handler.
+pub(crate) fn survive_file_limit() -> io::Result<()> {
+    // What the flag says is of no interest: the write says it, too.
+    flag::register(SIGXFSZ, std::sync::Arc::default()).map(drop)
 }

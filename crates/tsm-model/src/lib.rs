@@ -33,6 +33,7 @@ mod cuda_executor;
 pub mod device;
 pub mod executor;
 mod folding;
+pub mod gpu;
 pub mod label_map;
 mod model;
 mod planned_executor;

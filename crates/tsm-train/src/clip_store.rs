@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::dataset::Clip;
-use crate::decode::{ClipFrames, DecodeError, Keep, decode};
+use crate::decode::{ClipFrames, DecodeError, Keep, decode, no_frames};
 
 /// A clip larger than this is decoded anew for the frames wanted of it, whatever the budget.
 const MOST_CLIP_BYTES: usize = 512 << 20;
@@ -130,11 +130,6 @@ impl ClipStore {
 
 fn times(frames: &ClipFrames) -> ClipTimes<'_> {
     ClipTimes { pts: frames.pts(), shape_changes: frames.shape_changes() }
-}
-
-fn no_frames(clip: &Clip) -> DecodeError {
-    let place = clip.path.display().to_string();
-    DecodeError::Source(tsm_ingest::SourceError::NoVideo { place, detail: String::new() })
 }
 
 #[cfg(test)]

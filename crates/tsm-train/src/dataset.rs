@@ -218,6 +218,12 @@ pub enum DatasetError {
         /// The list.
         path: PathBuf,
     },
+    /// A list of files without a file.
+    #[error("{}: no files in it; write one path a line", path.display())]
+    EmptyFileList {
+        /// The list.
+        path: PathBuf,
+    },
     /// The class names cannot be read.
     #[error(transparent)]
     Labels(#[from] LabelMapError),

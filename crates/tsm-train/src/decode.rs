@@ -9,11 +9,15 @@
 //! The same pipeline and the same colour description as live recognition, so that training sees what live sees. Damage
 //! that `GStreamer` plays over in silence is an error here as there. No colour is converted and nothing is scaled.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tsm_ingest::{Flow, Frame, FrameFormat, Pts, Session, SessionEvent, SessionOptions, Source, SourceError};
+
+use tsm_live::{PreprocessError, Preprocessor};
 
 use crate::dataset::{Clip, Span};
 
@@ -153,20 +157,76 @@ pub fn decode(clip: &Clip, keep: Keep<'_>) -> Result<ClipFrames, DecodeError> {
     video(&clip.path, clip.span, Collector::new(clip.span, wanted))
 }
 
-/// Hands every frame of a clip with its time to `on_frame`, on a thread of the pipeline, and keeps none.
-/// [`Flow::Stop`] ends it.
+/// Hands every frame of a clip with its time to `on_frame`, on a thread of the pipeline, and keeps none: memory does not
+/// grow with the clip. [`Flow::Stop`] ends it.
 ///
 /// # Errors
-/// As [`decode`].
+/// As [`decode`], and if there is no frame.
 pub fn visit(
     clip: &Clip,
-    mut on_frame: impl FnMut(&StoredFrame, Duration) -> Flow + Send + 'static,
+    mut on_frame: impl FnMut(&ShownFrame<'_>, Duration) -> Flow + Send + 'static,
 ) -> Result<(), DecodeError> {
-    if !clip.path.is_dir() {
-        let collector = Collector::new(clip.span, Wanted::Visited(Visitor(Box::new(on_frame))));
-        return video(&clip.path, clip.span, collector).map(drop);
+    if clip.path.is_dir() {
+        return frame_folder::visit(&clip.path, &mut on_frame);
     }
-    frame_folder::visit(&clip.path, &mut on_frame)
+    let shown = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&shown);
+    let counted = move |frame: &ShownFrame<'_>, pts: Duration| {
+        seen.fetch_add(1, Ordering::Relaxed);
+        on_frame(frame, pts)
+    };
+    let read =
+        video(&clip.path, clip.span, Collector::new(clip.span, Wanted::Visited(Visitor(Box::new(counted)))));
+    match (read, shown.load(Ordering::Relaxed)) {
+        (Ok(_), 0) => Err(no_frames(clip)),
+        // Nothing is kept, so nothing is found in the span.
+        (Ok(_) | Err(DecodeError::EmptySpan { .. }), 1..) => Ok(()),
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// The error of a clip that is read to its end and shows nothing.
+pub(crate) fn no_frames(clip: &Clip) -> DecodeError {
+    let place = clip.path.display().to_string();
+    DecodeError::Source(SourceError::NoVideo { place, detail: String::new() })
+}
+
+/// A frame that is shown and not kept.
+#[derive(Debug)]
+pub enum ShownFrame<'a> {
+    /// As the decoder left it.
+    Decoded(&'a Frame),
+    /// Of a folder.
+    Stored(&'a StoredFrame),
+}
+
+impl ShownFrame<'_> {
+    /// What its samples mean.
+    pub fn format(&self) -> &Arc<FrameFormat> {
+        match self {
+            Self::Decoded(frame) => frame.format(),
+            Self::Stored(frame) => frame.format(),
+        }
+    }
+
+    /// The frame, to be kept or cut.
+    pub fn stored(&self) -> Cow<'_, StoredFrame> {
+        match self {
+            Self::Decoded(frame) => Cow::Owned(StoredFrame::of(frame)),
+            Self::Stored(frame) => Cow::Borrowed(frame),
+        }
+    }
+
+    /// Writes the network's input `[3, size, size]`, as live recognition prepares it.
+    ///
+    /// # Errors
+    /// [`PreprocessError`] if it has no usable size.
+    pub fn prepare(&self, with: &mut Preprocessor, input: &mut [f32]) -> Result<(), PreprocessError> {
+        match self {
+            Self::Decoded(frame) => with.run(frame, input),
+            Self::Stored(frame) => with.run_picture(frame.format(), &frame.picture()?, input),
+        }
+    }
 }
 
 fn video(path: &Path, span: Option<Span>, collector: Collector) -> Result<ClipFrames, DecodeError> {
@@ -241,7 +301,7 @@ enum Wanted {
 /// What [`visit`] was given.
 struct Visitor(Box<OnFrame>);
 
-type OnFrame = dyn FnMut(&StoredFrame, Duration) -> Flow + Send;
+type OnFrame = dyn FnMut(&ShownFrame<'_>, Duration) -> Flow + Send;
 
 impl std::fmt::Debug for Visitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -275,17 +335,16 @@ impl Collector {
                 return Flow::Continue;
             }
         }
+        if let Wanted::Visited(visitor) = &mut self.wanted {
+            let flow = visitor.0(&ShownFrame::Decoded(frame), pts);
+            return if flow == Flow::Stop { self.done() } else { Flow::Continue };
+        }
         let index = self.clip.pts.len();
         let format = frame.format();
-        if self.last_format.as_ref().is_some_and(|last| shape(last) != shape(format)) {
+        if self.last_format.as_ref().is_some_and(|last| !is_same_shape(last, format)) {
             self.clip.shape_changes.push(index);
         }
         self.last_format = Some(Arc::clone(format));
-        if let Wanted::Visited(visitor) = &mut self.wanted {
-            let flow = visitor.0(&StoredFrame::of(frame), pts);
-            self.clip.push(pts, None);
-            return if flow == Flow::Stop { self.done() } else { Flow::Continue };
-        }
         let kept = self.is_wanted(index, format).then(|| StoredFrame::of(frame));
         self.clip.push(pts, kept);
         if matches!(&self.wanted, Wanted::Only(left) if left.is_empty()) {
@@ -332,9 +391,11 @@ impl Collector {
     }
 }
 
-/// What live recognition takes for another picture.
-fn shape(format: &FrameFormat) -> (u32, u32, (u32, u32), tsm_ingest::Orientation) {
-    (format.width_px, format.height_px, format.pixel_aspect, format.orientation)
+/// Whether live recognition takes both for the same kind of picture.
+pub(crate) fn is_same_shape(one: &FrameFormat, other: &FrameFormat) -> bool {
+    let shape =
+        |format: &FrameFormat| (format.width_px, format.height_px, format.pixel_aspect, format.orientation);
+    shape(one) == shape(other)
 }
 
 #[cfg(test)]

@@ -12,15 +12,18 @@ use candle_core::{Device, Tensor};
 use serde::Serialize;
 use tsm_model::{Model, StepError};
 
-use crate::dataset::class_index;
+use crate::dataset::{Dataset, class_index};
 use crate::largest::largest;
-use crate::loader::online::{OnlineClip, OnlineClips};
+use crate::loader::online::{OnlineClips, OnlinePart};
 use crate::loader::{EvalView, Loader, LoaderError, LoaderOptions, LoaderSource, Mode, Skipped};
-use crate::metrics::{Metrics, Predictions, PredictionsError, ScoreKind};
-use crate::streaming::{OnlineFigures, StreamedClip, figures, stream_clip};
+use crate::metrics::{JudgedClip, Metrics, Predictions, PredictionsError, ScoreKind};
+use crate::streaming::{ClipStream, OnlineFigures, figures};
 
 /// Rows that go through the network at once.
 const MOST_ROWS: usize = 4;
+
+/// Streamed frames after which the caller is asked whether to go on within a clip.
+const FRAMES_BETWEEN_LOOKS: usize = 256;
 
 /// Why clips cannot be judged.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +101,7 @@ pub struct EvaluationJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     joined: Option<JoinedFigures>,
     skipped: Vec<String>,
+    predictions: Vec<JudgedClip>,
 }
 
 impl Evaluation {
@@ -117,14 +121,32 @@ impl Evaluation {
         Metrics::at(&self.predictions, self.temperature)
     }
 
-    /// For `tsm eval --json`.
-    pub fn json(&self) -> EvaluationJson {
+    /// For `tsm eval --json`; `dataset` is the one that was judged.
+    ///
+    /// # Panics
+    /// If `dataset` lacks a clip that was judged.
+    pub fn json(&self, dataset: &Dataset) -> EvaluationJson {
         EvaluationJson {
             metrics: self.metrics(),
             online: self.online.clone(),
             joined: self.joined.clone(),
             skipped: self.skipped.iter().map(|skipped| skipped.reason.clone()).collect(),
+            predictions: self.judged_clips(dataset),
         }
+    }
+
+    fn judged_clips(&self, dataset: &Dataset) -> Vec<JudgedClip> {
+        let predicted = self.predictions.predicted();
+        let judged = self.clips.iter().zip(predicted).map(|(clip, predicted)| {
+            let clip = &dataset.clips[*clip];
+            JudgedClip {
+                path: clip.path.clone(),
+                group: clip.group.clone(),
+                class: dataset.classes[class_index(clip.class)].clone(),
+                predicted: predicted.map(|class| dataset.classes[class].clone()),
+            }
+        });
+        judged.collect()
     }
 
     fn push(&mut self, clip: usize, scores: &[f32], class: usize) -> Result<(), PredictionsError> {
@@ -216,25 +238,41 @@ pub fn online(
     let mut evaluation = Evaluation::new(&source.dataset.classes, model.spec().temperature)?;
     let interval_millis = model.spec().sampling.frame_interval_millis;
     let of = source.clips.len();
-    let mut right = 0;
+    let (mut done, mut right, mut frames) = (0, 0, 0usize);
     let (mut apart, mut running) = (Vec::new(), Vec::new());
-    let mut endless = model.fresh_state();
-    for (done, clip) in OnlineClips::start(source, interval_millis, workers)?.enumerate() {
-        match clip? {
-            Ok(clip) => {
-                let class = class_index(clip.target);
-                let streamed = alone(model, &clip)?;
-                right += usize::from(largest(&streamed.mean) == class);
-                evaluation.push(clip.clip, &streamed.mean, class)?;
-                apart.push((streamed, class));
-                if joints == Joints::Joined {
-                    running
-                        .push((stream_clip(model, &mut endless, &clip.pixels, &clip.starts_afresh)?, class));
+    let mut alone = ClipStream::new(model);
+    let mut endless = (joints == Joints::Joined).then(|| ClipStream::new(model));
+    for part in OnlineClips::start(source, interval_millis, workers)? {
+        match part? {
+            OnlinePart::Frame(frame) => {
+                for stream in std::iter::once(&mut alone).chain(&mut endless) {
+                    stream.step(model, &frame.pixels, frame.starts_afresh)?;
+                }
+                frames += 1;
+                // A long clip can be stopped, too.
+                if !frames.is_multiple_of(FRAMES_BETWEEN_LOOKS) {
+                    continue;
                 }
             }
-            Err(skipped) => evaluation.skipped.push(skipped),
+            OnlinePart::End { clip, target, outcome: Ok(()) } => {
+                let class = class_index(target);
+                if let Some(streamed) = alone.finish() {
+                    right += usize::from(largest(&streamed.mean) == class);
+                    evaluation.push(clip, &streamed.mean, class)?;
+                    apart.push((streamed, class));
+                }
+                running.extend(endless.as_mut().and_then(ClipStream::finish).map(|clip| (clip, class)));
+                alone.forget();
+                done += 1;
+            }
+            OnlinePart::End { clip, outcome: Err(reason), .. } => {
+                evaluation.skipped.push(Skipped { clip, reason });
+                alone.forget();
+                endless.iter_mut().for_each(ClipStream::take_back);
+                done += 1;
+            }
         }
-        if !told(Judged { done: done + 1, of, right }) {
+        if !told(Judged { done, of, right }) {
             return Err(EvaluateError::Stopped);
         }
     }
@@ -244,10 +282,4 @@ pub fn online(
     }
     evaluation.online = Some(figures(&apart));
     Ok(evaluation)
-}
-
-/// A clip on a fresh state.
-fn alone(model: &mut Model, clip: &OnlineClip) -> Result<StreamedClip, StepError> {
-    let mut state = model.fresh_state();
-    stream_clip(model, &mut state, &clip.pixels, &clip.starts_afresh)
 }

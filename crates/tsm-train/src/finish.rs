@@ -42,10 +42,12 @@ pub struct Clips<'a> {
     pub validation: &'a LoaderSource,
     /// How many clips were learned from.
     pub train_clips: usize,
-    /// Where they lie, in the user's words.
+    /// What they are called.
     pub source: &'a str,
     /// How the two sides were made, in words.
     pub division: &'a str,
+    /// All options of the run as TOML, fit to be shared: no paths of this machine.
+    pub settings: &'a str,
 }
 
 /// Calibrates and judges the best model of `folder` and writes it to `output`.
@@ -69,16 +71,19 @@ pub fn finish(
         let metrics = judged.metrics();
         let picture = confusion_svg("Validation clips", &metrics).map_err(TrainError::from)?;
         folder.write("confusion.svg", picture.as_bytes())?;
-        folder.write("validation.json", serde_json::to_string_pretty(&judged.json())?.as_bytes())?;
+        folder.write(
+            "validation.json",
+            serde_json::to_string_pretty(&judged.json(&clips.validation.dataset))?.as_bytes(),
+        )?;
         evaluation = Some(judged);
     }
     #[expect(clippy::cast_possible_truncation, reason = "a temperature is stored in single precision")]
     let temperature = fit.as_ref().map_or(1.0, |fit| fit.temperature as f32);
     checkpoint.spec.temperature = temperature;
     let provenance = &mut checkpoint.spec.provenance;
-    provenance.insert("recipe".to_owned(), recipe.to_toml());
+    provenance.insert("config".to_owned(), clips.settings.to_owned());
     provenance.insert("data".to_owned(), clips.source.to_owned());
-    let card = card(&checkpoint, recipe, clips, evaluation.as_ref(), fit);
+    let card = card(&checkpoint, clips, evaluation.as_ref(), fit);
     folder.write("README.md", card.markdown().as_bytes())?;
     checkpoint.save(output.0, output.1).map_err(TrainError::from)?;
     Ok(evaluation)
@@ -108,14 +113,13 @@ fn judge(
 
 fn card(
     checkpoint: &Checkpoint,
-    recipe: &Recipe,
     clips: Clips<'_>,
     evaluation: Option<&Evaluation>,
     calibration: Option<TemperatureFit>,
 ) -> ModelCard {
     let spec = &checkpoint.spec;
     let metrics = evaluation.map(Evaluation::metrics);
-    let table: toml::Table = recipe.to_toml().parse().unwrap_or_default();
+    let table: toml::Table = clips.settings.parse().unwrap_or_default();
     let how = if spec.shift.is_streamable() { "validation clips, streamed" } else { "validation clips" };
     let row = metrics.as_ref().map(|metrics| ResultRow {
         name: how.to_owned(),

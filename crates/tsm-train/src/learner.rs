@@ -205,11 +205,12 @@ impl Learner {
         })
     }
 
-    /// Goes on from the tensors of an earlier run.
+    /// Goes on from the tensors of an earlier run; unchanged after an error.
     ///
     /// # Errors
-    /// If one is missing or has another shape.
-    pub fn restore(&mut self, tensors: LearnerTensors) -> Result<()> {
+    /// [`RestoreError`] if one is missing, of another shape, or of no tensor of this network.
+    pub fn restore(&mut self, tensors: LearnerTensors) -> std::result::Result<(), RestoreError> {
+        self.check(&tensors)?;
         let to_device = |tensors: BTreeMap<String, Tensor>| -> Result<BTreeMap<String, Tensor>> {
             let moved = tensors.into_iter().map(|(name, x)| Ok((name, x.to_device(&self.device)?)));
             moved.collect()
@@ -222,6 +223,37 @@ impl Learner {
             own.restore(tensors.average_steps, average);
         }
         Ok(())
+    }
+
+    /// Whether tensors are those of a learner like this one.
+    fn check(&self, tensors: &LearnerTensors) -> std::result::Result<(), RestoreError> {
+        let own: BTreeMap<String, Tensor> = self.network.snapshot()?.into_iter().collect();
+        let LearnerTensors { network, velocities, average, average_steps } = tensors;
+        let has_average = self.average.is_some() && *average_steps > 0;
+        for (name, wanted) in &own {
+            same_shape("tensor", name, network.get(name), wanted.dims())?;
+            if has_average {
+                same_shape("average", name, average.get(name), wanted.dims())?;
+            }
+        }
+        let unknown = |what: &'static str, name: &String| RestoreError::Unknown { what, name: name.clone() };
+        for (what, names) in [("tensor", network), ("average", average)] {
+            if let Some(name) = names.keys().find(|name| !own.contains_key(*name)) {
+                return Err(unknown(what, name));
+            }
+        }
+        for (key, found) in velocities {
+            let owner = self.optimiser.owner_of(key).map_err(|_unknown| unknown("velocity", key))?;
+            let wanted = match owner {
+                None => &[][..],
+                Some(owner) => own.get(owner).ok_or_else(|| unknown("velocity", key))?.dims(),
+            };
+            same_shape("velocity", key, Some(found), wanted)?;
+        }
+        match self.optimiser.missing_from(velocities) {
+            Some(name) => Err(RestoreError::Missing { what: "velocity", name: name.to_owned() }),
+            None => Ok(()),
+        }
     }
 
     /// The parameters that learn at this depth, with their multipliers.
@@ -253,6 +285,58 @@ impl Learner {
     }
 }
 
+/// Refuses a saved tensor that is not there or of another shape.
+fn same_shape(
+    what: &'static str,
+    name: &str,
+    found: Option<&Tensor>,
+    wanted: &[usize],
+) -> std::result::Result<(), RestoreError> {
+    let name = || name.to_owned();
+    let found = found.ok_or_else(|| RestoreError::Missing { what, name: name() })?.dims();
+    if found == wanted {
+        return Ok(());
+    }
+    Err(RestoreError::Shape { what, name: name(), found: found.to_vec(), wanted: wanted.to_vec() })
+}
+
+/// Why saved tensors are not this learner's.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// One has another shape.
+    #[error("its {what} `{name}` has the shape {found:?}, this network's {wanted:?}")]
+    Shape {
+        /// What kind of tensor.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The saved shape.
+        found: Vec<usize>,
+        /// The network's.
+        wanted: Vec<usize>,
+    },
+    /// One is not there.
+    #[error("its {what} `{name}` is missing")]
+    Missing {
+        /// What kind of tensor.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// One is of nothing that the network has.
+    #[error("its {what} `{name}` is of no tensor of this network")]
+    Unknown {
+        /// What kind of tensor.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Candle refuses.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
 /// The tensors of a learner, by name.
 #[derive(Debug, Clone)]
 pub struct LearnerTensors {
@@ -264,4 +348,91 @@ pub struct LearnerTensors {
     pub average: BTreeMap<String, Tensor>,
     /// Steps that the average has taken in.
     pub average_steps: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimiser::Method;
+    use crate::recipe::{Preset, Recipe};
+    use crate::start::Start;
+
+    fn learner(method: Method) -> Learner {
+        let recipe = Recipe { from_scratch: true, width: 0.25, size: 32, ..Preset::Few.recipe() };
+        let start = Start::of(&recipe, &["a".to_owned(), "b".to_owned()], None).unwrap();
+        let optimiser = OptimiserSpec { method, momentum: 0.9, weight_decay: 0.0, clip_norm: None };
+        let loss = LossSpec {
+            label_smoothing: 0.0,
+            frame_share: 0.0,
+            teacher_share: 0.0,
+            teacher_temperature: 1.0,
+            class_weights: Vec::new(),
+        };
+        let spec = LearnerSpec {
+            optimiser,
+            groups: GroupPreset::Plain,
+            head: HeadStart::New,
+            head_lr: 1.0,
+            batch_norm: BatchNormMode::Frozen,
+            dropout: 0.0,
+            loss,
+            average: 0.9,
+        };
+        Learner::new(&start.spec, &start.weights, spec, &Device::Cpu).unwrap()
+    }
+
+    /// The tensors after a step, changed by `spoil`; what is said of them.
+    fn said(method: Method, spoil: impl FnOnce(&mut LearnerTensors)) -> String {
+        let mut one = learner(method);
+        let pictures = Tensor::ones((2, 3, 32, 32), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let targets = Tensor::new(&[[1.0f32, 0.0]], &Device::Cpu).unwrap();
+        let lesson = Lesson {
+            pictures: &pictures,
+            targets: &targets,
+            teacher: None,
+            depth: Depth::Head,
+            shift_strength: 1.0,
+            draws: Draws::for_clip(1, 0, 0),
+        };
+        one.study(lesson, 1.0).unwrap();
+        one.step(Depth::Head, 0.1).unwrap();
+        let mut tensors = one.tensors().unwrap();
+        spoil(&mut tensors);
+        learner(method).restore(tensors).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn only_the_tensors_of_the_same_network_are_gone_on_from() {
+        let small = || Tensor::new(&[1.0f32], &Device::Cpu).unwrap();
+        let bias = "classifier.1.bias";
+        for method in [Method::Sgd, Method::Adamw] {
+            assert_eq!(said(method, |_| {}), "");
+        }
+        let put = |name: &str| (name.to_owned(), small());
+        assert_eq!(
+            said(Method::Sgd, |x| x.velocities.extend([put(bias)])),
+            "its velocity `classifier.1.bias` has the shape [1], this network's [2]"
+        );
+        assert_eq!(
+            said(Method::Adamw, |x| x.velocities.extend([put("second/classifier.1.bias")])),
+            "its velocity `second/classifier.1.bias` has the shape [1], this network's [2]"
+        );
+        assert_eq!(
+            said(Method::Adamw, |x| drop(x.velocities.remove("steps"))),
+            "its velocity `steps` is missing"
+        );
+        assert!(said(Method::Sgd, |x| x.velocities.extend([put("first/x")])).contains("is of no tensor"));
+        assert!(
+            said(Method::Sgd, |x| x.average.extend([put(bias)])).contains("average `classifier.1.bias` has")
+        );
+        assert!(
+            said(Method::Sgd, |x| drop(x.average.remove(bias)))
+                .contains("average `classifier.1.bias` is missing")
+        );
+        assert!(
+            said(Method::Sgd, |x| x.network.extend([put("features.0.1.running_mean")]))
+                .contains("has the shape [1]")
+        );
+        assert!(said(Method::Sgd, |x| x.network.extend([put("fc.weight")])).contains("is of no tensor"));
+    }
 }

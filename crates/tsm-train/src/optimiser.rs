@@ -153,11 +153,36 @@ impl Optimiser {
         &self.memory
     }
 
+    /// The parameter that something remembered under `key` is about; none for the number of steps.
+    ///
+    /// # Errors
+    /// Nothing of that name is ever remembered by this rule.
+    pub(crate) fn owner_of<'a>(&self, key: &'a str) -> std::result::Result<Option<&'a str>, UnknownKey> {
+        match self.spec.method {
+            Method::Sgd => Ok(Some(key)),
+            Method::Adamw if key == STEPS => Ok(None),
+            Method::Adamw => {
+                let owner = key.strip_prefix("first/").or_else(|| key.strip_prefix("second/"));
+                owner.map(Some).ok_or(UnknownKey)
+            }
+        }
+    }
+
+    /// The name that `memory` has to have besides those of parameters.
+    pub(crate) fn missing_from(&self, memory: &BTreeMap<String, Tensor>) -> Option<&'static str> {
+        let is_counted = memory.is_empty() || memory.contains_key(STEPS);
+        (self.spec.method == Method::Adamw && !is_counted).then_some(STEPS)
+    }
+
     /// Goes on from what an earlier run remembered.
     pub fn restore(&mut self, memory: BTreeMap<String, Tensor>) {
         self.memory = memory;
     }
 }
+
+/// Nothing is remembered under such a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnknownKey;
 
 /// Gradients by parameter name, summed over the batches of one step.
 #[derive(Debug, Default)]

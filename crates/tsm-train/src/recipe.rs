@@ -5,7 +5,7 @@
 //!            └────────────────────┴─────────────────┴─► Recipe ─► trainer, model's provenance
 //! ```
 //!
-//! Names are those of the flags. It runs nothing.
+//! Names are those of the flags. It runs nothing, and knows nothing of the clips' place or the model's.
 
 use std::path::PathBuf;
 
@@ -84,6 +84,9 @@ pub struct Recipe {
     pub tune_from: Option<PathBuf>,
     /// Random weights instead of either.
     pub from_scratch: bool,
+    /// Whether convolutions are first brought to one scale, the function unchanged (`start/unit_scale.rs`).
+    #[serde(default)]
+    pub unit_scale: bool,
 
     /// How frames of a clip are chosen.
     pub sampling: SamplingKind,
@@ -94,7 +97,7 @@ pub struct Recipe {
     /// Whether clips are mirrored.
     pub flip: FlipChoice,
     /// Pairs of classes that a mirror turns into each other, besides those `auto` finds.
-    #[serde(default)]
+    #[serde(default, rename = "flip-pair", alias = "flip-pairs")]
     pub flip_pairs: Vec<(String, String)>,
     /// Largest change of brightness, as a part of it.
     pub jitter_brightness: f32,

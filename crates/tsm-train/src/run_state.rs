@@ -71,8 +71,11 @@ pub struct RunRecord {
     pub recipe: Recipe,
     /// The network.
     pub spec: ModelSpec,
-    /// A digest of the training list: a run goes on with the same clips only.
+    /// A digest of names, classes and sides: a run goes on with the same clips only.
     pub data_digest: u64,
+    /// Marks of the training clips, then of the validation clips ([`crate::fingerprint`]); none in an old save.
+    #[serde(default)]
+    pub clip_marks: Vec<u32>,
     /// What comes next.
     pub position: Position,
     /// The open epoch's sums.
@@ -133,6 +136,7 @@ impl RunRecord {
             recipe,
             spec,
             data_digest,
+            clip_marks: Vec::new(),
             position: Position::default(),
             sums: EpochSums::default(),
             best: None,

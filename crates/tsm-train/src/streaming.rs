@@ -1,11 +1,12 @@
 //! A clip as a camera would show it: one frame after another through the streaming network.
 //!
 //! ```text
-//! frames chosen by PTS ─ step ─ step ─ step ─ … ─► logits of each frame
+//! frames chosen by PTS ─ step ─ step ─ step ─ … ─► logits of each frame ─ what they say, not the logits, is kept
 //!            state: fresh for each clip, or running on over the joints
 //! ```
 //!
-//! Early recognition reads the mean of the logits so far. It decodes nothing.
+//! Early recognition reads the mean of the logits so far. How long a clip is shows at its end, so the answer of the mean is
+//! noted whenever it changes: a few bytes a frame, whatever the size of the pictures. It decodes nothing.
 
 use serde::Serialize;
 use tsm_model::{Model, StepError, StreamState};
@@ -23,7 +24,7 @@ pub struct StreamedClip {
     /// The last frame's logits.
     pub last: Vec<f32>,
     /// The class of each frame's own logits.
-    pub frames: Vec<usize>,
+    pub frames: Vec<u32>,
     /// The class of the mean so far, at each of [`LOOKS_PERCENT`].
     pub looks: [usize; 5],
 }
@@ -52,46 +53,93 @@ pub struct EarlyFigure {
     pub top1: f64,
 }
 
-/// Streams a clip's normalised frames `[k, 3, h, w]`, k at least 1, on top of `state`, which starts afresh before the
-/// frames within the clip that `starts_afresh` marks: after a gap or a new picture size, as live recognition does.
-/// What happens before the first frame is the caller's choice.
-///
-/// # Errors
-/// [`StepError`] if the frames are not the model's, or the device fails.
-pub fn stream_clip(
-    model: &mut Model,
-    state: &mut StreamState,
-    frames: &[f32],
-    starts_afresh: &[bool],
-) -> Result<StreamedClip, StepError> {
-    let size = model.spec().input.size_px;
-    let classes = model.spec().classes.len();
-    let frame_len = 3 * size * size;
-    let count = frames.len() / frame_len;
-    let mut sum = vec![0.0f64; classes];
-    let mut logits = vec![0.0f32; classes];
-    let mut said = Vec::with_capacity(count);
-    let mut looks = [0; LOOKS_PERCENT.len()];
-    for (index, frame) in frames.chunks_exact(frame_len).enumerate() {
-        if index > 0 && starts_afresh.get(index).copied().unwrap_or_default() {
-            state.reset();
+/// A stream of clips, the frames of one after those of another.
+#[derive(Debug)]
+pub struct ClipStream {
+    state: StreamState,
+    logits: Vec<f32>,
+    clip: OpenClip,
+}
+
+/// The clip under way.
+#[derive(Debug)]
+struct OpenClip {
+    sum: Vec<f64>,
+    frames: Vec<u32>,
+    /// The frame from which on the mean gives an answer, and the answer.
+    answers: Vec<(usize, usize)>,
+    /// The state before its first frame.
+    before: StreamState,
+}
+
+impl OpenClip {
+    fn on(state: &StreamState, classes: usize) -> Self {
+        Self { sum: vec![0.0; classes], frames: Vec::new(), answers: Vec::new(), before: state.clone() }
+    }
+}
+
+impl ClipStream {
+    /// A stream of `model` that has seen nothing.
+    pub fn new(model: &Model) -> Self {
+        let (state, classes) = (model.fresh_state(), model.spec().classes.len());
+        Self { clip: OpenClip::on(&state, classes), logits: vec![0.0; classes], state }
+    }
+
+    /// Takes the clip's next frame `[3, size, size]`, normalised, in. The state starts afresh before a frame within the
+    /// clip that `starts_afresh`: after a gap or at a new picture size, as live recognition does. What happens before the
+    /// first frame is the caller's choice: [`ClipStream::forget`].
+    ///
+    /// # Errors
+    /// [`StepError`] if the frame is not the model's, or the device fails.
+    pub fn step(&mut self, model: &mut Model, frame: &[f32], starts_afresh: bool) -> Result<(), StepError> {
+        let OpenClip { sum, frames, answers, .. } = &mut self.clip;
+        if starts_afresh && !frames.is_empty() {
+            self.state.reset();
         }
-        model.step(frame, &mut [&mut *state], &mut logits)?;
-        for (sum, logit) in sum.iter_mut().zip(&logits) {
+        model.step(frame, &mut [&mut self.state], &mut self.logits)?;
+        for (sum, logit) in sum.iter_mut().zip(&self.logits) {
             *sum += f64::from(*logit);
         }
-        said.push(largest(&logits));
-        for (look, percent) in looks.iter_mut().zip(LOOKS_PERCENT) {
-            if index + 1 == frames_at(percent, count) {
-                *look = largest(&sum);
-            }
+        let answer = largest(sum);
+        if answers.last().is_none_or(|(_, last)| *last != answer) {
+            answers.push((frames.len(), answer));
         }
+        frames.push(u32::try_from(largest(&self.logits)).unwrap_or(u32::MAX));
+        Ok(())
     }
-    #[expect(clippy::cast_precision_loss, reason = "frames of a clip are far below 2^53")]
-    let scale = 1.0 / count.max(1) as f64;
-    #[expect(clippy::cast_possible_truncation, reason = "logits are single precision")]
-    let mean = sum.iter().map(|sum| (sum * scale) as f32).collect();
-    Ok(StreamedClip { mean, last: logits, frames: said, looks })
+
+    /// What the clip's frames said; the next frame is another clip's. None for a clip without frames.
+    pub fn finish(&mut self) -> Option<StreamedClip> {
+        let next = OpenClip::on(&self.state, self.logits.len());
+        let OpenClip { sum, frames, answers, .. } = std::mem::replace(&mut self.clip, next);
+        if frames.is_empty() {
+            return None;
+        }
+        let count = frames.len();
+        #[expect(clippy::cast_precision_loss, reason = "frames of a clip are far below 2^53")]
+        let scale = 1.0 / count as f64;
+        #[expect(clippy::cast_possible_truncation, reason = "logits are single precision")]
+        let mean = sum.iter().map(|sum| (sum * scale) as f32).collect();
+        let looks = LOOKS_PERCENT.map(|percent| answer_after(frames_at(percent, count), &answers));
+        Some(StreamedClip { mean, last: self.logits.clone(), frames, looks })
+    }
+
+    /// Takes the clip's frames back, as if they had never come: it cannot be read to its end.
+    pub fn take_back(&mut self) {
+        self.state = self.clip.before.clone();
+        self.clip = OpenClip::on(&self.state, self.logits.len());
+    }
+
+    /// Forgets what it remembers of earlier clips.
+    pub fn forget(&mut self) {
+        self.state.reset();
+        self.clip = OpenClip::on(&self.state, self.logits.len());
+    }
+}
+
+/// What the mean says after so many frames.
+fn answer_after(frames: usize, answers: &[(usize, usize)]) -> usize {
+    answers.iter().take_while(|(from, _)| *from < frames).last().map_or(0, |(_, answer)| *answer)
 }
 
 /// The figures of streamed clips with their true classes.
@@ -99,8 +147,10 @@ pub fn figures(clips: &[(StreamedClip, usize)]) -> OnlineFigures {
     let clip_part = |is_right: &dyn Fn(&StreamedClip, usize) -> bool| {
         part(clips.iter().filter(|(clip, class)| is_right(clip, *class)).count(), clips.len())
     };
-    let right_frames: usize =
-        clips.iter().map(|(clip, class)| clip.frames.iter().filter(|frame| *frame == class).count()).sum();
+    let right = |clip: &StreamedClip, class: usize| {
+        clip.frames.iter().filter(|frame| u32::try_from(class) == Ok(**frame)).count()
+    };
+    let right_frames: usize = clips.iter().map(|(clip, class)| right(clip, *class)).sum();
     let frames = clips.iter().map(|(clip, _)| clip.frames.len()).sum();
     let early = LOOKS_PERCENT.into_iter().enumerate().map(|(at, percent)| EarlyFigure {
         percent,
@@ -127,9 +177,14 @@ fn part(some: usize, all: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use candle_core::Device;
+    use tsm_model::checkpoint::{Checkpoint, Origin};
 
-    fn clip(mean: [f32; 2], frames: &[usize], looks: [usize; 5]) -> StreamedClip {
+    use super::*;
+    use crate::recipe::{Preset, Recipe};
+    use crate::start::Start;
+
+    fn clip(mean: [f32; 2], frames: &[u32], looks: [usize; 5]) -> StreamedClip {
         StreamedClip { mean: mean.into(), last: vec![0.0, 1.0], frames: frames.into(), looks }
     }
 
@@ -150,5 +205,50 @@ mod tests {
     fn a_look_comes_after_at_least_one_frame() {
         assert_eq!(LOOKS_PERCENT.map(|percent| frames_at(percent, 3)), [1, 1, 2, 3, 3]);
         assert_eq!(frames_at(10, 40), 4);
+        let answers = [(0, 7), (2, 5), (3, 7)];
+        assert_eq!([1, 2, 3, 4, 9].map(|frames| answer_after(frames, &answers)), [7, 7, 5, 7, 7]);
+    }
+
+    fn model() -> Model {
+        let recipe = Recipe { from_scratch: true, width: 0.25, size: 32, ..Preset::Few.recipe() };
+        let Start { spec, weights, .. } =
+            Start::of(&recipe, &["a".to_owned(), "b".to_owned()], None).unwrap();
+        Model::load(&Checkpoint { spec, weights, origin: Origin::Own }, Device::Cpu).unwrap()
+    }
+
+    /// A frame whose pixels are all alike.
+    fn frame(level: f32) -> Vec<f32> {
+        vec![level; 3 * 32 * 32]
+    }
+
+    /// Streams a clip, which starts afresh before the frame `afresh`.
+    fn show(model: &mut Model, stream: &mut ClipStream, levels: &[f32], afresh: usize) {
+        for (index, level) in levels.iter().enumerate() {
+            stream.step(model, &frame(*level), index == afresh).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_broken_clip_showed_is_taken_back_and_a_break_within_a_clip_forgets() {
+        let mut model = model();
+        let (mut plain, mut broken) = (ClipStream::new(&model), ClipStream::new(&model));
+        assert_eq!(plain.finish(), None);
+        for stream in [&mut plain, &mut broken] {
+            show(&mut model, stream, &[0.1, 0.5], 0);
+            assert_eq!(stream.finish().unwrap().frames.len(), 2);
+        }
+        show(&mut model, &mut broken, &[0.9, -0.9], 0);
+        broken.take_back();
+        for stream in [&mut plain, &mut broken] {
+            show(&mut model, stream, &[0.3], 0);
+        }
+        let joined = plain.finish().unwrap();
+        assert_eq!(broken.finish().unwrap(), joined);
+        plain.forget();
+        show(&mut model, &mut plain, &[0.3], 0);
+        let alone = plain.finish().unwrap();
+        assert_ne!(alone.last, joined.last, "the state runs on over a joint");
+        show(&mut model, &mut broken, &[0.7, 0.3], 1);
+        assert_eq!(broken.finish().unwrap().last, alone.last);
     }
 }

@@ -1,13 +1,15 @@
 //! Models that a network learns to imitate, evaluated on the very pictures it sees.
 //!
-//! Source: distillation (arXiv 1503.02531). Their logits are averaged; they never change.
+//! Source: distillation (arXiv 1503.02531). Their logits are averaged; they never change. A teacher that is used to other
+//! pictures, or to another time between them, would teach what it does not know: it is refused.
 
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use tsm_model::checkpoint::{Checkpoint, CheckpointError, SpecOverrides};
 use tsm_model::device::ComputeError;
-use tsm_model::{InputSpec, Model};
+use tsm_model::spec::SamplingKind;
+use tsm_model::{Model, ModelSpec, ShiftKind};
 
 /// Any number of teachers, none included.
 #[derive(Debug, Default)]
@@ -35,38 +37,32 @@ pub enum TeacherError {
         /// The file.
         path: PathBuf,
     },
+    /// It learned from what this run does not show.
+    #[error("{}: the teacher learned from {theirs}, this run shows {ours}; pass {flag}, or another teacher", path.display())]
+    Habits {
+        /// The file.
+        path: PathBuf,
+        /// What it is used to.
+        theirs: String,
+        /// What the run shows.
+        ours: String,
+        /// The flag that makes them agree.
+        flag: String,
+    },
 }
 
 impl Teachers {
-    /// Opens the teachers of a run on these classes.
+    /// Opens the teachers of a run that makes a model like `student`.
     ///
     /// # Errors
     /// [`TeacherError`] of the first that cannot teach.
-    pub fn open(
-        paths: &[PathBuf],
-        classes: &[String],
-        input: &InputSpec,
-        device: &Device,
-    ) -> Result<Self, TeacherError> {
-        let open = |path: &PathBuf| Self::open_one(path, classes, input, device);
+    pub fn open(paths: &[PathBuf], student: &ModelSpec, device: &Device) -> Result<Self, TeacherError> {
+        let open = |path: &PathBuf| {
+            let checkpoint = Checkpoint::open(path, &SpecOverrides::default())?;
+            check(path, &checkpoint.spec, student)?;
+            Ok(Model::load(&checkpoint, device.clone())?)
+        };
         paths.iter().map(open).collect::<Result<_, _>>().map(Self)
-    }
-
-    fn open_one(
-        path: &Path,
-        classes: &[String],
-        input: &InputSpec,
-        device: &Device,
-    ) -> Result<Model, TeacherError> {
-        let checkpoint = Checkpoint::open(path, &SpecOverrides::default())?;
-        if checkpoint.spec.classes != classes {
-            return Err(TeacherError::Classes { path: path.to_owned() });
-        }
-        let own = &checkpoint.spec.input;
-        if (own.mean, own.std) != (input.mean, input.std) {
-            return Err(TeacherError::Normalisation { path: path.to_owned() });
-        }
-        Ok(Model::load(&checkpoint, device.clone())?)
     }
 
     /// Mean clip logits `[n, classes]` for pictures `[n * t, 3, h, w]`; none without teachers.
@@ -87,5 +83,102 @@ impl Teachers {
         #[expect(clippy::cast_precision_loss, reason = "teachers are few")]
         let count = self.0.len() as f64;
         sum.map(|sum| sum / count).transpose()
+    }
+}
+
+/// Refuses a teacher that is used to something else than what a run of `student` shows.
+fn check(path: &Path, teacher: &ModelSpec, student: &ModelSpec) -> Result<(), TeacherError> {
+    let path = path.to_owned();
+    if teacher.classes != student.classes {
+        return Err(TeacherError::Classes { path });
+    }
+    if (teacher.input.mean, teacher.input.std) != (student.input.mean, student.input.std) {
+        return Err(TeacherError::Normalisation { path });
+    }
+    let habits = |theirs, ours, flag| Err(TeacherError::Habits { path, theirs, ours, flag });
+    let sizes = [teacher, student].map(|spec| format!("pictures of {0}x{0}", spec.input.size_px));
+    if teacher.input.size_px != student.input.size_px {
+        let [theirs, ours] = sizes;
+        return habits(theirs, ours, format!("--size {}", teacher.input.size_px));
+    }
+    // Where nothing looks ahead, a clip may be of any length.
+    let looks_ahead = matches!(teacher.shift.kind, ShiftKind::Mit | ShiftKind::Paddle);
+    if looks_ahead && teacher.shift.segments != student.shift.segments {
+        let [theirs, ours] =
+            [teacher, student].map(|spec| format!("clips of {} frames", spec.shift.segments));
+        return habits(theirs, ours, format!("--segments {}", teacher.shift.segments));
+    }
+    let (their, our) = (&teacher.sampling, &student.sampling);
+    let is_timed = |kind| kind == SamplingKind::FixedInterval;
+    // Without a shift time is nothing; a foreign file does not say how its frames were chosen.
+    if teacher.shift.kind == ShiftKind::None || their.kind == SamplingKind::Unknown {
+        return Ok(());
+    }
+    if is_timed(their.kind) && is_timed(our.kind) {
+        let [their_hz, our_hz] = [their, our].map(|sampling| 1000.0 / sampling.frame_interval_millis);
+        // What a file rounds is no difference.
+        if (their_hz - our_hz).abs() > 0.01 * our_hz {
+            let [theirs, ours] = [their_hz, our_hz].map(|hz| format!("{hz:.2} frames a second"));
+            return habits(theirs, ours, format!("--fps {their_hz:.2}"));
+        }
+    } else if is_timed(their.kind) != is_timed(our.kind) {
+        let [theirs, ours] =
+            [their.kind, our.kind].map(|kind| format!("frames chosen by {} sampling", name(kind)));
+        return habits(theirs, ours, format!("--sampling {}", name(their.kind)));
+    }
+    Ok(())
+}
+
+/// As `--sampling` calls it.
+const fn name(kind: SamplingKind) -> &'static str {
+    match kind {
+        SamplingKind::Uniform => "uniform",
+        SamplingKind::Dense => "dense",
+        SamplingKind::FixedInterval => "fixed_interval",
+        SamplingKind::Unknown => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tsm_model::InputSpec;
+
+    use super::*;
+    use crate::recipe::{Preset, Recipe};
+    use crate::start::model_spec;
+
+    fn spec(recipe: &Recipe) -> ModelSpec {
+        model_spec(recipe, &["a".to_owned(), "b".to_owned()])
+    }
+
+    #[test]
+    fn a_teacher_of_other_habits_is_refused_with_the_flag_that_agrees() {
+        let few = || Preset::Few.recipe();
+        let student = spec(&few());
+        let said = |teacher: &ModelSpec| check(Path::new("t"), teacher, &student).unwrap_err().to_string();
+        assert!(check(Path::new("t"), &student, &student).is_ok());
+        let wide = spec(&Recipe { size: 224, ..few() });
+        assert_eq!(
+            said(&wide),
+            "t: the teacher learned from pictures of 224x224, this run shows pictures of 160x160; pass --size 224, or another teacher"
+        );
+        let two_way = |segments| spec(&Recipe { segments, shift: ShiftKind::Mit, ..few() });
+        assert!(check(Path::new("t"), &two_way(8), &student).is_ok());
+        assert!(
+            said(&two_way(16))
+                .contains("clips of 16 frames, this run shows clips of 8 frames; pass --segments 16")
+        );
+        assert!(check(Path::new("t"), &spec(&Recipe { segments: 16, ..few() }), &student).is_ok());
+        assert!(said(&spec(&Recipe { fps: 25.0, ..few() })).contains("25.00 frames a second"));
+        let uniform = Recipe { sampling: SamplingKind::Uniform, ..few() };
+        assert!(said(&spec(&uniform)).contains("pass --sampling uniform"));
+        assert!(
+            check(Path::new("t"), &spec(&Recipe { shift: ShiftKind::None, ..uniform }), &student).is_ok()
+        );
+        let others = ModelSpec { classes: vec!["a".to_owned()], ..student.clone() };
+        assert!(said(&others).contains("the teacher's classes"));
+        let grey =
+            ModelSpec { input: InputSpec { mean: [0.0; 3], ..student.input.clone() }, ..student.clone() };
+        assert!(said(&grey).contains("normalises"));
     }
 }

@@ -9,33 +9,30 @@
 //! Nothing that a step depends on comes from the clock or from the order in which threads finish. It
 //! writes into the report folder alone; the model at the end is the caller's to place.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
-use tsm_model::checkpoint::{Checkpoint, CheckpointError, Origin, Storage};
-use tsm_model::{Model, ModelSpec, StepError};
 
-use crate::augment::UnknownFlipClass;
 use crate::clip_store::ClipStore;
 use crate::clock;
 use crate::dataset::{Dataset, class_index};
 use crate::draws::Draws;
 use crate::largest::largest;
 use crate::learner::{Learner, LearnerTensors, Lesson};
-use crate::loader::{Batch, Loader, LoaderError, Skipped};
+use crate::loader::{Batch, Loader, Skipped};
 use crate::loss;
-use crate::metrics::PredictionsError;
 use crate::mixing::{Mix, MixSpec};
 use crate::progress::{BatchReport, Event, Observer};
 use crate::recipe::Recipe;
-use crate::report::{EpochRecord, EventWriter, ReportError};
-use crate::run_state::{Best, EpochSums, Position, RunRecord, RunState, RunStateError};
+use crate::report::EventWriter;
+use crate::run_state::{Position, RunRecord, RunState};
 use crate::start::Start;
 use crate::teacher::Teachers;
 
 mod artefacts;
+mod epoch_end;
+mod error;
 mod first_head;
 mod plan;
 mod validation;
@@ -44,62 +41,9 @@ use first_head::FirstHead;
 use plan::Plan;
 
 pub use artefacts::RunFolder;
+pub use error::TrainError;
 pub(crate) use plan::sampling;
 pub use validation::Validation;
-
-/// Why a run ended without a model.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TrainError {
-    /// The recipe does not fit the data.
-    #[error(transparent)]
-    Loader(#[from] LoaderError),
-    /// The run cannot be saved.
-    #[error(transparent)]
-    State(#[from] RunStateError),
-    /// A model cannot be written or read.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// A file of the report cannot be written or drawn.
-    #[error(transparent)]
-    Report(#[from] ReportError),
-    /// A pair of mirrored labels that are no classes.
-    #[error(transparent)]
-    Flip(#[from] UnknownFlipClass),
-    /// Scores of the validation do not fit.
-    #[error(transparent)]
-    Predictions(#[from] PredictionsError),
-    /// A clip of the network's size is refused.
-    #[error(transparent)]
-    Step(#[from] StepError),
-    /// The loss is infinite or no number.
-    #[error(
-        "training has blown up at step {step} (epoch {epoch}), a number is not finite; lower --lr, or look at the clips of the batch: {}",
-        clips.join(", ")
-    )]
-    NotFinite {
-        /// Optimiser steps made.
-        step: usize,
-        /// Epoch, counted from 1.
-        epoch: usize,
-        /// The clips of the batch.
-        clips: Vec<String>,
-    },
-    /// A saved run of other choices.
-    #[error("{}: the saved run {difference}; use the same command, or another output", path.display())]
-    OtherRun {
-        /// The saved run.
-        path: PathBuf,
-        /// What differs.
-        difference: String,
-    },
-    /// Candle refuses: memory, shapes.
-    #[error("the network cannot be trained: {0}")]
-    Tensor(#[from] candle_core::Error),
-    /// A model cannot be put on the device.
-    #[error(transparent)]
-    Compute(#[from] tsm_model::device::ComputeError),
-}
 
 /// What a run works on.
 #[derive(Debug)]
@@ -114,6 +58,8 @@ pub struct Job<'a> {
     pub validation: &'a [usize],
     /// All choices.
     pub recipe: &'a Recipe,
+    /// All options of the run as TOML, for the report.
+    pub settings: &'a str,
     /// Network and first weights.
     pub start: Start,
     /// Models to imitate.
@@ -192,25 +138,28 @@ impl<'a> Run<'a> {
         let plan = Plan::of(&job);
         let mut learner =
             Learner::new(&job.start.spec, &job.start.weights, plan.learner.clone(), &job.device)?;
-        let digest = plan::digest(&job.dataset, job.train, job.validation);
-        let mut record = RunRecord::new(job.recipe.clone(), job.start.spec.clone(), digest);
+        let mut record = plan::record(&job);
         let mut resumed_at = None;
         if let Some(saved) = job.resume.take() {
-            plan::check_same(&record, &saved.record, &job.folder.last())?;
-            record = saved.record;
-            resumed_at = Some(record.position);
-            learner.restore(LearnerTensors {
+            let path = job.folder.last();
+            plan::check_same(&record, &saved.record, &path)?;
+            plan::check_clips(&job, &record.clip_marks, &saved.record.clip_marks)?;
+            let tensors = LearnerTensors {
                 network: saved.network,
                 velocities: saved.velocities,
                 average: saved.average,
-                average_steps: record.average_steps,
-            })?;
+                average_steps: saved.record.average_steps,
+            };
+            let restored = learner.restore(tensors).map_err(Box::new);
+            restored.map_err(|source| TrainError::Restore { path, source })?;
+            record = RunRecord { clip_marks: record.clip_marks, ..saved.record };
+            resumed_at = Some(record.position);
         }
         job.folder.create()?;
         if resumed_at.is_none() {
             job.folder.forget_saves()?;
         }
-        job.folder.write_recipe(job.recipe)?;
+        job.folder.write_settings(job.settings)?;
         let events = job.folder.events(resumed_at.map(|position| position.step))?;
         if !record.history.is_empty() {
             job.folder.write_history(&record)?;
@@ -388,76 +337,6 @@ impl<'a> Run<'a> {
             is_log_line: self.plan.completes_step(batch.saturating_sub(1))
                 && step.is_multiple_of(recipe.log_interval),
         }
-    }
-
-    /// Validation, record and save at the end of an epoch. Stopped within the validation, the epoch stays open.
-    fn close_epoch(
-        &mut self,
-        observer: &mut dyn Observer,
-        should_stop: &dyn Fn() -> bool,
-    ) -> Result<End, TrainError> {
-        let Position { epoch, step, .. } = self.record.position;
-        let recipe = self.job.recipe;
-        let is_due = (epoch + 1).is_multiple_of(recipe.valid_interval) || epoch + 1 == recipe.epochs;
-        let mut validation = None;
-        if is_due && !self.job.validation.is_empty() {
-            validation = self.validate(should_stop)?;
-            let Some(Validation { skipped, .. }) = &validation else {
-                self.save()?;
-                return Ok(End::Stopped);
-            };
-            for Skipped { clip, reason } in skipped {
-                self.leave_out(*clip, reason, observer);
-            }
-        }
-        let EpochSums { clips, loss, correct } = std::mem::take(&mut self.record.sums);
-        let seen = float(clips.max(1));
-        let record = EpochRecord {
-            epoch: u32::try_from(epoch + 1).unwrap_or(u32::MAX),
-            step: step as u64,
-            lr: self.plan.schedule.at(epoch, self.plan.batches.saturating_sub(1), self.plan.batches),
-            train_loss: loss / seen,
-            train_top1: float(correct) / seen,
-            valid_loss: validation.as_ref().map(|v| v.loss),
-            valid_top1: validation.as_ref().map(|v| v.top1),
-            valid_mean_class: validation.as_ref().map(|v| v.mean_class),
-        };
-        let best = self.record.best;
-        let ranked = validation.as_ref().map(|v| if self.plan.is_whole_after(epoch) { v.top1 } else { 0.0 });
-        let is_best = match validation.as_ref().zip(ranked) {
-            Some((Validation { loss, .. }, top1)) => {
-                best.is_none_or(|best| top1 > best.top1 || (top1 >= best.top1 && *loss < best.loss))
-            }
-            None => best.is_none(),
-        };
-        if is_best {
-            match self.checkpoint()?.save(&self.job.folder.best(), Storage::F32) {
-                // A statistic can be infinite while the loss still is not.
-                Err(CheckpointError::BadValues { .. }) => return Err(self.not_finite()),
-                saved => saved?,
-            }
-            self.record.best =
-                validation.as_ref().zip(ranked).map(|(v, top1)| Best { epoch, top1, loss: v.loss });
-        }
-        self.record.history.push(record);
-        self.record.position = Position { epoch: epoch + 1, batch: 0, step };
-        // Before the save: what a kill leaves out here, the resumed run writes again.
-        self.job.folder.write_history(&self.record)?;
-        self.events.scalars(record.step, SystemTime::now(), &artefacts::scalars(&record))?;
-        self.save()?;
-        observer.event(&Event::Epoch { record: &record, is_best });
-        Ok(End::Complete)
-    }
-
-    fn validate(&self, should_stop: &dyn Fn() -> bool) -> Result<Option<Validation>, TrainError> {
-        let mut model = Model::load(&self.checkpoint()?, self.job.device.clone())?;
-        let source = plan::source(&self.job, self.job.validation);
-        validation::validate(&mut model, &source, self.job.recipe, should_stop)
-    }
-
-    fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
-        let spec: ModelSpec = self.record.spec.clone();
-        Ok(Checkpoint { spec, weights: self.learner.best_weights()?, origin: Origin::Own })
     }
 
     fn save(&mut self) -> Result<(), TrainError> {

@@ -76,6 +76,7 @@ fn run(
         train: &learned,
         validation: &validation,
         recipe,
+        settings: &recipe.to_toml(),
         start,
         teachers: Teachers::default(),
         device: Device::Cpu,

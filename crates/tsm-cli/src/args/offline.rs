@@ -1,72 +1,27 @@
-//! The flags of the offline commands: `prepare`, `train`, `eval`, `infer`.
+//! The flags of the offline commands `prepare`, `eval` and `infer`; those of `train` have a room of their own.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use tsm_model::device::DeviceChoice;
+use serde::{Deserialize, Serialize};
 
 use super::ModelArgs;
-use super::recipe::RecipeArgs;
+use super::device::AutoDeviceArgs;
 
 /// How clips of one source video are kept on one side.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
 #[command(next_help_heading = "Groups")]
 pub(crate) struct GroupArgs {
     /// A CSV of path and group [default: the groups of a table, else the file name without its last number]
     #[arg(long, value_name = "FILE.csv", conflicts_with = "group_regex")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) groups: Option<PathBuf>,
     /// What of a file name is its group: the first parenthesis of this expression, else all that matches
     #[arg(long, value_name = "REGEX")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) group_regex: Option<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("clips").required(true).args(["data", "list"]), allow_negative_numbers = true)]
-pub(crate) struct TrainArgs {
-    /// A folder with one folder of clips a class
-    #[arg(value_name = "CLIPS_DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// A list of training clips instead: `path label` or `path frames label` a line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) list: Option<PathBuf>,
-    /// The validation clips [default: a part of the groups]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) validation_list: Option<PathBuf>,
-    /// Class names of the lists, one a line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) classes: Option<PathBuf>,
-    /// The model to write; its report goes to a folder beside it
-    #[arg(short, long, value_name = "MODEL.safetensors")]
-    pub(crate) output: PathBuf,
-    /// Where the recipe starts: few and many clips are ours [default: by the number of clips]
-    #[arg(long, value_parser = ["few", "many", "mit", "paddle"])]
-    pub(crate) preset: Option<String>,
-    /// Recipe options as TOML; flags go first
-    #[arg(long, value_name = "FILE.toml")]
-    pub(crate) config: Option<PathBuf>,
-    /// Go on from the last save of this output
-    #[arg(long)]
-    pub(crate) resume: bool,
-    /// Throw away an unfinished run of this output
-    #[arg(long, conflicts_with = "resume")]
-    pub(crate) restart: bool,
-    /// How the model's numbers are stored
-    #[arg(long, default_value = "f32")]
-    pub(crate) storage: super::StorageArg,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu", value_name = "D")]
-    pub(crate) device: DeviceChoice,
-    /// Cross-validation: train on all but fold N of --folds
-    #[arg(long, value_name = "N", requires = "folds", conflicts_with = "validation_list")]
-    pub(crate) fold: Option<usize>,
-    /// Parts that the groups are dealt into
-    #[arg(long, value_name = "N", requires = "fold")]
-    pub(crate) folds: Option<NonZeroUsize>,
-    #[command(flatten)]
-    pub(crate) grouping: GroupArgs,
-    #[command(flatten)]
-    pub(crate) recipe: RecipeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -89,9 +44,8 @@ pub(crate) struct EvalArgs {
     pub(crate) joined: bool,
     #[command(flatten)]
     pub(crate) views: ViewArgs,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu", value_name = "D")]
-    pub(crate) device: DeviceChoice,
+    #[command(flatten)]
+    pub(crate) device: AutoDeviceArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }
@@ -137,9 +91,8 @@ pub(crate) struct InferArgs {
     pub(crate) format: InferFormatArg,
     #[command(flatten)]
     pub(crate) views: ViewArgs,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu", value_name = "D")]
-    pub(crate) device: DeviceChoice,
+    #[command(flatten)]
+    pub(crate) device: AutoDeviceArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 const BACKBONES: [&str; 6] = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenetv2"];
 
 /// Flags that go before the configuration file and the preset.
-#[derive(Debug, Default, Args, Serialize)]
+#[derive(Debug, Clone, Default, Args, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct RecipeArgs {
     /// The two-dimensional network
@@ -45,8 +45,11 @@ pub(crate) struct RecipeArgs {
     #[arg(long, value_name = "FILE", help_heading = "Start")]
     tune_from: Option<PathBuf>,
     /// Start from random weights
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", help_heading = "Start")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "Start")]
     from_scratch: Option<bool>,
+    /// Bring all convolutions to one scale first, the function unchanged: for weights whose batch norm was folded
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", help_heading = "Start")]
+    unit_scale: Option<bool>,
     /// How frames of a clip are chosen; `fixed_interval` is what a stream sees
     #[arg(long, value_parser = ["uniform", "dense", "fixed_interval"], help_heading = "Data")]
     sampling: Option<String>,
@@ -60,9 +63,9 @@ pub(crate) struct RecipeArgs {
     #[arg(long, value_parser = ["auto", "on", "off"], help_heading = "Data")]
     flip: Option<String>,
     /// Two classes that a mirror turns into each other; may be given several times
-    #[arg(long = "flip-pair", value_name = "A=B", value_parser = flip_pair, help_heading = "Data")]
+    #[arg(long, value_name = "A=B", value_parser = flip_pair, help_heading = "Data")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    flip_pairs: Vec<(String, String)>,
+    flip_pair: Vec<(String, String)>,
     /// Largest change of brightness, as a part of it
     #[arg(long, value_name = "PART", help_heading = "Data")]
     jitter_brightness: Option<f32>,
@@ -201,7 +204,7 @@ impl RecipeArgs {
 }
 
 /// `A=B` as the two names.
-fn flip_pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn flip_pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((a, b)) if !a.is_empty() && !b.is_empty() => Ok((a.to_owned(), b.to_owned())),
         _ => Err("give two class names as A=B".to_owned()),

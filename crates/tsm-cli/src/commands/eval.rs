@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use tsm_model::Model;
 use tsm_train::clip_store::ClipStore;
-use tsm_train::dataset;
+use tsm_train::dataset::{self, groups::GroupRule};
 use tsm_train::evaluate::{Evaluation, Joints, Judged, by_views, online};
 use tsm_train::loader::LoaderSource;
 use tsm_train::metrics::Metrics;
 use tsm_train::report::write_atomically;
 use tsm_train::streaming::OnlineFigures;
 
+use super::clips_bar::clips_bar;
 use super::views;
 use crate::args::offline::EvalArgs;
 use crate::exit_code::{Exit, Failure};
@@ -31,6 +31,7 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
         let text = "--online sees what a stream sees, the centre of each due frame; leave --crops and --sampling out";
         return Err(Failure::bad_input(text));
     }
+    check_json(args.json.as_deref())?;
     let checkpoint = model_source::open(&args.model)?;
     let path = args.data.as_deref().or(args.list.as_deref()).unwrap_or(Path::new(""));
     let names = args.model.spec.labels.as_deref();
@@ -38,7 +39,9 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     for missing in &found.missing {
         talk::line(&format!("tsm: not there: {missing}"));
     }
-    let data = found.dataset.with_classes(&checkpoint.spec.classes)?;
+    let mut data = found.dataset.with_classes(&checkpoint.spec.classes)?;
+    // For the report alone: who compares runs draws by group.
+    GroupRule::of_source(path).apply(&mut data)?;
     let source = LoaderSource {
         clips: (0..data.clips.len()).collect(),
         dataset: Arc::new(data),
@@ -48,7 +51,7 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     };
     let mut model = Model::load(&checkpoint, args.device.open()?)?;
     drop(checkpoint);
-    let bar = bar(source.clips.len(), is_quiet);
+    let bar = clips_bar(source.clips.len(), is_quiet);
     let mut told = |judged: Judged| {
         bar.set_position(judged.done as u64);
         bar.set_message(format!("{} right", judged.right));
@@ -66,7 +69,7 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
         talk::line(&format!("tsm: left out: {}", skipped.reason));
     }
     if let Some(json) = &args.json {
-        let text = serde_json::to_string_pretty(&evaluation.json())?;
+        let text = serde_json::to_string_pretty(&evaluation.json(&source.dataset))?;
         write_atomically(json, text.as_bytes())?;
     }
     tell(&evaluation)?;
@@ -76,12 +79,15 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A bar on a terminal, nothing elsewhere.
-pub(super) fn bar(length: usize, is_quiet: bool) -> ProgressBar {
-    let bar = if is_quiet { ProgressBar::hidden() } else { ProgressBar::new(length as u64) };
-    let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_unknown| ProgressStyle::default_bar()));
-    bar
+/// Figures that cannot be written are told before the clips are judged, not after.
+fn check_json(json: Option<&Path>) -> Result<(), Failure> {
+    let folder = json.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+    match (json, folder) {
+        (Some(json), Some(folder)) if !folder.is_dir() => {
+            Err(Failure::bad_input(format!("{}: its folder does not exist; make it first", json.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn tell(evaluation: &Evaluation) -> Result<(), Failure> {

@@ -63,7 +63,16 @@ fn as_text(source: &ModelSource, spec: &ModelSpec, cost: &Cost) -> String {
         format!("  frame interval   {interval:.1} ms ({:.1} frames/s)", 1000.0 / interval),
         format!("  classes          {}", few(&spec.classes)),
     ];
-    lines.extend(spec.provenance.iter().map(|(topic, text)| format!("  {topic:<16} {text}")));
+    for (topic, text) in &spec.provenance {
+        let mut rows = text.trim_end().lines();
+        match (rows.next(), text.trim_end().contains('\n')) {
+            (Some(first), true) => {
+                lines.push(format!("  {topic}"));
+                lines.extend(std::iter::once(first).chain(rows).map(|row| format!("    {row}")));
+            }
+            (row, _) => lines.push(format!("  {topic:<16} {}", row.unwrap_or_default())),
+        }
+    }
     lines.iter().map(|line| talk::escaped(line)).collect::<Vec<_>>().join("\n")
 }
 

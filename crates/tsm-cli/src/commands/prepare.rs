@@ -3,16 +3,18 @@
 use tsm_train::dataset;
 use tsm_train::prepare::{FrameOptions, PrepareOptions, Prepared, Progress, prepare};
 
-use super::{eval, train};
+use super::clips_bar::clips_bar;
+use super::grouping;
 use crate::args::offline::PrepareArgs;
 use crate::exit_code::{Exit, Failure};
-use crate::talk;
+use crate::{signals, talk};
 
 /// Writes the lists and says where they are.
 ///
 /// # Errors
 /// Clips that cannot be used or divided, a folder that cannot be written.
 pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
+    signals::survive_file_limit()?;
     tsm_ingest::init()?;
     if !(0.0..1.0).contains(&args.validation) {
         let text = format!("--validation is {}, it must be at least 0 and below 1", args.validation);
@@ -24,12 +26,12 @@ pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
     }
     let options = PrepareOptions {
         validation: args.validation,
-        groups: train::group_rule(&args.grouping, &args.input)?,
+        groups: grouping::rule(&args.grouping, &args.input)?,
         seed: args.seed,
         frames: args.frames.then(FrameOptions::default),
         workers: args.workers.get(),
     };
-    let bar = eval::bar(found.dataset.clips.len(), is_quiet);
+    let bar = clips_bar(found.dataset.clips.len(), is_quiet);
     let mut told = |Progress { done, .. }: Progress| bar.set_position(done as u64);
     let classes = found.dataset.classes.clone();
     let made = prepare(found.dataset, &args.output, &options, &mut told)?;

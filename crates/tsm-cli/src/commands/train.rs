@@ -5,24 +5,28 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tsm_train::clip_store::ClipStore;
-use tsm_train::dataset::groups::GroupRule;
-use tsm_train::evaluate::EvaluateError;
+use tsm_train::evaluate::{EvaluateError, Evaluation};
 use tsm_train::finish::{self, Clips, FinishError};
 use tsm_train::loader::LoaderSource;
-use tsm_train::recipe::{Preset, Recipe};
+use tsm_train::recipe::Recipe;
 use tsm_train::run_state::RunState;
 use tsm_train::sides::{Division, Sides, divide};
 use tsm_train::start::Start;
 use tsm_train::teacher::Teachers;
 use tsm_train::trainer::{self, End, Finished, Job, RunFolder, TrainError};
 
-use crate::args::offline::{GroupArgs, TrainArgs};
+use super::grouping;
+use crate::args::train::TrainArgs;
 use crate::exit_code::{Exit, Failure};
-use crate::{model_source, signals, talk};
+use crate::{gpu_build, model_source, signals, talk};
 
 mod bar;
+mod config;
+mod nearest_name;
+mod settings;
 
 use bar::Bar;
+use settings::{Settings, named, relative_to};
 
 /// The folds' own draw: one seed of training sees the same folds as another.
 const SPLIT_SEED: u64 = 1;
@@ -32,18 +36,24 @@ const SPLIT_SEED: u64 = 1;
 /// # Errors
 /// Clips, recipe or weights that cannot be used; a loss that is not finite; a full disk.
 pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
+    let settings = Settings::of(args)?;
+    // The file may ask for a GPU, too. Before any thread or handler is there.
+    gpu_build::hand_over(Some(settings.asked_device()))?;
     let stop = signals::stop_signal()?;
+    signals::survive_file_limit()?;
     tsm_ingest::init()?;
-    check_output(&args.output)?;
-    let table = table(args)?;
-    // Every option is checked before a clip is looked at; how much data there is shows only then.
-    let part = Recipe::from_table(&Preset::Few.recipe(), &table)?.validation;
-    let (division, divided) = division(args, part);
-    let Sides { dataset, train, validation, .. } = sides(args, &division, is_quiet)?;
-    let recipe = recipe(args, train.len(), &table, is_quiet)?;
+    check_output(settings.output())?;
+    let (division, divided) = division(settings.run(), settings.validation_part()?);
+    let Sides { dataset, train, validation, .. } = sides(&settings, &division, is_quiet)?;
+    let recipe = settings.recipe(train.len())?;
+    if !is_quiet {
+        tell_settings(&settings.text(&recipe, train.len(), &Path::to_owned));
+    }
     let start = Start::of(&recipe, &dataset.classes, Some(&model_source::shipped()?))?;
-    let device = args.device.open()?;
-    let folder = RunFolder::beside(&args.output);
+    let device = settings.device().open()?;
+    let folder = RunFolder::beside(settings.output());
+    let kept = settings.text(&recipe, train.len(), &|path| relative_to(folder.path(), path));
+    let shared = settings.shared_text(&recipe, train.len());
     let judged = LoaderSource {
         dataset: Arc::new(dataset),
         clips: validation.as_slice().into(),
@@ -56,10 +66,11 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
         train: &train,
         validation: &validation,
         recipe: &recipe,
-        teachers: Teachers::open(&recipe.teacher, &judged.dataset.classes, &start.spec.input, &device)?,
+        settings: &kept,
+        teachers: Teachers::open(&recipe.teacher, &start.spec, &device)?,
         start,
         device,
-        resume: resumed(args, &folder, &recipe)?,
+        resume: resumed(settings.run(), &folder, &recipe)?,
         folder: folder.clone(),
     };
     let is_stopped = Cell::new(false);
@@ -74,33 +85,55 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
     if finished.end == End::Stopped {
         return Ok(Exit::Done);
     }
-    let source = clips_path(args).display().to_string();
-    let clips = Clips { validation: &judged, train_clips: train.len(), source: &source, division: &divided };
-    let output = (args.output.as_path(), args.storage.into());
-    let evaluation = match finish::finish(&folder, &recipe, clips, output, &mut |_judged| !should_stop()) {
-        Err(FinishError::Evaluate(EvaluateError::Stopped)) => {
-            tell_stopped(&folder);
-            return Ok(Exit::Done);
-        }
-        finished => finished?,
+    let source = named(settings.clips()).display().to_string();
+    let clips = Clips {
+        validation: &judged,
+        train_clips: train.len(),
+        source: &source,
+        division: &divided,
+        settings: &shared,
     };
-    let top1 = evaluation.and_then(|evaluation| evaluation.metrics().top1);
-    let said =
-        top1.map_or(String::new(), |top1| format!(": top-1 {:.1} % of the validation clips", 100.0 * top1));
-    talk::result(&format!("{}{said}; report in {}", args.output.display(), folder.path().display()))?;
+    conclude(&settings, &folder, &recipe, clips, &should_stop)
+}
+
+/// Judges the best epoch's model, writes it and says how good it is.
+fn conclude(
+    settings: &Settings,
+    folder: &RunFolder,
+    recipe: &Recipe,
+    clips: Clips<'_>,
+    should_stop: &dyn Fn() -> bool,
+) -> Result<Exit, Failure> {
+    let output = (settings.output(), settings.storage());
+    match finish::finish(folder, recipe, clips, output, &mut |_judged| !should_stop()) {
+        Err(FinishError::Evaluate(EvaluateError::Stopped)) => tell_stopped(folder),
+        finished => talk::result(&told(finished?.as_ref(), settings.output(), folder))?,
+    }
     Ok(Exit::Done)
 }
 
-/// Where the clips are; one of the two is given.
-fn clips_path(args: &TrainArgs) -> &Path {
-    args.list.as_deref().or(args.data.as_deref()).unwrap_or(Path::new(""))
+/// The run in one line: the model, how good it is and by which view, and where the report is.
+fn told(evaluation: Option<&Evaluation>, output: &Path, folder: &RunFolder) -> String {
+    let said = evaluation.and_then(|evaluation| {
+        let how = if evaluation.online.is_some() { "streamed as live does it" } else { "centre view" };
+        let percent = 100.0 * evaluation.metrics().top1?;
+        Some(format!(": top-1 {percent:.1} % of the validation clips ({how})"))
+    });
+    format!("{}{}; report in {}", output.display(), said.unwrap_or_default(), folder.path().display())
+}
+
+/// Every option with its value, as a file that `--config` takes.
+fn tell_settings(text: &str) {
+    talk::line("# this run's options; saved here as FILE.toml, tsm train --config FILE.toml repeats it");
+    talk::line(text.trim_end());
 }
 
 /// How the clips are divided, for the code and in words.
 fn division(args: &TrainArgs, validation: f64) -> (Division, String) {
     match (&args.validation_list, args.fold, args.folds) {
         (Some(list), ..) => {
-            (Division::List(list.clone()), format!("a list of their own: {}", list.display()))
+            let name = named(list);
+            (Division::List(list.clone()), format!("a list of their own: {}", name.display()))
         }
         (None, Some(fold), Some(folds)) => (
             Division::Fold { fold, folds: folds.get() },
@@ -114,9 +147,10 @@ fn division(args: &TrainArgs, validation: f64) -> (Division, String) {
 }
 
 /// The clips, read, grouped and divided, with what is worth a warning said.
-fn sides(args: &TrainArgs, division: &Division, is_quiet: bool) -> Result<Sides, Failure> {
-    let groups = group_rule(&args.grouping, clips_path(args))?;
-    let sides = divide(clips_path(args), args.classes.as_deref(), &groups, division, SPLIT_SEED)?;
+fn sides(settings: &Settings, division: &Division, is_quiet: bool) -> Result<Sides, Failure> {
+    let (run, clips) = (settings.run(), settings.clips());
+    let groups = grouping::rule(&run.grouping, clips)?;
+    let sides = divide(clips, run.classes.as_deref(), &groups, division, SPLIT_SEED)?;
     for warning in sides.warnings.iter().filter(|_| !is_quiet) {
         talk::line(&format!("tsm: {warning}"));
     }
@@ -130,19 +164,6 @@ fn cache_bytes(recipe: &Recipe) -> usize {
     let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<usize>().ok());
     let wanted = recipe.cache_mib.saturating_mul(1 << 20);
     kib.map_or(wanted, |kib| wanted.min(kib.saturating_mul(512)))
-}
-
-/// The preset's recipe under the file's and the flags' options, printed in full.
-fn recipe(args: &TrainArgs, clips: usize, table: &toml::Table, is_quiet: bool) -> Result<Recipe, Failure> {
-    let preset: Preset = match &args.preset {
-        Some(name) => name.parse().map_err(Failure::bad_input)?,
-        None => Preset::for_clips(clips),
-    };
-    let recipe = Recipe::from_table(&preset.recipe_for(clips), table)?;
-    if !is_quiet {
-        talk::line(&format!("# preset {}\n{}", preset.name(), recipe.to_toml().trim_end()));
-    }
-    Ok(recipe)
 }
 
 fn tell_run(finished: &Finished, folder: &RunFolder) {
@@ -170,42 +191,29 @@ fn tell_stopped(folder: &RunFolder) {
     }
 }
 
-/// What goes before the preset: the file, then the flags.
-fn table(args: &TrainArgs) -> Result<toml::Table, Failure> {
-    let mut table = toml::Table::new();
-    if let Some(path) = &args.config {
-        let named = |what: String| Failure::bad_input(format!("{}: {what}", path.display()));
-        let text =
-            std::fs::read_to_string(path).map_err(|error| named(format!("cannot be read: {error}")))?;
-        table = text.parse().map_err(|error: toml::de::Error| named(error.message().to_owned()))?;
-    }
-    table.extend(args.recipe.table()?);
-    Ok(table)
-}
-
-/// How clips are grouped.
-///
-/// # Errors
-/// An expression that is none.
-pub(super) fn group_rule(args: &GroupArgs, source: &Path) -> Result<GroupRule, Failure> {
-    Ok(match (&args.groups, &args.group_regex) {
-        (Some(table), _) => GroupRule::Table(table.clone()),
-        (None, Some(regex)) => GroupRule::regex(regex)?,
-        (None, None) => GroupRule::of_source(source),
-    })
-}
-
-/// The saved run to go on from. One that is unfinished is not thrown away unasked.
+/// The saved run to go on from. One that is unfinished is not thrown away unasked; one that was killed before its first save
+/// starts again.
 fn resumed(args: &TrainArgs, folder: &RunFolder, recipe: &Recipe) -> Result<Option<RunState>, Failure> {
-    if args.resume {
-        return Ok(Some(RunState::open(&folder.last())?));
+    let last = folder.last();
+    if args.resume == Some(true) {
+        if !last.exists() && folder.has_settings() {
+            talk::line(&format!("tsm: {}: nothing is saved yet; starting anew", folder.path().display()));
+            return Ok(None);
+        }
+        if !last.exists() {
+            let what = "there is no run to go on from; leave --resume out, or check --output";
+            return Err(Failure::bad_input(format!("{}: {what}", folder.path().display())));
+        }
+        return Ok(Some(RunState::open(&last)?));
     }
-    let left = RunState::open(&folder.last()).ok().map(|saved| saved.record.position.epoch);
+    let left = RunState::open(&last).ok().map(|saved| saved.record.position.epoch);
     match left {
-        Some(epoch) if epoch < recipe.epochs && !args.restart => Err(Failure::bad_input(format!(
-            "{}: an unfinished run of {epoch} epochs; go on with --resume, or throw it away with --restart",
-            folder.path().display()
-        ))),
+        Some(epoch) if epoch < recipe.epochs && args.restart != Some(true) => {
+            Err(Failure::bad_input(format!(
+                "{}: an unfinished run of {epoch} epochs; go on with --resume, or throw it away with --restart",
+                folder.path().display()
+            )))
+        }
         _ => Ok(None),
     }
 }
@@ -225,6 +233,21 @@ fn check_output(output: &Path) -> Result<(), Failure> {
 }
 
 fn failure(error: TrainError) -> Failure {
-    let exit = if matches!(error, TrainError::NotFinite { .. }) { Exit::NotFinite } else { Exit::BadInput };
-    Failure { exit, ..Failure::bad_input(error) }
+    if matches!(error, TrainError::NotFinite { .. }) {
+        return Failure { exit: Exit::NotFinite, ..Failure::bad_input(error) };
+    }
+    if is_out_of_room(&error) {
+        return Failure::bad_input(format!(
+            "{error}; the last save is as it was: make room and go on with --resume"
+        ));
+    }
+    Failure::bad_input(error)
+}
+
+/// Whether the disk, a quota or the system's limit leaves no room for a file.
+fn is_out_of_room(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut kinds = causes.filter_map(|cause| Some(cause.downcast_ref::<std::io::Error>()?.kind()));
+    kinds.any(|kind| matches!(kind, FileTooLarge | QuotaExceeded | StorageFull))
 }

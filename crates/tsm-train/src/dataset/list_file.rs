@@ -22,7 +22,8 @@ use super::{Clip, Dataset, DatasetError, MOST_CLASSES, class_index, class_number
 /// [`DatasetError`] with the line's number if a label is none or out of range, or a file is missing.
 pub fn read(list: &Path, class_names: Option<&Path>) -> Result<Dataset, DatasetError> {
     let classes = class_names.map(read_labels).transpose()?;
-    let folder = folder_of(list);
+    // As it was given: no `./` before the paths of a list in the current folder.
+    let folder = list.parent().unwrap_or(Path::new(""));
     let mut clips = Vec::new();
     for (line, text) in lines(list)? {
         let refused = |reason| DatasetError::Line { path: list.to_owned(), line, reason };
@@ -42,10 +43,10 @@ pub fn read(list: &Path, class_names: Option<&Path>) -> Result<Dataset, DatasetE
 /// # Errors
 /// [`DatasetError`] if the list cannot be read or is empty.
 pub fn read_paths(list: &Path) -> Result<Vec<PathBuf>, DatasetError> {
-    let folder = folder_of(list);
+    let folder = list.parent().unwrap_or(Path::new(""));
     let paths: Vec<_> = lines(list)?.into_iter().map(|(_, text)| folder.join(text)).collect();
     if paths.is_empty() {
-        return Err(DatasetError::EmptyList { path: list.to_owned() });
+        return Err(DatasetError::EmptyFileList { path: list.to_owned() });
     }
     Ok(paths)
 }
@@ -83,7 +84,7 @@ pub(crate) fn line(list: &Path, clip: &Clip) -> Result<String, &'static str> {
         return Err("its path ends with a space, which a list cannot show; rename the file");
     }
     if clip.span.is_some() {
-        return Err("it is a part of a video, which a list cannot say; extract its frames");
+        return Err("it is a part of a video, which a list cannot say; extract its frames with --frames");
     }
     // What begins so would be read as a comment or lose its space or mark.
     let here =

@@ -20,7 +20,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::{ASSUMED_STEP, ClipFrames, DecodeError, Keep, StoredFrame};
+use super::{ASSUMED_STEP, ClipFrames, DecodeError, Keep, ShownFrame, StoredFrame};
 
 /// The file with the frames' times, in microseconds, a line a frame.
 pub(crate) const PTS_FILE: &str = "pts_micros.txt";
@@ -87,12 +87,12 @@ pub(super) fn read(folder: &Path, keep: Keep<'_>) -> Result<ClipFrames, DecodeEr
 /// Hands every frame of a folder to `on_frame`.
 pub(super) fn visit(
     folder: &Path,
-    on_frame: &mut dyn FnMut(&StoredFrame, Duration) -> Flow,
+    on_frame: &mut dyn FnMut(&ShownFrame<'_>, Duration) -> Flow,
 ) -> Result<(), DecodeError> {
     let images = images(folder)?;
     let mut format = None;
     for (image, pts) in images.iter().zip(times(folder, images.len())) {
-        if on_frame(&decoded(image, &mut format)?, pts) == Flow::Stop {
+        if on_frame(&ShownFrame::Stored(&decoded(image, &mut format)?), pts) == Flow::Stop {
             break;
         }
     }

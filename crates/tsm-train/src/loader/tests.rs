@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::online::OnlineClips;
+use super::online::{OnlineClips, OnlineFrame, OnlinePart};
 use super::*;
 use crate::augment::Flip;
 use crate::dataset::Clip;
@@ -175,15 +175,24 @@ fn no_clips_give_no_batches() {
 #[test]
 fn streaming_evaluation_sees_what_live_sees() {
     let source = source(None);
-    let clips: Vec<_> =
-        OnlineClips::start(&source, 1000.0 / 12.0, 2).unwrap().map(|clip| clip.unwrap().unwrap()).collect();
-    assert_eq!(clips.iter().map(|clip| clip.clip).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+    let mut clips: Vec<Vec<OnlineFrame>> = vec![Vec::new()];
+    let mut order = Vec::new();
+    for part in OnlineClips::start(&source, 1000.0 / 12.0, 2).unwrap() {
+        match part.unwrap() {
+            OnlinePart::Frame(frame) => clips.last_mut().unwrap().push(frame),
+            OnlinePart::End { clip, outcome, .. } => {
+                outcome.unwrap();
+                order.push(clip);
+                clips.push(Vec::new());
+            }
+        }
+    }
+    assert_eq!(order, (0..10).collect::<Vec<_>>());
     // 5 frames a second are all used, 30 at 12 a second.
-    assert_eq!((clips[0].pts.len(), clips[9].pts.len()), (5, 12));
-    for clip in &clips {
-        assert_eq!(clip.frames().len(), clip.pts.len());
-        let resets = clip.starts_afresh.iter().filter(|reset| **reset).count();
-        assert!(clip.starts_afresh[0] && resets == 1);
+    assert_eq!((clips[0].len(), clips[9].len()), (5, 12));
+    for clip in &clips[..10] {
+        let resets = clip.iter().filter(|frame| frame.starts_afresh).count();
+        assert!(clip[0].starts_afresh && resets == 1 && clip.is_sorted_by_key(|frame| frame.pts));
     }
     let mode = eval(EvalCrops::Centre, ClipCount::One);
     let Mode::Eval(view) = mode else { unreachable!() };
@@ -193,5 +202,24 @@ fn streaming_evaluation_sees_what_live_sees() {
         ..view
     };
     let batch = &batches(&source, Mode::Eval(all), LoaderOptions { end_epoch: 1, ..OPTIONS })[0];
-    assert!(batch.pixels[..clips[0].pixels.len()] == clips[0].pixels);
+    let pixels: Vec<f32> = clips[0].iter().flat_map(|frame| frame.pixels.iter().copied()).collect();
+    assert!(batch.pixels[..pixels.len()] == pixels);
+}
+
+#[test]
+fn streaming_evaluation_can_be_left_in_the_middle_of_a_clip() {
+    let mut online = OnlineClips::start(&source(None), 1.0, 2).unwrap();
+    assert!(matches!(online.next(), Some(Ok(OnlinePart::Frame(_)))));
+    drop(online);
+}
+
+#[test]
+fn streaming_evaluation_names_a_broken_clip_at_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.mp4");
+    std::fs::write(&broken, b"no video").unwrap();
+    let source = source(Some(broken));
+    let last = OnlineClips::start(&source, 1000.0 / 12.0, 3).unwrap().last().unwrap().unwrap();
+    let OnlinePart::End { clip: 10, outcome: Err(reason), .. } = last else { panic!("{last:?}") };
+    assert!(reason.contains("broken.mp4"), "{reason}");
 }

@@ -41,10 +41,7 @@ pub(super) fn read(clip: &Clip, folder: &Path, frames: Option<FrameOptions>) -> 
             Flow::Continue
         });
         visited.map_err(ReadError::Decode)?;
-        return match count.load(Ordering::Relaxed) {
-            0 => Err(no_frames(clip)),
-            count => Ok(Clip { frames: Some(count), ..clip.clone() }),
-        };
+        return Ok(Clip { frames: Some(count.load(Ordering::Relaxed)), ..clip.clone() });
     };
     let failed = |path: &Path, source| ReadError::Write { path: path.to_owned(), source };
     let part = part_of(folder);
@@ -54,24 +51,16 @@ pub(super) fn read(clip: &Clip, folder: &Path, frames: Option<FrameOptions>) -> 
     let writer = Arc::new(Mutex::new(FrameWriter::new(part.clone(), options)));
     let visited = visit(clip, {
         let writer = Arc::clone(&writer);
-        move |frame, pts| writer.lock().unwrap_or_else(PoisonError::into_inner).frame(frame, pts)
+        move |frame, pts| writer.lock().unwrap_or_else(PoisonError::into_inner).frame(&frame.stored(), pts)
     });
     let written = finish(&writer, &part, visited);
     if written.is_err() {
         let _kept = std::fs::remove_dir_all(&part);
     }
     let count = written?;
-    if count == 0 {
-        return Err(no_frames(clip));
-    }
     let _absent = std::fs::remove_dir_all(folder);
     std::fs::rename(&part, folder).map_err(|error| failed(folder, error))?;
     Ok(Clip { path: folder.to_owned(), frames: Some(count), span: None, ..clip.clone() })
-}
-
-fn no_frames(clip: &Clip) -> ReadError {
-    let place = clip.path.display().to_string();
-    ReadError::Decode(tsm_ingest::SourceError::NoVideo { place, detail: String::new() }.into())
 }
 
 /// The hidden folder beside `folder` that it is made in.

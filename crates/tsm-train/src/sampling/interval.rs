@@ -54,30 +54,28 @@ pub fn stream_from(pts: &[Duration], start: usize, interval: Duration, most: usi
     used
 }
 
-/// A frame of a stream that live recognition uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StreamFrame {
-    /// Which frame of the clip.
-    pub index: usize,
-    /// Whether live recognition forgets its state before it: at the first frame and after a break of the media time.
-    pub starts_afresh: bool,
-}
+/// Chooses the frames of a clip that live recognition uses, one after another.
+#[derive(Debug)]
+pub struct StreamChoice(FrameSampler);
 
-/// Every frame of a clip that live recognition uses, over breaks of the media time. The pictures change their shape
-/// before the frames `shape_changes`, where live recognition starts over too.
-pub fn stream(pts: &[Duration], shape_changes: &[usize], interval: Duration) -> Vec<StreamFrame> {
-    let mut sampler = FrameSampler::new(SampleRate::Every(interval));
-    let mut admit = |index: usize, pts: Duration| {
-        if shape_changes.contains(&index) {
-            sampler.restart();
+impl StreamChoice {
+    /// A choice at this interval that has seen no frame.
+    pub fn new(interval: Duration) -> Self {
+        Self(FrameSampler::new(SampleRate::Every(interval)))
+    }
+
+    /// Whether live recognition forgets its state before the next frame; none where it passes the frame over. Where the
+    /// pictures change their shape it starts over, too.
+    pub fn starts_afresh(&mut self, pts: Duration, is_other_shape: bool) -> Option<bool> {
+        if is_other_shape {
+            self.0.restart();
         }
-        sampler.admit(Pts(pts))
-    };
-    let admitted = pts.iter().enumerate().map(|(index, pts)| (index, admit(index, *pts)));
-    admitted
-        .filter(|(_, admission)| *admission != Admission::Skip)
-        .map(|(index, admission)| StreamFrame { index, starts_afresh: admission == Admission::UseAfresh })
-        .collect()
+        match self.0.admit(Pts(pts)) {
+            Admission::Skip => None,
+            Admission::Use => Some(false),
+            Admission::UseAfresh => Some(true),
+        }
+    }
 }
 
 /// `segments` frames from a random start.
@@ -141,12 +139,20 @@ mod tests {
         (0..frames).map(|i| Duration::from_secs_f64(f64::from(i) / hz)).collect()
     }
 
+    /// The frames used, and whether the stream starts afresh before each.
+    fn stream(pts: &[Duration], shape_changes: &[usize]) -> Vec<(usize, bool)> {
+        let mut choice = StreamChoice::new(INTERVAL);
+        let mut used =
+            |(i, pts): (usize, &Duration)| Some((i, choice.starts_afresh(*pts, shape_changes.contains(&i))?));
+        pts.iter().enumerate().filter_map(&mut used).collect()
+    }
+
     #[test]
     fn a_clip_gives_what_a_stream_gives() {
         let pts = camera(30.0, 40);
         assert_eq!(stream_from(&pts, 0, INTERVAL, 5), [0, 3, 5, 8, 10]);
         assert_eq!(stream_from(&pts, 1, INTERVAL, 5), [1, 4, 6, 9, 11]);
-        let all: Vec<usize> = stream(&pts, &[], INTERVAL).iter().map(|frame| frame.index).collect();
+        let all: Vec<usize> = stream(&pts, &[]).iter().map(|(index, _)| *index).collect();
         assert_eq!(all, stream_from(&pts, 0, INTERVAL, 100));
     }
 
@@ -163,9 +169,10 @@ mod tests {
         let mut pts = camera(30.0, 20);
         pts.extend(camera(30.0, 20).iter().map(|pts| *pts + Duration::from_secs(5)));
         assert_eq!(stream_from(&pts, 15, INTERVAL, 8), [15, 18]);
-        let afresh: Vec<_> =
-            stream(&pts, &[], INTERVAL).into_iter().filter(|frame| frame.starts_afresh).collect();
-        assert_eq!(afresh.iter().map(|frame| frame.index).collect::<Vec<_>>(), [0, 20]);
+        let afresh = |shape_changes: &[usize]| -> Vec<usize> {
+            stream(&pts, shape_changes).into_iter().filter(|(_, afresh)| *afresh).map(|(i, _)| i).collect()
+        };
+        assert_eq!((afresh(&[]), afresh(&[4])), (vec![0, 20], vec![0, 4, 20]));
         assert!(starts(&pts, INTERVAL, 8).iter().all(|start| *start < 3 || (20..23).contains(start)));
     }
 

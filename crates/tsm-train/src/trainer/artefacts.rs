@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `last.safetensors` | the run, to go on from |
 //! | `best.safetensors` | the model of the best validation |
-//! | `recipe.toml` | every choice |
+//! | `config.toml` | every choice |
 //! | `log.csv`, `curves.svg`, `events.out.tfevents.*` | the epochs |
 
 use std::path::{Path, PathBuf};
@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::TrainError;
-use crate::recipe::Recipe;
 use crate::report::{EpochRecord, EventWriter, History, LogStart, ReportError, curves_svg, write_atomically};
 use crate::run_state::RunRecord;
+
+/// Every choice of the run.
+const SETTINGS: &str = "config.toml";
 
 /// A folder of this layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,12 +86,17 @@ impl RunFolder {
         Ok(write_atomically(&self.0.join(name), bytes)?)
     }
 
-    /// Writes every choice.
+    /// Writes every choice, as TOML.
     ///
     /// # Errors
     /// If the file system refuses.
-    pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), TrainError> {
-        self.write("recipe.toml", recipe.to_toml().as_bytes())
+    pub(super) fn write_settings(&self, settings: &str) -> Result<(), TrainError> {
+        self.write(SETTINGS, settings.as_bytes())
+    }
+
+    /// Whether a run has begun here: its choices are written first of all.
+    pub fn has_settings(&self) -> bool {
+        self.0.join(SETTINGS).is_file()
     }
 
     /// Writes the epochs so far as table and curves.

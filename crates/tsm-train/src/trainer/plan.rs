@@ -1,6 +1,6 @@
 //! What follows from recipe and data before the first batch: counts, schedules, and who goes on from whom.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use super::{Job, TrainError};
 use crate::augment::{ColourJitter, Flip};
 use crate::crop::{EvalCrops, TrainCrop};
 use crate::dataset::Dataset;
+use crate::fingerprint;
 use crate::learner::LearnerSpec;
 use crate::loader::{EvalView, LastBatch, LoaderOptions, LoaderSource, Mode, TrainView};
 use crate::loss::{LossSpec, balanced_weights};
@@ -215,8 +216,20 @@ fn learner(job: &Job<'_>) -> LearnerSpec {
     }
 }
 
+/// The record of a run of this job that has made no step.
+pub(super) fn record(job: &Job<'_>) -> RunRecord {
+    let mut record = RunRecord::new(
+        job.recipe.clone(),
+        job.start.spec.clone(),
+        digest(&job.dataset, job.train, job.validation),
+    );
+    let clips = [job.train, job.validation].concat();
+    record.clip_marks = fingerprint::of_clips(&job.dataset, &clips, job.recipe.workers);
+    record
+}
+
 /// A number that changes with the classes, the clips and which side each is on.
-pub(super) fn digest(dataset: &Dataset, train: &[usize], validation: &[usize]) -> u64 {
+fn digest(dataset: &Dataset, train: &[usize], validation: &[usize]) -> u64 {
     // FNV-1a: the standard library's hashes may change from version to version.
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
     let mut take = |bytes: &[u8]| {
@@ -261,8 +274,32 @@ pub(super) fn check_same(now: &RunRecord, saved: &RunRecord, path: &Path) -> Res
     Ok(())
 }
 
-/// The choices that change the outcome.
+/// Refuses clips that are not what they were; an old save does not say what they were.
+pub(super) fn check_clips(job: &Job<'_>, now: &[u32], saved: &[u32]) -> Result<(), TrainError> {
+    let clips = job.train.iter().chain(job.validation);
+    let changed = |((clip, now), saved): ((&usize, &u32), &u32)| (now != saved).then_some(*clip);
+    let mut changed = clips.zip(now).zip(saved).filter_map(changed);
+    match changed.next() {
+        None => Ok(()),
+        Some(clip) => Err(TrainError::ChangedClip {
+            path: job.folder.last(),
+            clip: job.dataset.clips[clip].path.clone(),
+            others: changed.count(),
+        }),
+    }
+}
+
+/// The choices that change the outcome. A path from another folder may lead to the same file.
 fn comparable(recipe: &Recipe) -> toml::Table {
+    let located = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_gone| path.clone());
+    // Weights to start from are in the save; they may be somewhere else by now.
+    let named = |path: &PathBuf| path.file_name().map_or_else(|| path.clone(), PathBuf::from);
+    let recipe = Recipe {
+        pretrained: recipe.pretrained.as_ref().map(named),
+        tune_from: recipe.tune_from.as_ref().map(named),
+        teacher: recipe.teacher.iter().map(located).collect(),
+        ..recipe.clone()
+    };
     let mut table = toml::Table::try_from(recipe).unwrap_or_default();
     for name in ["workers", "cache-mib", "log-interval", "save-interval-secs"] {
         table.remove(name);

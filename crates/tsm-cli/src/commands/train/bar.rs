@@ -79,8 +79,11 @@ impl Observer for Bar {
                 );
                 if let (Some(loss), Some(top1)) = (record.valid_loss, record.valid_top1) {
                     let best = if *is_best { ", the best so far" } else { "" };
-                    let _written =
-                        write!(text, "; validation loss {loss:.4}, top-1 {:.1} %{best}", 100.0 * top1);
+                    let _written = write!(
+                        text,
+                        "; centre view of the validation clips: loss {loss:.4}, top-1 {:.1} %{best}",
+                        100.0 * top1
+                    );
                 }
                 self.line(&text);
             }

@@ -1,0 +1,515 @@
+//! What `tsm train` is to do: the flags over the file of `--config` over the preset, checked and printed as such a file.
+//!
+//! ```text
+//! flags ─────────┐ replace what the file says, its alternatives too
+//! FILE.toml ─────┴─► Settings ─ how many clips? ─ preset ─► Recipe
+//!                        └─ as text: on stderr, in REPORT/config.toml, in the model
+//! ```
+//!
+//! It opens no clip and no model.
+
+use std::path::{Component, Path, PathBuf};
+
+use tsm_model::checkpoint::Storage;
+use tsm_model::device::DeviceChoice;
+use tsm_train::fingerprint;
+use tsm_train::recipe::{Preset, Recipe, RecipeError};
+
+use super::config::Config;
+use crate::args::StorageArg;
+use crate::args::device::AskedDevice;
+use crate::args::offline::GroupArgs;
+use crate::args::recipe::RecipeArgs;
+use crate::args::train::TrainArgs;
+use crate::exit_code::Failure;
+
+/// Everything that a run was told.
+#[derive(Debug)]
+pub(super) struct Settings {
+    run: TrainArgs,
+    recipe: toml::Table,
+    file: Config,
+    clips: PathBuf,
+    output: PathBuf,
+    preset: Option<Preset>,
+    device: DeviceChoice,
+}
+
+impl Settings {
+    /// The flags over their file.
+    ///
+    /// # Errors
+    /// A file with mistakes, or options that are missing or exclude each other.
+    pub(super) fn of(flags: &TrainArgs) -> Result<Self, Failure> {
+        let mut file = flags.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+        let told = flags.recipe.table()?;
+        let mut recipe = without_alternatives(std::mem::take(&mut file.recipe), &told);
+        recipe.extend(told);
+        let run = over(flags.clone(), std::mem::take(&mut file.run));
+        let missing = |what: &str| Failure::bad_input(format!("{what}; see tsm train --help"));
+        let Some(clips) = run.clips_dir.clone().or(run.list.clone()) else {
+            let text = "no clips are given; pass CLIPS_DIR or --list FILE, or write clips-dir or list into the file of --config";
+            return Err(missing(text));
+        };
+        let Some(output) = run.output.clone() else {
+            let text = "no model is named to write; pass --output MODEL.safetensors, or write output into the file of --config";
+            return Err(missing(text));
+        };
+        match (run.fold, run.folds) {
+            (Some(fold), None) => {
+                return Err(missing(&format!("fold {fold} of how many? pass --folds N, too")));
+            }
+            (None, Some(folds)) => {
+                return Err(missing(&format!(
+                    "which of the {folds} folds? pass --fold N, too; they count from 0"
+                )));
+            }
+            _ => {}
+        }
+        // Both have been parsed before: by the flags, or with the file.
+        let preset = run.preset.as_deref().map(str::parse).transpose().map_err(Failure::bad_input)?;
+        let device = run.device.as_deref().unwrap_or("cpu").parse()?;
+        let settings = Self { run, recipe, file, clips, output, preset, device };
+        // Every option is checked before a clip is looked at; how much data there is shows only then.
+        settings.recipe_over(&settings.preset.unwrap_or(Preset::Few).recipe())?;
+        Ok(settings)
+    }
+
+    /// Where the clips are: a folder or a list.
+    pub(super) fn clips(&self) -> &Path {
+        &self.clips
+    }
+
+    /// The model to write.
+    pub(super) fn output(&self) -> &Path {
+        &self.output
+    }
+
+    /// The other options, as they were given.
+    pub(super) fn run(&self) -> &TrainArgs {
+        &self.run
+    }
+
+    /// Where the network learns.
+    pub(super) fn device(&self) -> DeviceChoice {
+        self.device
+    }
+
+    /// As it was asked for.
+    pub(super) fn asked_device(&self) -> AskedDevice<'_> {
+        AskedDevice { choice: self.device, cuda_libs: self.run.cuda_libs.as_deref() }
+    }
+
+    /// How the model's numbers are stored.
+    pub(super) fn storage(&self) -> Storage {
+        self.run.storage.unwrap_or(StorageArg::F32).into()
+    }
+
+    /// The part of the clips that validates, before the number of clips is known: no preset of ours makes it depend on that.
+    pub(super) fn validation_part(&self) -> Result<f64, Failure> {
+        Ok(self.recipe_over(&self.preset.unwrap_or(Preset::Few).recipe())?.validation)
+    }
+
+    /// The whole recipe for so many training clips.
+    pub(super) fn recipe(&self, clips: usize) -> Result<Recipe, Failure> {
+        self.recipe_over(&self.preset_for(clips).recipe_for(clips))
+    }
+
+    fn preset_for(&self, clips: usize) -> Preset {
+        self.preset.unwrap_or(Preset::for_clips(clips))
+    }
+
+    fn recipe_over(&self, preset: &Recipe) -> Result<Recipe, Failure> {
+        Recipe::from_table(preset, &self.recipe).map_err(|error| {
+            let place = match &error {
+                RecipeError::Value { name, .. } => self.file.place(name).unwrap_or_default(),
+                _ => String::new(),
+            };
+            Failure::bad_input(format!("{place}{error}"))
+        })
+    }
+
+    /// All options with their values as a file for `--config`, in which paths stand as `path` writes them.
+    pub(super) fn text(
+        &self,
+        recipe: &Recipe,
+        train_clips: usize,
+        path: &dyn Fn(&Path) -> PathBuf,
+    ) -> String {
+        // A path that is no UTF-8 cannot stand in TOML; what it looks like can.
+        let path = |given: &Path| PathBuf::from(path(given).to_string_lossy().into_owned());
+        let some = |given: &Option<PathBuf>| given.as_deref().map(path);
+        let run = TrainArgs {
+            clips_dir: some(&self.run.clips_dir),
+            list: some(&self.run.list),
+            validation_list: some(&self.run.validation_list),
+            classes: some(&self.run.classes),
+            output: Some(path(&self.output)),
+            preset: Some(self.preset_for(train_clips).name().to_owned()),
+            config: None,
+            // How this run began, not what it is.
+            resume: None,
+            restart: None,
+            storage: Some(self.run.storage.unwrap_or(StorageArg::F32)),
+            device: Some(self.run.device.clone().unwrap_or_else(|| "cpu".to_owned())),
+            // About this machine, not about the run.
+            cuda_libs: None,
+            fold: self.run.fold,
+            folds: self.run.folds,
+            grouping: GroupArgs {
+                groups: some(&self.run.grouping.groups),
+                group_regex: self.run.grouping.group_regex.clone(),
+            },
+            recipe: RecipeArgs::default(),
+        };
+        let recipe = Recipe {
+            pretrained: some(&recipe.pretrained),
+            tune_from: some(&recipe.tune_from),
+            teacher: recipe.teacher.iter().map(|given| path(given)).collect(),
+            ..recipe.clone()
+        };
+        toml::to_string(&run).unwrap_or_else(|error| format!("# {error}\n")) + &recipe.to_toml()
+    }
+
+    /// The text as the model tells it to others: files by their names alone, weights with a digest of what was in them,
+    /// and without its own name, so that the same run makes the same bytes under any.
+    pub(super) fn shared_text(&self, recipe: &Recipe, train_clips: usize) -> String {
+        let text = self.text(recipe, train_clips, &|path| named(path));
+        let digests = |files: &[PathBuf]| -> String {
+            let digest =
+                |file: &PathBuf| fingerprint::of_file(file).unwrap_or_else(|_gone| "unknown".to_owned());
+            format!("  # crc32c and bytes: {}", files.iter().map(digest).collect::<Vec<_>>().join(", "))
+        };
+        let with_digest = |line: &str| {
+            let files: Vec<PathBuf> = match line.split(" = ").next() {
+                Some("pretrained") => recipe.pretrained.iter().cloned().collect(),
+                Some("tune-from") => recipe.tune_from.iter().cloned().collect(),
+                Some("teacher") => recipe.teacher.clone(),
+                _ => Vec::new(),
+            };
+            let digests = if files.is_empty() { String::new() } else { digests(&files) };
+            format!("{line}{digests}\n")
+        };
+        text.lines().filter(|line| !line.starts_with("output = ")).map(with_digest).collect()
+    }
+}
+
+/// What the flags say, else the file. An alternative in the file gives way to the flag's.
+fn over(flags: TrainArgs, mut file: TrainArgs) -> TrainArgs {
+    if flags.clips_dir.is_some() || flags.list.is_some() {
+        (file.clips_dir, file.list) = (None, None);
+    }
+    if flags.validation_list.is_some() {
+        (file.fold, file.folds) = (None, None);
+    }
+    if flags.fold.is_some() || flags.folds.is_some() {
+        file.validation_list = None;
+    }
+    if flags.grouping.groups.is_some() || flags.grouping.group_regex.is_some() {
+        file.grouping = GroupArgs::default();
+    }
+    if flags.resume.is_some() || flags.restart.is_some() {
+        (file.resume, file.restart) = (None, None);
+    }
+    TrainArgs {
+        clips_dir: flags.clips_dir.or(file.clips_dir),
+        list: flags.list.or(file.list),
+        validation_list: flags.validation_list.or(file.validation_list),
+        classes: flags.classes.or(file.classes),
+        output: flags.output.or(file.output),
+        preset: flags.preset.or(file.preset),
+        config: flags.config,
+        resume: flags.resume.or(file.resume),
+        restart: flags.restart.or(file.restart),
+        storage: flags.storage.or(file.storage),
+        device: flags.device.or(file.device),
+        cuda_libs: flags.cuda_libs,
+        fold: flags.fold.or(file.fold),
+        folds: flags.folds.or(file.folds),
+        grouping: GroupArgs {
+            groups: flags.grouping.groups.or(file.grouping.groups),
+            group_regex: flags.grouping.group_regex.or(file.grouping.group_regex),
+        },
+        recipe: flags.recipe,
+    }
+}
+
+/// The file's recipe without what the flags put something else in the place of.
+fn without_alternatives(mut file: toml::Table, flags: &toml::Table) -> toml::Table {
+    let starts = ["pretrained", "tune-from", "from-scratch"];
+    if starts.iter().any(|name| flags.contains_key(*name)) {
+        file.retain(|name, _| !starts.contains(&name));
+    }
+    let is_off = |table: &toml::Table| table.get("flip").and_then(toml::Value::as_str) == Some("off");
+    if is_off(flags) {
+        file.remove("flip-pair");
+    }
+    if flags.contains_key("flip-pair") && is_off(&file) {
+        file.remove("flip");
+    }
+    file
+}
+
+/// The name alone: of a folder given as `.`, that of the folder.
+pub(super) fn named(path: &Path) -> PathBuf {
+    let name = path.file_name().map(PathBuf::from);
+    let whole = || path.canonicalize().ok()?.file_name().map(PathBuf::from);
+    name.or_else(whole).unwrap_or_else(|| PathBuf::from("."))
+}
+
+/// `path` as one starting in `folder` finds it; as it is where there is no such way.
+pub(super) fn relative_to(folder: &Path, path: &Path) -> PathBuf {
+    let (Ok(folder), Ok(whole)) = (std::path::absolute(folder), std::path::absolute(path)) else {
+        return path.to_owned();
+    };
+    // Up from a folder reached by a symbolic link leads elsewhere than the names say, and so may `..`.
+    let folder = folder.canonicalize().unwrap_or(folder);
+    let whole = match whole.parent().map(Path::canonicalize) {
+        Some(Ok(parent)) => parent.join(whole.file_name().unwrap_or_default()),
+        _ => whole,
+    };
+    let shared = folder.components().zip(whole.components()).take_while(|(a, b)| a == b).count();
+    let up = folder.components().skip(shared).map(|_| Component::ParentDir);
+    let down = whole.components().skip(shared);
+    let way: PathBuf = up.chain(down).collect();
+    if way.as_os_str().is_empty() { PathBuf::from(".") } else { way }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::Parser;
+
+    use super::super::config::options;
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    /// The settings of a command line, which may name a file with this text.
+    fn settings(file: &str, flags: &[&str]) -> Result<Settings, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("my.toml");
+        std::fs::write(&path, file).unwrap();
+        let given = ["tsm", "train", "--config", path.to_str().unwrap()];
+        let cli = Cli::try_parse_from(given.iter().chain(flags)).map_err(|error| error.to_string())?;
+        let Command::Train(args) = cli.command else { unreachable!() };
+        let place = format!("{}/", folder.path().display());
+        Settings::of(&args).map_err(|failure| failure.line.unwrap_or_default().replace(&place, ""))
+    }
+
+    fn text(settings: &Settings) -> String {
+        settings.text(&settings.recipe(100).unwrap(), 100, &named)
+    }
+
+    /// Every option of the recipe and of the run, none as it is by default, in two files since some exclude each other.
+    const FOLDER: &str = r#"
+clips-dir = "clips"
+output = "m.safetensors"
+preset = "mit"
+storage = "f16"
+device = "cuda:1"
+fold = 1
+folds = 3
+groups = "groups.csv"
+backbone = "mobilenetv2"
+width = 0.5
+shift = "paddle"
+place = "block"
+shift-div = 4
+unshifted-blocks = 1
+segments = 5
+size = 96
+pretrained = "w.pth"
+from-scratch = false
+sampling = "dense"
+fps = 10.0
+crop = "centre"
+flip = "on"
+flip-pair = [["left", "right"]]
+jitter-brightness = 0.125
+jitter-contrast = 0.25
+jitter-saturation = 0.375
+jitter-hue = 0.0625
+mixup = 0.5
+cutmix = 0.75
+validation = 0.125
+epochs = 7
+batch = 3
+accumulate = 2
+keep-last-batch = true
+lr = 0.125
+schedule = "constant"
+lr-steps = [3, 5]
+lr-decay = 0.5
+warmup-epochs = 0.5
+optimiser = "adamw"
+momentum = 0.75
+weight-decay = 0.25
+clip-norm = 3.0
+lr-groups = "paddlevideo"
+head-lr = 2.0
+batch-norm = "partial"
+head-views = 3
+head-epochs = 1
+frozen-blocks = 2
+shift-ramp-epochs = 0.25
+dropout = 0.25
+label-smoothing = 0.125
+frame-loss = 0.25
+class-weights = "balanced"
+average = 0.5
+teacher = ["t.safetensors", "u.safetensors"]
+teacher-share = 0.25
+teacher-temperature = 3.0
+seed = 9
+workers = 1
+cache-mib = 12
+log-interval = 2
+valid-interval = 2
+save-interval-secs = 5
+resume = true
+"#;
+    const LIST: &str = r#"
+list = "l.txt"
+validation-list = "v.txt"
+classes = "c.txt"
+output = "m.safetensors"
+group-regex = "x(.)"
+tune-from = "t.safetensors"
+restart = true
+"#;
+
+    #[test]
+    fn every_option_can_stand_in_the_file_and_comes_out_of_it_again() {
+        let mut seen = BTreeSet::from(["resume".to_owned(), "restart".to_owned()]);
+        for file in [FOLDER, LIST] {
+            let given: toml::Table = file.parse().unwrap();
+            let whole = text(&settings(file, &[]).unwrap());
+            let printed: toml::Table = whole.parse().unwrap();
+            for (name, value) in &given {
+                // How a run began is not part of it.
+                if !["resume", "restart"].contains(&name.as_str()) {
+                    assert_eq!(printed.get(name), Some(value), "{name} of\n{whole}");
+                    seen.insert(name.clone());
+                }
+            }
+            assert_eq!(text(&settings(&whole, &[]).unwrap()), whole, "what is printed is what is read");
+        }
+        for option in options() {
+            assert!(seen.contains(&option.name), "{} is in neither file of this test", option.name);
+        }
+        assert_eq!(settings(FOLDER, &[]).unwrap().run().resume, Some(true));
+    }
+
+    #[test]
+    fn flags_go_before_the_file_and_take_the_place_of_alternatives() {
+        let given = |file: &str, flags: &[&str]| -> toml::Table {
+            text(&settings(file, flags).unwrap()).parse().unwrap()
+        };
+        let of =
+            |table: &toml::Table, name: &str| table.get(name).map(ToString::to_string).unwrap_or_default();
+        let flags = [
+            "other",
+            "--tune-from",
+            "t",
+            "--validation-list",
+            "v",
+            "--group-regex",
+            "r",
+            "--lr",
+            "1",
+            "--restart",
+        ];
+        let table = given(FOLDER, &flags);
+        for (name, value) in [
+            ("clips-dir", "\"other\""),
+            ("tune-from", "\"t\""),
+            ("pretrained", ""),
+            ("validation-list", "\"v\""),
+            ("fold", ""),
+            ("folds", ""),
+            ("groups", ""),
+            ("group-regex", "\"r\""),
+            ("lr", "1.0"),
+            ("epochs", "7"),
+        ] {
+            assert_eq!(of(&table, name), value, "{name}");
+        }
+        let table = given(
+            LIST,
+            &["clips", "--fold", "0", "--folds", "2", "--from-scratch", "--groups", "g.csv", "-o", "n"],
+        );
+        for (name, value) in
+            [("list", ""), ("clips-dir", "\"clips\""), ("tune-from", ""), ("from-scratch", "true")]
+        {
+            assert_eq!(of(&table, name), value, "{name}");
+        }
+        assert_eq!(
+            (of(&table, "validation-list"), of(&table, "output")),
+            (String::new(), "\"n\"".to_owned())
+        );
+        assert!(settings(LIST, &["--resume"]).unwrap().run().restart.is_none());
+        assert_eq!(settings(FOLDER, &["--resume=false"]).unwrap().run().resume, Some(false));
+        let table = given("flip-pair = \"a=b\"", &["c", "-o", "m", "--flip", "off"]);
+        assert_eq!(of(&table, "flip-pair"), "[]");
+        let table = given("flip = \"off\"", &["c", "-o", "m", "--flip-pair", "a=b"]);
+        assert_eq!(of(&table, "flip"), "\"auto\"");
+    }
+
+    #[test]
+    fn what_neither_file_nor_flags_say_is_asked_for() {
+        let said = |file: &str, flags: &[&str]| settings(file, flags).map(|_| ()).unwrap_err();
+        assert!(said("output = \"m\"", &[]).starts_with("no clips are given; pass CLIPS_DIR or --list FILE"));
+        assert!(said("", &["clips"]).starts_with("no model is named to write; pass --output"));
+        assert!(said("fold = 1", &["clips", "-o", "m"]).starts_with("fold 1 of how many? pass --folds N"));
+        assert!(said("", &["clips", "-o", "m", "--folds", "3"]).starts_with("which of the 3 folds?"));
+        assert!(said("", &["clips", "--list", "l", "-o", "m"]).contains("cannot be used with"));
+        let far = "backbone = \"resnet18\"\n\nwidth = 0.5\nfrom-scratch = true";
+        assert!(said(far, &["clips", "-o", "m"]).starts_with("my.toml: line 3: width is 0.5, it must be"));
+        assert!(
+            said("pretrained = \"a\"", &["clips", "-o", "m", "--dropout", "2"]).starts_with("dropout is 2")
+        );
+    }
+
+    #[test]
+    fn a_model_tells_names_and_digests_and_no_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("w.safetensors");
+        std::fs::write(&weights, b"123456789").unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let (clips, output) = (path("clips"), path("m.safetensors"));
+        let flags = [
+            clips.as_str(),
+            "-o",
+            &output,
+            "--pretrained",
+            weights.to_str().unwrap(),
+            "--teacher",
+            "absent.pth",
+        ];
+        let settings = settings("", &flags).unwrap();
+        let shared = settings.shared_text(&settings.recipe(100).unwrap(), 100);
+        assert!(!shared.contains(folder.path().to_str().unwrap()), "{shared}");
+        // The check value of CRC-32C (RFC 3720, appendix B.4 has others of the same polynomial).
+        assert!(
+            shared.contains("pretrained = \"w.safetensors\"  # crc32c and bytes: e3069283 9\n"),
+            "{shared}"
+        );
+        assert!(shared.contains("teacher = [\"absent.pth\"]  # crc32c and bytes: unknown\n"), "{shared}");
+        assert!(shared.contains("clips-dir = \"clips\"\n"), "{shared}");
+        assert!(!shared.parse::<toml::Table>().unwrap().contains_key("output"), "{shared}");
+    }
+
+    #[test]
+    fn a_way_from_one_folder_to_another_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(place("a/report")).unwrap();
+        std::fs::create_dir_all(place("b")).unwrap();
+        let way = |from: &str, to: &str| relative_to(&place(from), &place(to)).display().to_string();
+        assert_eq!(way("a/report", "b/clips"), "../../b/clips");
+        assert_eq!(way("a", "a/m.safetensors"), "m.safetensors");
+        assert_eq!(way("a/not-there-yet", "a/m.safetensors"), "../m.safetensors");
+        assert_eq!(way("a", "a"), ".");
+    }
+}

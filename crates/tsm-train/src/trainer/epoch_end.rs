@@ -1,0 +1,84 @@
+//! The end of an epoch: validation, record, the best model, a save.
+
+use std::time::SystemTime;
+
+use tsm_model::checkpoint::{Checkpoint, CheckpointError, Origin, Storage};
+use tsm_model::{Model, ModelSpec};
+
+use super::{End, Run, TrainError, Validation, artefacts, float, plan, validation};
+use crate::loader::Skipped;
+use crate::progress::{Event, Observer};
+use crate::report::EpochRecord;
+use crate::run_state::{Best, EpochSums, Position};
+
+impl Run<'_> {
+    /// Validation, record and save at the end of an epoch. Stopped within the validation, the epoch stays open.
+    pub(super) fn close_epoch(
+        &mut self,
+        observer: &mut dyn Observer,
+        should_stop: &dyn Fn() -> bool,
+    ) -> Result<End, TrainError> {
+        let Position { epoch, step, .. } = self.record.position;
+        let recipe = self.job.recipe;
+        let is_due = (epoch + 1).is_multiple_of(recipe.valid_interval) || epoch + 1 == recipe.epochs;
+        let mut validation = None;
+        if is_due && !self.job.validation.is_empty() {
+            validation = self.validate(should_stop)?;
+            let Some(Validation { skipped, .. }) = &validation else {
+                self.save()?;
+                return Ok(End::Stopped);
+            };
+            for Skipped { clip, reason } in skipped {
+                self.leave_out(*clip, reason, observer);
+            }
+        }
+        let EpochSums { clips, loss, correct } = std::mem::take(&mut self.record.sums);
+        let seen = float(clips.max(1));
+        let record = EpochRecord {
+            epoch: u32::try_from(epoch + 1).unwrap_or(u32::MAX),
+            step: step as u64,
+            lr: self.plan.schedule.at(epoch, self.plan.batches.saturating_sub(1), self.plan.batches),
+            train_loss: loss / seen,
+            train_top1: float(correct) / seen,
+            valid_loss: validation.as_ref().map(|v| v.loss),
+            valid_top1: validation.as_ref().map(|v| v.top1),
+            valid_mean_class: validation.as_ref().map(|v| v.mean_class),
+        };
+        let best = self.record.best;
+        let ranked = validation.as_ref().map(|v| if self.plan.is_whole_after(epoch) { v.top1 } else { 0.0 });
+        let is_best = match validation.as_ref().zip(ranked) {
+            Some((Validation { loss, .. }, top1)) => {
+                best.is_none_or(|best| top1 > best.top1 || (top1 >= best.top1 && *loss < best.loss))
+            }
+            None => best.is_none(),
+        };
+        if is_best {
+            match self.checkpoint()?.save(&self.job.folder.best(), Storage::F32) {
+                // A statistic can be infinite while the loss still is not.
+                Err(CheckpointError::BadValues { .. }) => return Err(self.not_finite()),
+                saved => saved?,
+            }
+            self.record.best =
+                validation.as_ref().zip(ranked).map(|(v, top1)| Best { epoch, top1, loss: v.loss });
+        }
+        self.record.history.push(record);
+        self.record.position = Position { epoch: epoch + 1, batch: 0, step };
+        // Before the save: what a kill leaves out here, the resumed run writes again.
+        self.job.folder.write_history(&self.record)?;
+        self.events.scalars(record.step, SystemTime::now(), &artefacts::scalars(&record))?;
+        self.save()?;
+        observer.event(&Event::Epoch { record: &record, is_best });
+        Ok(End::Complete)
+    }
+
+    fn validate(&self, should_stop: &dyn Fn() -> bool) -> Result<Option<Validation>, TrainError> {
+        let mut model = Model::load(&self.checkpoint()?, self.job.device.clone())?;
+        let source = plan::source(&self.job, self.job.validation);
+        validation::validate(&mut model, &source, self.job.recipe, should_stop)
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
+        let spec: ModelSpec = self.record.spec.clone();
+        Ok(Checkpoint { spec, weights: self.learner.best_weights()?, origin: Origin::Own })
+    }
+}
