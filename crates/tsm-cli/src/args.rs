@@ -209,6 +209,7 @@ impl Command {
             Self::Infer(args) => Some(args.device.asked()),
             Self::Verify(args) => Some(args.device.asked()),
             Self::Selftest(args) => Some(args.device.asked()),
+            Self::Bench(args) => Some(args.device.asked()),
             _ => None,
         }
     }
@@ -382,11 +383,25 @@ pub(crate) struct BenchArgs {
     /// Streams of a step
     #[arg(long, default_value = "1", value_name = "B", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
     pub(crate) batch: NonZeroUsize,
+    /// What is computed in; half precision needs a GPU
+    #[arg(long, default_value = "f32")]
+    pub(crate) data_type: Precision,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
     /// Print one JSON object, with the time of every step
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+}
+
+/// What a step is computed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Precision {
+    /// Single precision
+    F32,
+    /// Half precision
+    F16,
 }
 
 /// Answers `--help` and `--version`, or says in one line what is wrong with the flags.

@@ -13,9 +13,9 @@ TSM_INLINE void depthwise_block(const LayerArgs& a, Place place) {
     const int quads = a.in_c / 4, groups = (a.out_w + ACROSS - 1) / ACROSS;
     const int plane = a.in_h * a.in_w;
     TSM_THREADS(t, THREADS) {
-        const long long index = (long long)place.x * THREADS + t;
-        const int c = (int)(index % quads) * 4;
-        const int place_of = (int)(index / quads), line = place_of / groups, first = (place_of % groups) * ACROSS;
+        const int index = place.x * THREADS + t;
+        const int c = index % quads * 4;
+        const int place_of = index / quads, line = place_of / groups, first = (place_of % groups) * ACROSS;
         const int picture = line / a.out_h, oy = line % a.out_h;
         if (picture < a.pictures) {
             const T* x = static_cast<const T*>(a.x);

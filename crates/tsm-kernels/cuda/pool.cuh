@@ -10,8 +10,8 @@ TSM_INLINE void max_pool_block(const LayerArgs& a, Place place) {
     constexpr int THREADS = 128;
     const int quads = a.in_c / 4;
     TSM_THREADS(t, THREADS) {
-        const long long index = (long long)place.x * THREADS + t;
-        const int c = (int)(index % quads) * 4, at = (int)(index / quads);
+        const int index = place.x * THREADS + t;
+        const int c = index % quads * 4, at = index / quads;
         const int picture = at / (a.out_h * a.out_w), rest = at - picture * a.out_h * a.out_w;
         const int oy = rest / a.out_w, ox = rest - oy * a.out_w;
         if (picture < a.pictures) {

@@ -21,8 +21,8 @@ mod tile;
 mod twins;
 
 #[cfg(feature = "cuda")]
-pub use gpu::Gpu;
-pub use machine::{Machine, MachineError};
+pub use gpu::{DeviceMemory, Gpu};
+pub use machine::{FoldsOf, Machine, MachineError};
 pub use program::{ConvLayer, Element, Fold, Input, Map, Program, Slot};
 #[cfg(feature = "cuda-host-twins")]
-pub use twins::Twins;
+pub use twins::{HostMemory, Twins};

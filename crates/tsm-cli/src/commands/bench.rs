@@ -13,9 +13,9 @@ use serde_json::json;
 use tsm_kernels::bias_activation::Activation;
 use tsm_kernels::blocked::{Conv, Filter, Inputs, Layout, Places, Team};
 use tsm_kernels::cpu_level::CpuLevel;
-use tsm_model::{DType, Device, ExecutorChoice, Model, PlanOptions, StreamState};
+use tsm_model::{DType, ExecutorChoice, Model, PlanOptions, StreamState};
 
-use crate::args::BenchArgs;
+use crate::args::{BenchArgs, Precision};
 use crate::exit_code::{Exit, Failure};
 use crate::model_source;
 use crate::talk;
@@ -38,7 +38,8 @@ struct Figures {
     frames_hz: f64,
     resident_bytes: Option<u64>,
     state_bytes: usize,
-    floor_millis: f64,
+    /// On a processor; a GPU's is in docs/cuda.md.
+    floor_millis: Option<f64>,
 }
 
 /// Prints what a step costs.
@@ -50,19 +51,25 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
     let mut options = PlanOptions::default();
     options.threads = args.threads.unwrap_or(options.threads);
     let choice = ExecutorChoice::Fastest(options);
-    let mut model = Model::load_with(&checkpoint, Device::Cpu, DType::F32, choice)?;
+    let device = args.device.open()?;
+    let (dtype, precision) = match args.data_type {
+        Precision::F32 => (DType::F32, "f32"),
+        Precision::F16 => (DType::F16, "f16"),
+    };
+    let is_cpu = device.is_cpu();
+    let mut model = Model::load_with(&checkpoint, device, dtype, choice)?;
     drop(checkpoint);
     let (batch, threads) = (args.batch.get(), options.threads.get());
-    let figures = measure(&mut model, batch, threads)?;
+    let figures = measure(&mut model, batch, is_cpu.then_some(threads))?;
     let source = model_source::source(&args.model);
     let title = format!("{source}: {}", super::info::one_line(model.spec()));
     let text = if args.json {
         json!({
-            "model": source.to_string(), "precision": "f32", "cpu": options.level.name(),
+            "model": source.to_string(), "precision": precision, "cpu": options.level.name(),
             "threads": threads, "batch": batch,
             "p50_millis": figures.p50_millis, "p99_millis": figures.p99_millis, "frames_hz": figures.frames_hz,
             "resident_bytes": figures.resident_bytes, "state_bytes": figures.state_bytes,
-            "floor_millis": figures.floor_millis, "floor_share": figures.floor_millis / figures.p50_millis,
+            "floor_millis": figures.floor_millis, "floor_share": figures.floor_millis.map(|floor| floor / figures.p50_millis),
             "ms": figures.millis,
         })
         .to_string()
@@ -73,7 +80,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn measure(model: &mut Model, batch: usize, threads: usize) -> Result<Figures, Failure> {
+fn measure(model: &mut Model, batch: usize, threads: Option<usize>) -> Result<Figures, Failure> {
     let (size, classes) = (model.spec().input.size_px, model.spec().classes.len());
     let multiply_adds = model.architecture().multiply_adds(size) * batch;
     let frames: Vec<f32> =
@@ -100,7 +107,8 @@ fn measure(model: &mut Model, batch: usize, threads: usize) -> Result<Figures, F
         frames_hz: lossless(batch) * lossless(millis.len()) * 1000.0 / millis.iter().sum::<f64>(),
         resident_bytes: resident_bytes(),
         state_bytes: borrowed.first().map_or(0, |state| state.bytes()),
-        floor_millis: lossless(multiply_adds) / (multiply_adds_a_milli() * lossless(threads)),
+        floor_millis: threads
+            .map(|threads| lossless(multiply_adds) / (multiply_adds_a_milli() * lossless(threads))),
         millis,
     })
 }
@@ -141,19 +149,19 @@ fn as_text(title: &str, batch: usize, threads: usize, figures: &Figures) -> Stri
     let memory = figures
         .resident_bytes
         .map_or_else(|| "unknown".to_owned(), |bytes| format!("{} MiB resident", bytes >> 20));
-    [
+    let floor = floor_millis.map(|floor| {
+        format!("\n  floor            {floor:.2} ms; this is {:.0} % of it", 100.0 * floor / p50_millis)
+    });
+    let text = [
         talk::escaped(title),
-        format!("  a step           p50 {p50_millis:.2} ms, p99 {p99_millis:.2} ms ({} steps)", millis.len()),
+        format!("  a step           p50 {p50_millis:.3} ms, p99 {p99_millis:.3} ms ({} steps)", millis.len()),
         format!("  batch, threads   {batch}, {threads}"),
         format!("  rate             {frames_hz:.0} frames/s"),
         format!("  memory           {memory}"),
         format!("  state            {state_bytes} bytes a stream"),
-        format!(
-            "  floor            {floor_millis:.2} ms; this is {:.0} % of it",
-            100.0 * floor_millis / p50_millis
-        ),
     ]
-    .join("\n")
+    .join("\n");
+    text + &floor.unwrap_or_default()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]

@@ -25,6 +25,7 @@ use super::machine::{FoldsOf, Machine, MachineError, check};
 use super::program::{Element, Program, Slot};
 
 mod graph;
+mod layers;
 mod memory;
 
 use graph::{Graph, launch};
@@ -64,9 +65,11 @@ struct Arena {
     pinned_logits: PinnedMemory,
 }
 
-enum Recorded {
-    Graph(Graph),
-    Launches(Vec<(CudaFunction, Launch)>),
+/// A step of one batch size.
+struct Recorded {
+    launches: Vec<(CudaFunction, Launch)>,
+    /// The same with the copies, unless graphs are switched off.
+    graph: Option<Graph>,
 }
 
 /// Says what was being done when the driver refused.
@@ -139,12 +142,12 @@ impl Gpu {
         Ok(())
     }
 
-    /// Looks the kernels up, and records the graph if there are graphs.
-    fn record(&mut self, pictures: usize) -> Result<(), MachineError> {
+    /// Looks the kernels up, and records the graph if there are graphs; says whether this size is new.
+    fn record(&mut self, pictures: usize) -> Result<bool, MachineError> {
         if self.recorded.contains_key(&pictures) {
-            return Ok(());
+            return Ok(false);
         }
-        let Some(arena) = &self.arena else { return Ok(()) };
+        let Some(arena) = &self.arena else { return Ok(false) };
         let addresses = arena.addresses(&self.weights, &self.biases);
         let mut launches = Vec::new();
         for launch in self.program.launches(pictures, &addresses, self.multiprocessors) {
@@ -157,7 +160,7 @@ impl Gpu {
             };
             launches.push((function, launch));
         }
-        let recorded = if self.has_graphs {
+        let graph = if self.has_graphs {
             let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
             self.stream.begin_capture(mode).map_err(doing("beginning to record"))?;
             let issued = self.issue(pictures, &launches);
@@ -166,12 +169,12 @@ impl Gpu {
             issued?;
             let Some(graph) = graph? else { return Err(MachineError::NoKernel("an empty graph".to_owned())) };
             graph.upload().map_err(doing("uploading a graph"))?;
-            Recorded::Graph(Graph::new(graph))
+            Some(Graph::new(graph))
         } else {
-            Recorded::Launches(launches)
+            None
         };
-        self.recorded.insert(pictures, recorded);
-        Ok(())
+        self.recorded.insert(pictures, Recorded { launches, graph });
+        Ok(true)
     }
 
     /// Copies, launches, copies back; waits for nothing.
@@ -251,7 +254,7 @@ impl Machine for Gpu {
     ) -> Result<(), MachineError> {
         check(&self.program, frames.len(), streams, logits.len())?;
         self.reserve(streams)?;
-        self.record(streams)?;
+        let is_new = self.record(streams)?;
         let needed = self.program.fold_len() * self.program.element().bytes();
         let Some(arena) = &mut self.arena else { return Ok(()) };
         for stream in 0..streams {
@@ -264,11 +267,17 @@ impl Machine for Gpu {
             arena.pinned_upload.write_folds(stream, entry);
         }
         arena.pinned_upload.write_floats(arena.sizes.table, frames);
-        match &self.recorded[&streams] {
-            Recorded::Graph(graph) => graph.launch().map_err(doing("launching a graph"))?,
-            Recorded::Launches(launches) => self.issue(streams, launches)?,
+        let recorded = &self.recorded[&streams];
+        match &recorded.graph {
+            Some(graph) => graph.launch().map_err(doing("launching a graph"))?,
+            None => self.issue(streams, &recorded.launches)?,
         }
         self.stream.synchronize().map_err(doing("running a step"))?;
+        if is_new && let Some(path) = std::env::var_os("TSM_CUDA_LAYERS") {
+            let table = layers::table(&self.stream, &recorded.launches).map_err(doing("timing launches"))?;
+            std::fs::write(&path, table)
+                .map_err(|error| MachineError::Driver { doing: "writing TSM_CUDA_LAYERS", source: Box::new(error) })?;
+        }
         if let Some(arena) = &self.arena {
             arena.pinned_logits.read_floats(logits);
         }

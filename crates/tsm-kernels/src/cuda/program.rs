@@ -154,7 +154,7 @@ pub struct Program {
     fold_len: usize,
 }
 
-/// Weights begin at multiples of this, so that loads of four are aligned in either type.
+/// Weights, their rows and folds begin at multiples of this: a load of eight halves or four floats is then aligned.
 const ALIGNED: usize = 8;
 
 impl Program {
@@ -189,15 +189,14 @@ impl Program {
         assert!(channels <= map.channels, "a fold of {channels} of {map:?}");
         let fold = Fold { channels, at: self.fold_len };
         (layer.shape.fold_out, layer.shape.fold_out_at) = (int(channels), int(fold.at));
-        // Memories of the next block begin at a multiple of four.
-        self.fold_len = (fold.at + map.height * map.width * channels).next_multiple_of(ALIGNED);
+                self.fold_len = (fold.at + map.height * map.width * channels).next_multiple_of(ALIGNED);
         fold
     }
 
     /// Adds a convolution of `from`, which adds `residual` (of the output's shape) before it activates.
     ///
     /// # Panics
-    /// If shapes do not fit, or channels are no multiples of four (but for the three of the frames).
+    /// If shapes do not fit, or channels are no multiples of eight (but for the three of the frames).
     pub fn conv(&mut self, conv: &ConvLayer<'_>, from: Input, residual: Option<Input>, to: Slot) -> Map {
         let map = from.map;
         let side = |length: usize| (length + 2 * conv.padding - conv.kernel) / conv.stride + 1;
@@ -212,11 +211,11 @@ impl Program {
             _ if conv.kernel == 1 && conv.stride == 1 && conv.padding == 0 => Kind::Pointwise,
             _ => Kind::Patches,
         };
-        assert!(kind == Kind::Frames || map.channels.is_multiple_of(4), "{map:?} has odd channels");
-        assert!(channels.is_multiple_of(4), "{channels} output channels");
+        assert!(kind == Kind::Frames || map.channels.is_multiple_of(ALIGNED), "{map:?} has odd channels");
+        assert!(channels.is_multiple_of(ALIGNED), "{channels} output channels");
         assert!(kind != Kind::Depthwise || (conv.kernel == 3 && conv.stride <= 2 && residual.is_none()));
         let depth = if conv.is_depthwise { taps } else { map.channels * taps };
-        let columns = channels.next_multiple_of(4);
+        let columns = channels.next_multiple_of(ALIGNED);
         // Frames are planar, so their depth is (channel, ky, kx); all others have the channels innermost.
         let is_planar = kind == Kind::Frames;
         let inner = map.channels / groups;
@@ -261,7 +260,7 @@ impl Program {
         assert_eq!([weight.len(), bias.len()], [self.classes * from.channels, self.classes], "the linear layer");
         let features = Map { slot: Slot::Features, height: 1, width: 1, ..from };
         let features = self.push(Layer::plain(Kind::Mean, from, features));
-        let (depth, columns) = (from.channels, self.classes.next_multiple_of(4));
+        let (depth, columns) = (from.channels, self.classes.next_multiple_of(ALIGNED));
         let weight_at = self.weights_of(depth, columns, |row, column| {
             if column < bias.len() { weight[column * depth + row] } else { 0.0 }
         });
@@ -353,7 +352,7 @@ impl Program {
             Kind::Mean => return self.a_quad_a_thread("mean", args, pictures * to.channels / 4),
         };
         let depth = usize::try_from(args.depth).expect("it was a usize");
-        let Cut { tile, splits, split_depth, grid } = tile::cut(rows, to.channels, depth, multiprocessors);
+        let Cut { tile, splits, split_depth, grid } = tile::cut([rows, to.channels, depth], self.element, multiprocessors);
         Launch {
             kernel: format!("{source}_{}_{}", tile.name, self.element.suffix()),
             grid: grid.map(grid_size),

@@ -5,6 +5,7 @@
 //! thereby get small tiles and many splits, large batches large tiles and none.
 
 use super::buffers::PARTIAL_BLOCKS_AN_SM;
+use super::program::Element;
 
 /// A compiled tile of `cuda/conv.cuh`.
 #[derive(Debug, Clone, Copy)]
@@ -20,12 +21,20 @@ pub(super) struct Tile {
     rate: f64,
 }
 
-/// Those of `cuda/step.cu`. The rates are estimates from the shared-memory reads a multiply-add takes, not measured.
-const TILES: [Tile; 4] = [
+/// Those of `cuda/conv.cuh`. The rates are estimates from the shared-memory reads a multiply-add takes, not measured.
+const F32_TILES: [Tile; 4] = [
     Tile { name: "128x64", rows: 128, columns: 64, depth: 16, threads: 128, resident: 3, rate: 100.0 },
     Tile { name: "128x32", rows: 128, columns: 32, depth: 16, threads: 128, resident: 4, rate: 80.0 },
     Tile { name: "64x64", rows: 64, columns: 64, depth: 16, threads: 128, resident: 4, rate: 85.0 },
     Tile { name: "32x32", rows: 32, columns: 32, depth: 32, threads: 64, resident: 8, rate: 60.0 },
+];
+
+/// Those of `cuda/mma.cuh`: four warps each, by the tensor cores.
+const F16_TILES: [Tile; 4] = [
+    Tile { name: "128x64", rows: 128, columns: 64, depth: 32, threads: 128, resident: 3, rate: 1000.0 },
+    Tile { name: "128x32", rows: 128, columns: 32, depth: 32, threads: 128, resident: 4, rate: 700.0 },
+    Tile { name: "64x64", rows: 64, columns: 64, depth: 32, threads: 128, resident: 4, rate: 700.0 },
+    Tile { name: "32x32", rows: 32, columns: 32, depth: 32, threads: 128, resident: 8, rate: 350.0 },
 ];
 
 /// Cycles from asking for a stretch of depth until it can be multiplied.
@@ -47,9 +56,17 @@ pub(super) struct Cut {
 }
 
 /// The best cut of a product of `rows` by `depth` by `columns`.
-pub(super) fn cut(rows: usize, columns: usize, depth: usize, multiprocessors: usize) -> Cut {
+pub(super) fn cut(
+    [rows, columns, depth]: [usize; 3],
+    element: Element,
+    multiprocessors: usize,
+) -> Cut {
     let mut best: Option<(f64, Cut)> = None;
-    for tile in TILES {
+    let tiles = match element {
+        Element::F32 => F32_TILES,
+        Element::F16 => F16_TILES,
+    };
+    for tile in tiles {
         let tiles = [rows.div_ceil(tile.rows), columns.div_ceil(tile.columns)];
         let stretches = depth.div_ceil(tile.depth);
         for wish in 1..=stretches.min(MOST_SPLITS) {
@@ -93,17 +110,19 @@ mod tests {
     #[test]
     fn a_cut_covers_the_whole_product() {
         for (rows, columns, depth) in [(1, 1000, 1280), (49, 160, 960), (802_816, 16, 32), (7, 7, 3), (196, 512, 4608)] {
-            let cut = cut(rows, columns, depth, 132);
-            assert!(cut.grid[0] * cut.tile.rows >= rows && cut.grid[1] * cut.tile.columns >= columns);
-            assert!(cut.splits * cut.split_depth >= depth && (cut.splits - 1) * cut.split_depth < depth);
-            assert!(cut.split_depth.is_multiple_of(cut.tile.depth) && cut.grid[2] == cut.splits);
+            for element in [Element::F32, Element::F16] {
+                let cut = cut([rows, columns, depth], element, 132);
+                assert!(cut.grid[0] * cut.tile.rows >= rows && cut.grid[1] * cut.tile.columns >= columns);
+                assert!(cut.splits * cut.split_depth >= depth && (cut.splits - 1) * cut.split_depth < depth);
+                assert!(cut.split_depth.is_multiple_of(cut.tile.depth) && cut.grid[2] == cut.splits);
+            }
         }
     }
 
     #[test]
     fn a_small_picture_is_split_and_a_large_batch_is_not() {
-        assert!(cut(49, 160, 960, 132).splits > 3);
-        let large = cut(64 * 56 * 56, 144, 24, 132);
+        assert!(cut([49, 160, 960], Element::F32, 132).splits > 3);
+        let large = cut([64 * 56 * 56, 144, 24], Element::F32, 132);
         assert!(large.splits == 1 && large.tile.rows == 128);
     }
 }
