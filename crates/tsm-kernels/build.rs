@@ -34,7 +34,9 @@ fn fat_binary() {
     match command.status() {
         Ok(status) if status.success() => {}
         Ok(status) => panic!("{nvcc} could not compile cuda/step.cu: {status}"),
-        Err(error) => panic!("{nvcc} could not be started ({error}); the feature `cuda` needs NVIDIA's toolkit"),
+        Err(error) => {
+            panic!("{nvcc} could not be started ({error}); the feature `cuda` needs NVIDIA's toolkit")
+        }
     }
 }
 

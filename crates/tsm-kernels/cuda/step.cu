@@ -1,7 +1,8 @@
-// Every kernel of a step, under the names that step.rs knows: {kernel}_{variant}_{type}.
+// Every kernel, under the names that program.rs and planar.rs know: {kernel}_{variant}_{type}.
 #include "conv.cuh"
 #include "depthwise.cuh"
 #include "mma.cuh"
+#include "planar.cuh"
 #include "pool.cuh"
 
 #define TSM_CONV(tile, type, suffix, tm, tn, dk, em, en, per_sm)                                                      \
@@ -20,7 +21,11 @@
     TSM_ENTRY(depthwise_s2_wide_##suffix, LayerArgs, 128, 4, depthwise_block<type, 3, 2, 2>)                          \
     TSM_ENTRY(depthwise_s2_##suffix, LayerArgs, 128, 8, depthwise_block<type, 3, 2, 1>)                               \
     TSM_ENTRY(max_pool_##suffix, LayerArgs, 128, 8, max_pool_block<type>)                                             \
-    TSM_ENTRY(mean_##suffix, LayerArgs, 128, 8, mean_block<type>)
+    TSM_ENTRY(mean_##suffix, LayerArgs, 128, 8, mean_block<type>)                                                     \
+    TSM_ENTRY(planar_depthwise_##suffix, LayerArgs, PLANAR_THREADS, 4, planar_depthwise_block<type>)                  \
+    TSM_ENTRY(planar_depthwise_input_##suffix, LayerArgs, PLANAR_THREADS, 4, planar_depthwise_input_block<type>)      \
+    TSM_ENTRY(planar_depthwise_filter_##suffix, LayerArgs, PLANAR_THREADS, 4, planar_depthwise_filter_block<type>)    \
+    TSM_ENTRY(planar_sum_##suffix, LayerArgs, PLANAR_THREADS, 4, planar_sum_block<type>)
 
 // rows x columns of a tile, its depth, and a thread's share
 TSM_CONV(128x64, float, f32, 128, 64, 16, 8, 8, 3)

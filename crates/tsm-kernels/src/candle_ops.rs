@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! tensor ── f32, on the CPU, not tracked for gradients? ──yes──► contiguous ─► kernel, channels over threads
+//!        ── f32 or f16, on a GPU? ───────────────────────yes──► contiguous ─► kernel (on_gpu.rs)
 //!                                                        └─no──► candle's own operations, same result
 //! ```
 //!
@@ -15,6 +16,9 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 
 use crate::bias_activation::{self as kernel, Activation};
 use crate::depthwise::{self, DepthwiseShape};
+
+#[cfg(feature = "cuda")]
+mod on_gpu;
 
 /// Outputs below which a second thread costs more than it brings.
 const MIN_OUTPUTS_A_TASK: usize = 16 * 1024;
@@ -47,6 +51,12 @@ pub fn depthwise_conv2d(x: &Tensor, weight: &Tensor, stride: usize, padding: usi
     }
     if runs_here(x) && runs_here(weight) {
         return x.contiguous()?.apply_op2_no_bwd(&weight.contiguous()?, &Depthwise(shape));
+    }
+    #[cfg(feature = "cuda")]
+    if on_gpu::takes(x) && weight.dtype() == x.dtype() {
+        let pass = crate::cuda::planar::Pass::Forward;
+        let op = on_gpu::Depthwise { shape, pass, pictures: x.dim(0)? };
+        return x.contiguous()?.apply_op2(&weight.contiguous()?, op);
     }
     x.conv2d(weight, padding, stride, 1, channels)
 }
@@ -97,6 +107,11 @@ pub fn bias_activation(x: Tensor, bias: &Tensor, activation: Activation) -> Resu
         let op = BiasActivation { plane_len: height * width, activation };
         return x.contiguous()?.apply_op2_no_bwd(&bias.contiguous()?, &op);
     }
+    #[cfg(feature = "cuda")]
+    if on_gpu::takes(&x) && bias.dtype() == x.dtype() && !x.track_op() && !bias.track_op() {
+        let op = on_gpu::Sum { addend: crate::cuda::planar::Addend::Bias, activation };
+        return x.contiguous()?.apply_op2_no_bwd(&bias.contiguous()?, &op);
+    }
     activate(&x.broadcast_add(&bias.reshape((1, channels, 1, 1))?)?, activation)
 }
 
@@ -112,6 +127,16 @@ pub fn add_activation(x: Tensor, residual: &Tensor, activation: Activation) -> R
     }
     if runs_here(&x) && runs_here(residual) {
         return x.contiguous()?.apply_op2_no_bwd(&residual.contiguous()?, &AddActivation(activation));
+    }
+    #[cfg(feature = "cuda")]
+    if on_gpu::takes(&x)
+        && residual.dtype() == x.dtype()
+        && x.rank() == 4
+        && !x.track_op()
+        && !residual.track_op()
+    {
+        let op = on_gpu::Sum { addend: crate::cuda::planar::Addend::Residual, activation };
+        return x.contiguous()?.apply_op2_no_bwd(&residual.contiguous()?, &op);
     }
     activate(&(x + residual)?, activation)
 }

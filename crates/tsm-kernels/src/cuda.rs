@@ -15,13 +15,18 @@ mod buffers;
 #[cfg(feature = "cuda")]
 mod gpu;
 mod machine;
+pub(crate) mod planar;
 mod program;
 mod tile;
 #[cfg(feature = "cuda-host-twins")]
 mod twins;
 
 #[cfg(feature = "cuda")]
+pub(crate) use args::Launch;
+#[cfg(feature = "cuda")]
 pub use gpu::{DeviceMemory, Gpu};
+#[cfg(feature = "cuda")]
+pub(crate) use gpu::{kernels, launch};
 pub use machine::{FoldsOf, Machine, MachineError};
 pub use program::{ConvLayer, Element, Fold, Input, Map, Program, Slot};
 #[cfg(feature = "cuda-host-twins")]

@@ -111,7 +111,9 @@ impl<M: Machine> CudaExecutor<M> {
         machine: impl FnOnce(Program) -> Result<M, MachineError>,
     ) -> Result<Self, ComputeError> {
         let Some(element) = element(dtype) else {
-            return Err(candle_core::Error::Msg(format!("no CUDA kernels for {dtype:?}; use f32 or f16")).into());
+            return Err(
+                candle_core::Error::Msg(format!("no CUDA kernels for {dtype:?}; use f32 or f16")).into()
+            );
         };
         let spec = &checkpoint.spec;
         let architecture = Architecture::of(spec);

@@ -79,7 +79,8 @@ impl Model {
         {
             let context = gpu.cuda_stream();
             let on_gpu = |program| tsm_kernels::cuda::Gpu::new(&context, program);
-            let executor = crate::cuda_executor::CudaExecutor::new(checkpoint, device.clone(), dtype, on_gpu)?;
+            let executor =
+                crate::cuda_executor::CudaExecutor::new(checkpoint, device.clone(), dtype, on_gpu)?;
             return Ok(Self::with_executor(Box::new(executor)));
         }
         let is_planned = device.is_cpu() && dtype == DType::F32 && checkpoint.spec.shift.is_streamable();

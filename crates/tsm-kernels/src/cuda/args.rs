@@ -46,9 +46,13 @@ pub(super) struct StreamFolds {
 
 /// A kernel, its grid, and what it is told.
 #[derive(Debug, Clone)]
-pub(super) struct Launch {
-    pub(super) kernel: String,
+pub(crate) struct Launch {
+    pub(crate) kernel: String,
     pub(super) grid: [u32; 3],
+    #[cfg_attr(
+        not(feature = "cuda"),
+        expect(dead_code, reason = "the twins loop over the threads they know")
+    )]
     pub(super) threads: u32,
     pub(super) args: LayerArgs,
 }

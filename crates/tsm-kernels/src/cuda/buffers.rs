@@ -1,7 +1,9 @@
 //! Which buffers a step uses and how large they are, on whichever machine.
 
 use super::args::StreamFolds;
-use super::program::{Program, SLOTS, Slot};
+#[cfg(feature = "cuda")]
+use super::program::Slot;
+use super::program::{Program, SLOTS};
 
 /// Blocks that may leave partial sums in one launch, a multiprocessor: above that there are tiles enough without.
 pub(super) const PARTIAL_BLOCKS_AN_SM: usize = 4;
@@ -25,6 +27,7 @@ pub(super) struct Addresses {
 pub(super) struct Sizes {
     pub(super) slots: [usize; SLOTS],
     /// The table of the streams' memories; the frames follow it in one upload.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "the twins need no upload"))]
     pub(super) table: usize,
     pub(super) partial: usize,
     pub(super) counters: usize,
@@ -43,6 +46,7 @@ impl Sizes {
     }
 
     /// Bytes of the table and the frames behind it.
+    #[cfg(feature = "cuda")]
     pub(super) fn upload(&self) -> usize {
         self.table + self.slots[Slot::Frames as usize]
     }

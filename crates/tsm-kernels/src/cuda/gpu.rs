@@ -28,12 +28,18 @@ mod graph;
 mod layers;
 mod memory;
 
-use graph::{Graph, launch};
+use graph::Graph;
+pub(crate) use graph::launch;
 pub use memory::DeviceMemory;
 use memory::PinnedMemory;
 
 /// Machine code and PTX of everything in `cuda/`.
 static KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/step.fatbin"));
+
+/// They, as the driver loads them.
+pub(crate) fn kernels() -> cudarc::nvrtc::Ptx {
+    cudarc::nvrtc::Ptx::from_binary(KERNELS.to_vec())
+}
 
 /// A GPU with a program on it.
 pub struct Gpu {
@@ -85,8 +91,7 @@ impl Gpu {
     pub fn new(stream: &Arc<CudaStream>, program: Program) -> Result<Self, MachineError> {
         let context = Arc::clone(stream.context());
         let stream = context.new_stream().map_err(doing("making a stream"))?;
-        let image = cudarc::nvrtc::Ptx::from_binary(KERNELS.to_vec());
-        let module = context.load_module(image).map_err(doing("loading the kernels"))?;
+        let module = context.load_module(kernels()).map_err(doing("loading the kernels"))?;
         let count = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
         let multiprocessors = context.attribute(count).map_err(doing("counting multiprocessors"))?;
         let [weights, biases] = program.weights();
@@ -126,9 +131,11 @@ impl Gpu {
         let context = &self.context;
         let device = |bytes| DeviceMemory::zeros(context, bytes).map_err(doing("taking memory for a batch"));
         let pinned = |bytes| PinnedMemory::new(context, bytes).map_err(doing("taking pinned memory"));
-        let slots = sizes.slots.iter().enumerate().map(|(slot, bytes)| {
-            device(if slot == Slot::Frames as usize { 0 } else { *bytes })
-        });
+        let slots = sizes
+            .slots
+            .iter()
+            .enumerate()
+            .map(|(slot, bytes)| device(if slot == Slot::Frames as usize { 0 } else { *bytes }));
         self.arena = Some(Arena {
             pictures,
             slots: slots.collect::<Result<_, _>>()?,
@@ -151,12 +158,12 @@ impl Gpu {
         let addresses = arena.addresses(&self.weights, &self.biases);
         let mut launches = Vec::new();
         for launch in self.program.launches(pictures, &addresses, self.multiprocessors) {
-            let function = match self.functions.get(&launch.kernel) {
-                Some(function) => function.clone(),
-                None => {
-                    let found = self.module.load_function(&launch.kernel).map_err(doing("looking a kernel up"))?;
-                    self.functions.entry(launch.kernel.clone()).or_insert(found).clone()
-                }
+            let function = if let Some(function) = self.functions.get(&launch.kernel) {
+                function.clone()
+            } else {
+                let found =
+                    self.module.load_function(&launch.kernel).map_err(doing("looking a kernel up"))?;
+                self.functions.entry(launch.kernel.clone()).or_insert(found).clone()
             };
             launches.push((function, launch));
         }
@@ -275,8 +282,10 @@ impl Machine for Gpu {
         self.stream.synchronize().map_err(doing("running a step"))?;
         if is_new && let Some(path) = std::env::var_os("TSM_CUDA_LAYERS") {
             let table = layers::table(&self.stream, &recorded.launches).map_err(doing("timing launches"))?;
-            std::fs::write(&path, table)
-                .map_err(|error| MachineError::Driver { doing: "writing TSM_CUDA_LAYERS", source: Box::new(error) })?;
+            std::fs::write(&path, table).map_err(|error| MachineError::Driver {
+                doing: "writing TSM_CUDA_LAYERS",
+                source: Box::new(error),
+            })?;
         }
         if let Some(arena) = &self.arena {
             arena.pinned_logits.read_floats(logits);

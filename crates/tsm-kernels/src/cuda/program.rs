@@ -8,7 +8,7 @@
 
 use crate::bias_activation::Activation;
 
-use super::args::{LayerArgs, Launch, int};
+use super::args::{Launch, LayerArgs, int};
 use super::buffers::Addresses;
 use super::tile::{self, Cut};
 
@@ -30,7 +30,7 @@ impl Element {
         }
     }
 
-    const fn suffix(self) -> &'static str {
+    pub(super) const fn suffix(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
@@ -189,7 +189,7 @@ impl Program {
         assert!(channels <= map.channels, "a fold of {channels} of {map:?}");
         let fold = Fold { channels, at: self.fold_len };
         (layer.shape.fold_out, layer.shape.fold_out_at) = (int(channels), int(fold.at));
-                self.fold_len = (fold.at + map.height * map.width * channels).next_multiple_of(ALIGNED);
+        self.fold_len = (fold.at + map.height * map.width * channels).next_multiple_of(ALIGNED);
         fold
     }
 
@@ -257,7 +257,11 @@ impl Program {
     /// # Panics
     /// If the sizes do not fit.
     pub fn classify(&mut self, from: Map, weight: &[f32], bias: &[f32]) {
-        assert_eq!([weight.len(), bias.len()], [self.classes * from.channels, self.classes], "the linear layer");
+        assert_eq!(
+            [weight.len(), bias.len()],
+            [self.classes * from.channels, self.classes],
+            "the linear layer"
+        );
         let features = Map { slot: Slot::Features, height: 1, width: 1, ..from };
         let features = self.push(Layer::plain(Kind::Mean, from, features));
         let (depth, columns) = (from.channels, self.classes.next_multiple_of(ALIGNED));
@@ -352,7 +356,8 @@ impl Program {
             Kind::Mean => return self.a_quad_a_thread("mean", args, pictures * to.channels / 4),
         };
         let depth = usize::try_from(args.depth).expect("it was a usize");
-        let Cut { tile, splits, split_depth, grid } = tile::cut([rows, to.channels, depth], self.element, multiprocessors);
+        let Cut { tile, splits, split_depth, grid } =
+            tile::cut([rows, to.channels, depth], self.element, multiprocessors);
         Launch {
             kernel: format!("{source}_{}_{}", tile.name, self.element.suffix()),
             grid: grid.map(grid_size),
@@ -365,7 +370,9 @@ impl Program {
     fn depthwise(&self, args: LayerArgs, multiprocessors: usize) -> Launch {
         let size = |value: i32| usize::try_from(value).expect("it was a usize");
         let across = if args.stride == 1 { 4 } else { 2 };
-        let quads = |across: usize| size(args.pictures * args.out_h) * size(args.out_w).div_ceil(across) * size(args.in_c) / 4;
+        let quads = |across: usize| {
+            size(args.pictures * args.out_h) * size(args.out_w).div_ceil(across) * size(args.in_c) / 4
+        };
         let is_wide = quads(across) >= multiprocessors * 512;
         let (wide, across) = if is_wide { ("_wide", across) } else { ("", 1) };
         self.a_quad_a_thread(&format!("depthwise_s{}{wide}", args.stride), args, quads(across))
@@ -417,7 +424,7 @@ impl Layer {
     }
 }
 
-const fn activation_number(activation: Activation) -> i32 {
+pub(super) const fn activation_number(activation: Activation) -> i32 {
     match activation {
         Activation::None => 0,
         Activation::Relu => 1,

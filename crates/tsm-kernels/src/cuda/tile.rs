@@ -56,11 +56,7 @@ pub(super) struct Cut {
 }
 
 /// The best cut of a product of `rows` by `depth` by `columns`.
-pub(super) fn cut(
-    [rows, columns, depth]: [usize; 3],
-    element: Element,
-    multiprocessors: usize,
-) -> Cut {
+pub(super) fn cut([rows, columns, depth]: [usize; 3], element: Element, multiprocessors: usize) -> Cut {
     let mut best: Option<(f64, Cut)> = None;
     let tiles = match element {
         Element::F32 => F32_TILES,
@@ -109,7 +105,9 @@ mod tests {
 
     #[test]
     fn a_cut_covers_the_whole_product() {
-        for (rows, columns, depth) in [(1, 1000, 1280), (49, 160, 960), (802_816, 16, 32), (7, 7, 3), (196, 512, 4608)] {
+        for (rows, columns, depth) in
+            [(1, 1000, 1280), (49, 160, 960), (802_816, 16, 32), (7, 7, 3), (196, 512, 4608)]
+        {
             for element in [Element::F32, Element::F16] {
                 let cut = cut([rows, columns, depth], element, 132);
                 assert!(cut.grid[0] * cut.tile.rows >= rows && cut.grid[1] * cut.tile.columns >= columns);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use half::f16;
 
-use super::args::{LayerArgs, Launch, StreamFolds};
+use super::args::{Launch, LayerArgs, StreamFolds};
 use super::buffers::{Addresses, Sizes};
 use super::machine::{FoldsOf, Machine, MachineError, check};
 use super::program::{Element, Program, SLOTS, Slot};
@@ -29,7 +29,7 @@ impl HostMemory {
         Self((0..bytes.div_ceil(8)).map(|_| AtomicU64::new(0)).collect())
     }
 
-    fn of_floats(values: &[f32], element: Element) -> Self {
+    pub(super) fn of_floats(values: &[f32], element: Element) -> Self {
         let bytes: Vec<u8> = match element {
             Element::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
             Element::F16 => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
@@ -39,7 +39,7 @@ impl HostMemory {
         memory
     }
 
-    fn address(&self) -> u64 {
+    pub(super) fn address(&self) -> u64 {
         self.0.as_ptr() as u64
     }
 
@@ -51,7 +51,7 @@ impl HostMemory {
         }
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         self.0.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect()
     }
 }
@@ -76,7 +76,7 @@ impl Twins {
 }
 
 /// Runs one launch.
-fn run(launch: &Launch) -> Result<(), MachineError> {
+pub(super) fn run(launch: &Launch) -> Result<(), MachineError> {
     let no_kernel = || MachineError::NoKernel(launch.kernel.clone());
     let name = CString::new(launch.kernel.as_str()).map_err(|_nul| no_kernel())?;
     // SAFETY: the name ends with a zero; the function only compares it.
@@ -104,7 +104,9 @@ impl Machine for Twins {
         let bytes = folds.bytes();
         let mut values: Vec<f32> = match self.program.element() {
             Element::F32 => bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
-            Element::F16 => bytes.as_chunks().0.iter().map(|chunk| f16::from_le_bytes(*chunk).to_f32()).collect(),
+            Element::F16 => {
+                bytes.as_chunks().0.iter().map(|chunk| f16::from_le_bytes(*chunk).to_f32()).collect()
+            }
         };
         values.truncate(self.program.fold_len());
         Ok(values)

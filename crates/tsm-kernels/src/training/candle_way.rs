@@ -19,6 +19,10 @@ pub(super) fn conv2d(
     padding: usize,
     groups: usize,
 ) -> Result<Tensor> {
+    // On a GPU a kernel of ours: candle would take one convolution a channel, forward and backward.
+    if x.device().is_cuda() && groups > 1 && weight.dims().first() == Some(&groups) && x.dim(1)? == groups {
+        return crate::candle_ops::depthwise_conv2d(x, weight, stride, padding);
+    }
     let kernel = weight.dim(2)?;
     let x = reached(x, D::Minus2, kernel, stride, padding)?;
     let x = reached(&x, D::Minus1, kernel, stride, padding)?;

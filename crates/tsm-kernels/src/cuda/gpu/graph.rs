@@ -7,10 +7,14 @@ use std::ffi::c_void;
 use candle_core::cuda_backend::cudarc;
 use cudarc::driver::{CudaFunction, CudaGraph, CudaStream, DriverError, result};
 
-use crate::cuda::args::{LayerArgs, Launch};
+use crate::cuda::args::{Launch, LayerArgs};
 
 /// Puts one kernel on `stream`.
-pub(super) fn launch(function: &CudaFunction, launch: &Launch, stream: &CudaStream) -> Result<(), DriverError> {
+pub(crate) fn launch(
+    function: &CudaFunction,
+    launch: &Launch,
+    stream: &CudaStream,
+) -> Result<(), DriverError> {
     let [x, y, z] = launch.grid;
     let args: *const LayerArgs = &raw const launch.args;
     let mut params: [*mut c_void; 1] = [args.cast_mut().cast()];
@@ -40,7 +44,7 @@ impl Graph {
         Self(graph)
     }
 
-    pub(super) fn launch(&self) -> Result<(), DriverError> {
+    pub(crate) fn launch(&self) -> Result<(), DriverError> {
         self.0.launch()
     }
 }

@@ -104,7 +104,10 @@ impl PinnedMemory {
     }
 
     fn floats(&self, at: usize, count: usize) -> &[f32] {
-        assert!(at.is_multiple_of(4) && at + count * 4 <= self.bytes, "{count} floats of pinned memory at {at}");
+        assert!(
+            at.is_multiple_of(4) && at + count * 4 <= self.bytes,
+            "{count} floats of pinned memory at {at}"
+        );
         // SAFETY: `at` lies within the allocation, as just checked.
         let start = unsafe { self.start.byte_add(at) };
         // SAFETY: initialised when it was made, aligned (the driver gives pages), and long enough; the GPU writes it
@@ -113,7 +116,10 @@ impl PinnedMemory {
     }
 
     fn floats_mut(&mut self, at: usize, count: usize) -> &mut [f32] {
-        assert!(at.is_multiple_of(4) && at + count * 4 <= self.bytes, "{count} floats of pinned memory at {at}");
+        assert!(
+            at.is_multiple_of(4) && at + count * 4 <= self.bytes,
+            "{count} floats of pinned memory at {at}"
+        );
         // SAFETY: `at` lies within the allocation, as just checked.
         let start = unsafe { self.start.byte_add(at) };
         // SAFETY: as in `floats`, and the borrow is a unique one.
