@@ -17,6 +17,7 @@
 //! | [`mod@bias_activation`] | bias or residual, and the activation | the same code compiled for AVX2 | to the bit |
 //! | [`blocked`] | whole networks without candle: packed weights, channels in blocks of sixteen, a team of threads | one body compiled for AVX2 and AVX-512 | but for the roundings of fused multiply-adds |
 //! | [`candle_ops`] | depthwise, bias and activation and the 1x1 convolution on tensors, over threads | | |
+//! | `cuda` | whole networks on an NVIDIA GPU: layers as data, launches, one graph a batch size (features `cuda`, `cuda-host-twins`) | kernels in `cuda/` | the same source compiled for the host |
 //! | [`training`] | convolution, batch norm, pools, shift, sums with their gradients | one body compiled for AVX2 and AVX-512 | to the bit, but for the matrix product |
 //! | [`cpu_level`] | which path runs: what the CPU has, lowered by `TSM_CPU` | | |
 //! | [`allocations`] | counts what tests and benches take from the allocator | | |
@@ -33,7 +34,7 @@
 //! runs both over random inputs on every level the machine has.
 //!
 //! [`training`] has two more, each in a type or function of its own: threads that write strips of one array, and the
-//! call of the `gemm` crate. [`blocked`] goes through pointers, as its page says why. Both give the kernel advice
+//! call of the `gemm` crate. `cuda` calls the driver and, in tests, C++ with addresses. [`blocked`] goes through pointers, as its page says why. Both give the kernel advice
 //! about huge pages, and [`allocations`] is an allocator.
 //!
 //! # One picture, from the decoder to the network

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  Model ── dyn Executor ──┬─ CandleExecutor   any device; the reference
-//!                          └─ PlannedExecutor  CPU, f32: packed weights, one arena
+//!                          ├─ PlannedExecutor  CPU, f32: packed weights, one arena
+//!                          └─ CudaExecutor     GPU, f32 and f16: one graph of launches
 //!  caller ── owns one StreamState a stream ── made and understood by its executor alone
 //! ```
 //!
