@@ -114,7 +114,8 @@ fn launch(name: &str, blocks: usize, args: LayerArgs, element: Element) -> Launc
     Launch { kernel: format!("{name}_{}", element.suffix()), grid, threads: 256, args }
 }
 
-#[cfg(all(test, feature = "cuda-host-twins"))]
+#[cfg(test)]
+#[cfg(feature = "cuda-host-twins")]
 mod tests {
     use candle_core::{Device, Tensor, Var};
     use proptest::prelude::*;
