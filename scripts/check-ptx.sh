@@ -21,7 +21,7 @@ for arch; do
       /Used [0-9]+ registers/ {
         match($0, /Used [0-9]+/); registers = substr($0, RSTART + 5, RLENGTH - 5)
         shared = match($0, /[0-9]+ bytes smem/) ? substr($0, RSTART, RLENGTH) + 0 : 0
-        printf "%s %-28s %3d registers, %5d bytes shared%s\n", arch, name, registers, shared, spill > 0 ? ", SPILLS " spill " bytes" : ""
+        printf "%s %-28s %3d registers, %5d bytes shared%s\n", arch, name, registers, shared, (spill > 0 ? ", SPILLS " spill " bytes" : "")
         if (spill > 0) bad = 1
       }
       END { exit bad }' "$work/log" || spilled=1
