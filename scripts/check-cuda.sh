@@ -20,7 +20,7 @@ mkdir -p "$cache"
 exec 9> "$caches/lock"
 flock 9 # one run at a time fills the cache
 # What other versions left behind: each is gigabytes, and nobody comes back for it.
-find "$caches" -mindepth 1 -maxdepth 1 -type d ! -name "$key" -exec rm -rf {} +
+find "$caches" -mindepth 1 -maxdepth 1 -type d -regextype posix-extended -regex ".*/[0-9a-f]{16}" ! -name "$key" -exec rm -rf {} +
 if [ ! -e "$cache/toolkit/env.sh" ]; then
   # Its files name their folder, so that it cannot be made elsewhere and moved; env.sh is written last.
   rm -rf "$cache/toolkit"

@@ -180,7 +180,7 @@ mod tests {
         let one = report(folder.path(), "1", &[("x", "g", true), ("y", "h", true)]);
         let less = report(folder.path(), "2", &[("x", "g", true)]);
         let settings = BootstrapSettings::default();
-        let error = side_by_side(&[one.clone()], &[less], &settings).unwrap_err().to_string();
+        let error = side_by_side(std::slice::from_ref(&one), &[less], &settings).unwrap_err().to_string();
         assert_eq!(error, "y: judged by the first side only; both need reports of the same clips");
         let text = folder.path().join("no.json");
         std::fs::write(&text, "{}").unwrap();
