@@ -14,6 +14,7 @@ use tsm_model::{Backbone, ShiftKind, ShiftPlace};
 use crate::exit_code::{Exit, HELP};
 use crate::talk;
 
+pub(crate) mod compare;
 pub(crate) mod offline;
 pub(crate) mod recipe;
 pub(crate) mod train;
@@ -67,6 +68,11 @@ Examples:
   tsm bench --model model.safetensors --threads 1     a model of your own on one core
   tsm bench --batch 8 --json                          eight streams a step, for a program";
 
+const COMPARE_EXAMPLES: &str = "\
+Examples:
+  tsm compare --first none-report/validation.json --second causal-report/validation.json
+  tsm compare --first none-0.json none-1.json --second causal-0.json causal-1.json    two folds or seeds each";
+
 const TRAIN_EXAMPLES: &str = "\
 Examples:
   tsm train clips/ -o model.safetensors                a folder a class is enough
@@ -119,6 +125,9 @@ pub(crate) enum Command {
     /// Judge a model on known clips
     #[command(before_help = EVAL_EXAMPLES, after_help = HELP)]
     Eval(offline::EvalArgs),
+    /// Compare two ways of training by their reports on the same clips
+    #[command(before_help = COMPARE_EXAMPLES, after_help = HELP)]
+    Compare(compare::CompareArgs),
     /// Label video files
     #[command(before_help = INFER_EXAMPLES, after_help = HELP)]
     Infer(offline::InferArgs),

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 mod clips_bar;
+pub(crate) mod compare;
 pub(crate) mod convert;
 pub(crate) mod devices;
 pub(crate) mod doctor;

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Live(args) => commands::live::run(args, cli.quiet),
         Command::Train(args) => commands::train::run(args, cli.quiet),
         Command::Eval(args) => commands::eval::run(args, cli.quiet),
+        Command::Compare(args) => commands::compare::run(args),
         Command::Infer(args) => commands::infer::run(args),
         Command::Prepare(args) => commands::prepare::run(args, cli.quiet),
         Command::Devices(args) => commands::devices::run(args),

@@ -12,11 +12,11 @@ use candle_core::{Device, Tensor};
 use serde::Serialize;
 use tsm_model::{Model, StepError};
 
-use crate::dataset::class_index;
+use crate::dataset::{Dataset, class_index};
 use crate::largest::largest;
 use crate::loader::online::{OnlineClips, OnlinePart};
 use crate::loader::{EvalView, Loader, LoaderError, LoaderOptions, LoaderSource, Mode, Skipped};
-use crate::metrics::{Metrics, Predictions, PredictionsError, ScoreKind};
+use crate::metrics::{JudgedClip, Metrics, Predictions, PredictionsError, ScoreKind};
 use crate::streaming::{ClipStream, OnlineFigures, figures};
 
 /// Rows that go through the network at once.
@@ -101,6 +101,7 @@ pub struct EvaluationJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     joined: Option<JoinedFigures>,
     skipped: Vec<String>,
+    predictions: Vec<JudgedClip>,
 }
 
 impl Evaluation {
@@ -120,14 +121,32 @@ impl Evaluation {
         Metrics::at(&self.predictions, self.temperature)
     }
 
-    /// For `tsm eval --json`.
-    pub fn json(&self) -> EvaluationJson {
+    /// For `tsm eval --json`; `dataset` is the one that was judged.
+    ///
+    /// # Panics
+    /// If `dataset` lacks a clip that was judged.
+    pub fn json(&self, dataset: &Dataset) -> EvaluationJson {
         EvaluationJson {
             metrics: self.metrics(),
             online: self.online.clone(),
             joined: self.joined.clone(),
             skipped: self.skipped.iter().map(|skipped| skipped.reason.clone()).collect(),
+            predictions: self.judged_clips(dataset),
         }
+    }
+
+    fn judged_clips(&self, dataset: &Dataset) -> Vec<JudgedClip> {
+        let predicted = self.predictions.predicted();
+        let judged = self.clips.iter().zip(predicted).map(|(clip, predicted)| {
+            let clip = &dataset.clips[*clip];
+            JudgedClip {
+                path: clip.path.clone(),
+                group: clip.group.clone(),
+                class: dataset.classes[class_index(clip.class)].clone(),
+                predicted: predicted.map(|class| dataset.classes[class].clone()),
+            }
+        });
+        judged.collect()
     }
 
     fn push(&mut self, clip: usize, scores: &[f32], class: usize) -> Result<(), PredictionsError> {

@@ -71,7 +71,10 @@ pub fn finish(
         let metrics = judged.metrics();
         let picture = confusion_svg("Validation clips", &metrics).map_err(TrainError::from)?;
         folder.write("confusion.svg", picture.as_bytes())?;
-        folder.write("validation.json", serde_json::to_string_pretty(&judged.json())?.as_bytes())?;
+        folder.write(
+            "validation.json",
+            serde_json::to_string_pretty(&judged.json(&clips.validation.dataset))?.as_bytes(),
+        )?;
         evaluation = Some(judged);
     }
     #[expect(clippy::cast_possible_truncation, reason = "a temperature is stored in single precision")]

@@ -4,6 +4,7 @@
 //! scores of each clip, true class -> Predictions -> Metrics (accuracies, classes, confusion, calibration)
 //!                                                -> fit_temperature
 //! two runs on the same clips      -> compare: mcnemar, bootstrap_by_group
+//! the reports they left           -> side_by_side
 //! ```
 //!
 //! Which frames and crops the scores come from, and what they are averaged over, is the caller's choice.
@@ -12,6 +13,7 @@ mod calibration;
 mod classes;
 mod compare;
 mod predictions;
+mod side_by_side;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,7 @@ pub use compare::{
     BootstrapSettings, CompareError, DifferenceInterval, McNemar, PairedOutcome, bootstrap_by_group, mcnemar,
 };
 pub use predictions::{Predictions, PredictionsError, ScoreKind};
+pub use side_by_side::{JudgedClip, SideBySide, SideBySideError, side_by_side};
 
 /// What a model got right on a set of clips; every share is a fraction in 0..=1.
 ///

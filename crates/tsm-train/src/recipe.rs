@@ -84,6 +84,9 @@ pub struct Recipe {
     pub tune_from: Option<PathBuf>,
     /// Random weights instead of either.
     pub from_scratch: bool,
+    /// Whether convolutions are first brought to one scale, the function unchanged (`start/unit_scale.rs`).
+    #[serde(default)]
+    pub unit_scale: bool,
 
     /// How frames of a clip are chosen.
     pub sampling: SamplingKind,

@@ -22,6 +22,8 @@ use crate::draws::Draws;
 use crate::parameter_groups::HeadStart;
 use crate::recipe::Recipe;
 
+mod unit_scale;
+
 /// Standard deviation of a new linear layer's weights.
 const HEAD_SPREAD: f64 = 0.001;
 
@@ -97,6 +99,18 @@ impl Start {
     /// # Errors
     /// [`StartError`].
     pub fn of(recipe: &Recipe, classes: &[String], shipped: Option<&Checkpoint>) -> Result<Self, StartError> {
+        let mut start = Self::as_stored(recipe, classes, shipped)?;
+        if recipe.unit_scale {
+            unit_scale::rescale(&Architecture::of(&start.spec), &mut start.weights)?;
+        }
+        Ok(start)
+    }
+
+    fn as_stored(
+        recipe: &Recipe,
+        classes: &[String],
+        shipped: Option<&Checkpoint>,
+    ) -> Result<Self, StartError> {
         let spec = model_spec(recipe, classes);
         if recipe.from_scratch {
             let weights = random(&spec, recipe.seed)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tsm_model::Model;
 use tsm_train::clip_store::ClipStore;
-use tsm_train::dataset;
+use tsm_train::dataset::{self, groups::GroupRule};
 use tsm_train::evaluate::{Evaluation, Joints, Judged, by_views, online};
 use tsm_train::loader::LoaderSource;
 use tsm_train::metrics::Metrics;
@@ -39,7 +39,9 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     for missing in &found.missing {
         talk::line(&format!("tsm: not there: {missing}"));
     }
-    let data = found.dataset.with_classes(&checkpoint.spec.classes)?;
+    let mut data = found.dataset.with_classes(&checkpoint.spec.classes)?;
+    // For the report alone: who compares runs draws by group.
+    GroupRule::of_source(path).apply(&mut data)?;
     let source = LoaderSource {
         clips: (0..data.clips.len()).collect(),
         dataset: Arc::new(data),
@@ -67,7 +69,7 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
         talk::line(&format!("tsm: left out: {}", skipped.reason));
     }
     if let Some(json) = &args.json {
-        let text = serde_json::to_string_pretty(&evaluation.json())?;
+        let text = serde_json::to_string_pretty(&evaluation.json(&source.dataset))?;
         write_atomically(json, text.as_bytes())?;
     }
     tell(&evaluation)?;

@@ -94,6 +94,7 @@ fn few() -> Recipe {
         pretrained: None,
         tune_from: None,
         from_scratch: false,
+        unit_scale: false,
         sampling: SamplingKind::FixedInterval,
         fps: DEFAULT_FRAME_HZ,
         crop: CropChoice::MultiScale,
