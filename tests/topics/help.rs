@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use tsm_tests::program::{Finished, Running};
 use tsm_tests::shared;
 
-const COMMANDS: [&str; 11] =
-    ["live", "train", "eval", "infer", "prepare", "devices", "doctor", "convert", "info", "verify", "bench"];
+const COMMANDS: [&str; 12] = [
+    "live", "train", "eval", "infer", "prepare", "devices", "doctor", "convert", "info", "verify", "bench",
+    "selftest",
+];
 
 fn run(arguments: &[&str]) -> Finished {
     // Help is wrapped to the terminal; there is none here.

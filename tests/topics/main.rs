@@ -6,6 +6,7 @@
 mod bad_input;
 mod decision;
 mod files;
+mod gpu_build;
 mod help;
 mod model_files;
 mod pictures;

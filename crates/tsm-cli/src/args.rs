@@ -1,25 +1,38 @@
 //! The command line as typed.
 
+#[cfg(not(feature = "video"))]
 use std::ffi::OsString;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use tsm_model::checkpoint::Storage;
-use tsm_model::device::DeviceChoice;
 use tsm_model::{Backbone, ShiftKind, ShiftPlace};
 
 use crate::exit_code::{Exit, HELP};
 use crate::talk;
 
+#[cfg(feature = "video")]
 pub(crate) mod compare;
+pub(crate) mod device;
+#[cfg(feature = "video")]
+pub(crate) mod live;
+#[cfg(feature = "video")]
 pub(crate) mod offline;
+#[cfg(feature = "video")]
 pub(crate) mod recipe;
+pub(crate) mod selftest;
+#[cfg(feature = "video")]
 pub(crate) mod train;
+#[cfg_attr(not(feature = "video"), allow(dead_code, reason = "some are of commands that read video"))]
 mod values;
 
+use device::{AskedDevice, DeviceArgs};
+#[cfg(feature = "video")]
+use live::{DevicesArgs, DoctorArgs, LiveArgs};
+use selftest::SelftestArgs;
+#[cfg(feature = "video")]
 pub(crate) use values::Fps;
 
 const EXAMPLES: &str = "\
@@ -28,6 +41,7 @@ Examples:
   tsm live rtsp://user:password@camera/stream         a network camera
   tsm doctor                                          what this machine has and what is missing";
 
+#[cfg(feature = "video")]
 const LIVE_EXAMPLES: &str = "\
 Examples:
   tsm live webcam                                     label what the first camera sees
@@ -36,11 +50,13 @@ Examples:
   tsm live rtsp://a/1 rtsp://b/1 --format jsonl       several cameras in one process
   tsm live --pipeline my.launch /dev/video2           a GStreamer pipeline of your own";
 
+#[cfg(feature = "video")]
 const DEVICES_EXAMPLES: &str = "\
 Examples:
   tsm devices            the cameras, numbered as `tsm live webcam:1` counts them
   tsm devices --json     the same for a program";
 
+#[cfg(feature = "video")]
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
   tsm doctor                                          this machine
@@ -68,11 +84,19 @@ Examples:
   tsm bench --model model.safetensors --threads 1     a model of your own on one core
   tsm bench --batch 8 --json                          eight streams a step, for a program";
 
+const SELFTEST_EXAMPLES: &str = "\
+Examples:
+  tsm selftest                                        this processor, within 3 minutes
+  tsm selftest --device cuda                          the first GPU, with all figures
+  tsm selftest --device cuda --data-type f16 --json report.json";
+
+#[cfg(feature = "video")]
 const COMPARE_EXAMPLES: &str = "\
 Examples:
   tsm compare --first none-report/validation.json --second causal-report/validation.json
   tsm compare --first none-0.json none-1.json --second causal-0.json causal-1.json    two folds or seeds each";
 
+#[cfg(feature = "video")]
 const TRAIN_EXAMPLES: &str = "\
 Examples:
   tsm train clips/ -o model.safetensors                a folder a class is enough
@@ -80,21 +104,25 @@ Examples:
   tsm train --config model-report/config.toml          the same run once more
   tsm train clips/ -o m.safetensors --preset mit --backbone resnet50 --pretrained resnet50.pth";
 
+#[cfg(feature = "video")]
 /// What clap cannot know: a file may give what is needed.
 const TRAIN_USAGE: &str = "\
 tsm train [OPTIONS] --output <MODEL.safetensors> <CLIPS_DIR|--list <FILE>>
        tsm train [OPTIONS] --config <FILE.toml>";
 
+#[cfg(feature = "video")]
 const EVAL_EXAMPLES: &str = "\
 Examples:
   tsm eval --data clips/ --model model.safetensors --online       as a camera would show them
   tsm eval --list test.txt --model model.pth --crops 3 --sampling twice --json figures.json";
 
+#[cfg(feature = "video")]
 const INFER_EXAMPLES: &str = "\
 Examples:
   tsm infer a.mp4 b.mkv --model model.safetensors
   tsm infer --filelist files.txt --format csv --top-k 3";
 
+#[cfg(feature = "video")]
 const PREPARE_EXAMPLES: &str = "\
 Examples:
   tsm prepare clips/ -o lists/
@@ -117,27 +145,35 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Label every frame of a webcam, an RTSP camera or a file
+    #[cfg(feature = "video")]
     #[command(before_help = LIVE_EXAMPLES, after_help = HELP)]
     Live(Box<LiveArgs>),
     /// Train a model from a folder of clips, one folder a class
+    #[cfg(feature = "video")]
     #[command(before_help = TRAIN_EXAMPLES, after_help = HELP, override_usage = TRAIN_USAGE)]
     Train(Box<train::TrainArgs>),
     /// Judge a model on known clips
+    #[cfg(feature = "video")]
     #[command(before_help = EVAL_EXAMPLES, after_help = HELP)]
     Eval(offline::EvalArgs),
     /// Compare two ways of training by their reports on the same clips
+    #[cfg(feature = "video")]
     #[command(before_help = COMPARE_EXAMPLES, after_help = HELP)]
     Compare(compare::CompareArgs),
     /// Label video files
+    #[cfg(feature = "video")]
     #[command(before_help = INFER_EXAMPLES, after_help = HELP)]
     Infer(offline::InferArgs),
     /// Make lists of training and validation clips
+    #[cfg(feature = "video")]
     #[command(before_help = PREPARE_EXAMPLES, after_help = HELP)]
     Prepare(offline::PrepareArgs),
     /// List the cameras of this machine and their modes
+    #[cfg(feature = "video")]
     #[command(before_help = DEVICES_EXAMPLES, after_help = HELP)]
     Devices(DevicesArgs),
     /// Look at what this machine has, what is missing, and how to mend it
+    #[cfg(feature = "video")]
     #[command(before_help = DOCTOR_EXAMPLES, after_help = HELP)]
     Doctor(DoctorArgs),
     /// Make a model file of ours from a checkpoint of MIT's TSM or torchvision
@@ -152,6 +188,30 @@ pub(crate) enum Command {
     /// Measure what a step costs on this machine
     #[command(before_help = BENCH_EXAMPLES, after_help = HELP)]
     Bench(BenchArgs),
+    /// Show that this machine computes what it should, and how fast
+    #[command(before_help = SELFTEST_EXAMPLES, after_help = HELP)]
+    Selftest(SelftestArgs),
+    /// A command that this program was built without
+    #[cfg(not(feature = "video"))]
+    #[command(external_subcommand)]
+    Absent(Vec<OsString>),
+}
+
+impl Command {
+    /// The device that was asked for, where a command has one; `train` looks for it in its file, too, and by itself.
+    pub(crate) fn device(&self) -> Option<AskedDevice<'_>> {
+        match self {
+            #[cfg(feature = "video")]
+            Self::Live(args) => Some(args.device.asked()),
+            #[cfg(feature = "video")]
+            Self::Eval(args) => Some(args.device.asked()),
+            #[cfg(feature = "video")]
+            Self::Infer(args) => Some(args.device.asked()),
+            Self::Verify(args) => Some(args.device.asked()),
+            Self::Selftest(args) => Some(args.device.asked()),
+            _ => None,
+        }
+    }
 }
 
 /// The model and what a foreign file does not say of itself.
@@ -253,115 +313,6 @@ impl From<PlaceArg> for ShiftPlace {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct LiveArgs {
-    /// webcam, webcam:1 or 1, /dev/video0, rtsp://…, a file, any GStreamer URI, or test:
-    #[arg(value_name = "SOURCE", required_unless_present = "pipeline")]
-    pub(crate) sources: Vec<OsString>,
-    /// How labels are written on stdout
-    #[arg(long, default_value = "text")]
-    pub(crate) format: FormatArg,
-    /// Frames a second that the model sees, or `all` [default: as the model was trained, else 12]
-    #[arg(long, value_name = "F|all", allow_negative_numbers = true)]
-    pub(crate) fps: Option<Fps>,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu", value_name = "D")]
-    pub(crate) device: DeviceChoice,
-    /// Classes in the ranking
-    #[arg(long, default_value = "5", value_name = "K", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
-    pub(crate) top_k: NonZeroUsize,
-    /// A GStreamer launch template of your own that ends in `appsink name=tsm`; see pipelines/
-    #[arg(long, value_name = "FILE")]
-    pub(crate) pipeline: Option<PathBuf>,
-    /// Stop after N labelled frames
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroU64>)]
-    pub(crate) frames: Option<NonZeroU64>,
-    /// Open a window with the picture, the label and a bar
-    #[arg(long)]
-    pub(crate) show: bool,
-    /// Play a file at its own speed instead of as fast as possible
-    #[arg(long)]
-    pub(crate) realtime: bool,
-    #[command(flatten)]
-    pub(crate) decision: DecisionArgs,
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArgs,
-    #[command(flatten)]
-    pub(crate) model: ModelArgs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FormatArg {
-    /// A line that lives on a terminal, plain lines otherwise
-    Text,
-    /// JSON Lines: one object a frame
-    Jsonl,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Decision")]
-pub(crate) struct DecisionArgs {
-    /// Frames whose logits are averaged; 1 for none [default: about one second of frames]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::window)]
-    pub(crate) window: Option<NonZeroUsize>,
-    /// Agreeing frames before the label changes [default: the model's, else 2]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
-    pub(crate) confirm: Option<NonZeroUsize>,
-    /// When the label changes
-    #[arg(long, default_value = "confirm")]
-    pub(crate) decision: DecisionArg,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DecisionArg {
-    /// After --confirm agreeing frames
-    Confirm,
-    /// As MIT's demo of 27 gestures does it
-    Mit,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Connection")]
-pub(crate) struct ConnectionArgs {
-    /// How RTSP media comes
-    #[arg(long, default_value = "tcp")]
-    pub(crate) transport: TransportArg,
-    /// How long to wait for a source's first frame
-    #[arg(long, default_value = "10", value_name = "SECONDS", allow_negative_numbers = true, value_parser = values::seconds)]
-    pub(crate) connect_timeout: Duration,
-    /// How long a live source may be silent before it is rebuilt
-    #[arg(long, default_value = "5", value_name = "SECONDS", allow_negative_numbers = true, value_parser = values::seconds)]
-    pub(crate) stall_timeout: Duration,
-    /// Attempts in a row after which a live source is given up [default: never]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::retries)]
-    pub(crate) retries: Option<u32>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum TransportArg {
-    /// Interleaved in the RTSP connection
-    Tcp,
-    /// Datagrams
-    Udp,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DevicesArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DoctorArgs {
-    /// Look at this source, too: codec, size, frame rate, capture clock
-    pub(crate) source: Option<OsString>,
-    #[command(flatten)]
-    pub(crate) model: ModelArgs,
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArgs,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct ConvertArgs {
     /// A checkpoint of MIT's TSM (zip or legacy), torchvision, or a model of ours
     #[arg(value_name = "IN")]
@@ -417,9 +368,8 @@ pub(crate) struct VerifyArgs {
     /// The largest difference allowed
     #[arg(long, default_value = "1e-3", value_name = "X", allow_negative_numbers = true, value_parser = values::tolerance)]
     pub(crate) tolerance: f64,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu", value_name = "D")]
-    pub(crate) device: DeviceChoice,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }

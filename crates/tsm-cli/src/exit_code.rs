@@ -7,10 +7,12 @@ use crate::talk;
 
 /// How the program ends. The numbers are a promise to scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "video"), allow(dead_code, reason = "some are of commands that read video"))]
 pub(crate) enum Exit {
     /// Done; also after Ctrl-C, at the end of a file, and when the reader of our output went away.
     Done = 0,
-    /// `verify`: the outputs differ by more than the tolerance. `doctor`: something needed is missing.
+    /// `verify`: the outputs differ by more than the tolerance. `doctor`: something needed is missing. `selftest`: a
+    /// check does not hold.
     Differs = 1,
     /// Wrong use, or an input that cannot be used: flags, file, camera, model, network address.
     BadInput = 2,
@@ -24,7 +26,8 @@ pub(crate) enum Exit {
 pub(crate) const HELP: &str = "\
 Exit codes:
   0  done (also after Ctrl-C, at the end of a file, or when the output's reader went away)
-  1  verify: outputs differ by more than the tolerance; doctor: something needed is missing
+  1  verify: outputs differ by more than the tolerance; doctor: something needed is missing;
+     selftest: a check does not hold
   2  wrong use, or an input that cannot be used
   3  a live source was given up after --retries attempts
   4  train: the loss is not finite

@@ -1,8 +1,9 @@
 //! The program `tsm`: says what somebody in front of a camera is doing, now.
 //!
 //! ```text
-//! argv ─ args (clap, as typed) ─ commands (checked, as meant) ─ tsm-live, tsm-model, tsm-ingest
-//!                                        └─ error ─ one line on stderr ─ exit code
+//! argv ─ args (clap, as typed) ─┬─ commands (checked, as meant) ─ tsm-live, tsm-model, tsm-ingest
+//!                               │        └─ error ─ one line on stderr ─ exit code
+//!                               └─ a GPU is asked for ─ gpu_build ─ exec of the tsm-cuda beside it
 //! ```
 //!
 //! Nothing here computes: this crate reads flags, opens things and prints.
@@ -10,10 +11,13 @@
 mod args;
 mod commands;
 mod exit_code;
+mod gpu_build;
 mod logging;
 mod model_source;
+#[cfg(feature = "video")]
 mod signals;
 mod talk;
+#[cfg(feature = "video")]
 mod windows;
 
 use std::process::ExitCode;
@@ -21,6 +25,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Command};
+use exit_code::{Exit, Failure};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -28,21 +33,7 @@ fn main() -> ExitCode {
         Err(error) => return args::explain(&error).into(),
     };
     logging::start(cli.verbose, cli.quiet);
-    let outcome = match &cli.command {
-        Command::Live(args) => commands::live::run(args, cli.quiet),
-        Command::Train(args) => commands::train::run(args, cli.quiet),
-        Command::Eval(args) => commands::eval::run(args, cli.quiet),
-        Command::Compare(args) => commands::compare::run(args),
-        Command::Infer(args) => commands::infer::run(args),
-        Command::Prepare(args) => commands::prepare::run(args, cli.quiet),
-        Command::Devices(args) => commands::devices::run(args),
-        Command::Doctor(args) => commands::doctor::run(args),
-        Command::Convert(args) => commands::convert::run(args),
-        Command::Info(args) => commands::info::run(args),
-        Command::Verify(args) => commands::verify::run(args),
-        Command::Bench(args) => commands::bench::run(args),
-    };
-    let exit = match outcome {
+    let exit = match gpu_build::hand_over(cli.command.device()).and_then(|_stays| run(&cli)) {
         Ok(exit) => exit,
         Err(failure) => {
             if let Some(line) = &failure.line {
@@ -52,4 +43,48 @@ fn main() -> ExitCode {
         }
     };
     exit.into()
+}
+
+fn run(cli: &Cli) -> Result<Exit, Failure> {
+    match &cli.command {
+        #[cfg(feature = "video")]
+        Command::Live(args) => commands::live::run(args, cli.quiet),
+        #[cfg(feature = "video")]
+        Command::Train(args) => commands::train::run(args, cli.quiet),
+        #[cfg(feature = "video")]
+        Command::Eval(args) => commands::eval::run(args, cli.quiet),
+        #[cfg(feature = "video")]
+        Command::Compare(args) => commands::compare::run(args),
+        #[cfg(feature = "video")]
+        Command::Infer(args) => commands::infer::run(args),
+        #[cfg(feature = "video")]
+        Command::Prepare(args) => commands::prepare::run(args, cli.quiet),
+        #[cfg(feature = "video")]
+        Command::Devices(args) => commands::devices::run(args),
+        #[cfg(feature = "video")]
+        Command::Doctor(args) => commands::doctor::run(args),
+        Command::Convert(args) => commands::convert::run(args),
+        Command::Info(args) => commands::info::run(args),
+        Command::Verify(args) => commands::verify::run(args),
+        Command::Bench(args) => commands::bench::run(args),
+        Command::Selftest(args) => commands::selftest::run(args, cli.quiet),
+        #[cfg(not(feature = "video"))]
+        Command::Absent(words) => Err(absent(words)),
+    }
+}
+
+/// What is said of a command that needs video, by a program that was built without.
+#[cfg(not(feature = "video"))]
+fn absent(words: &[std::ffi::OsString]) -> Failure {
+    let name = words.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned());
+    let text = if ["live", "train", "eval", "compare", "infer", "prepare", "devices", "doctor"]
+        .contains(&name.as_str())
+    {
+        format!(
+            "this tsm was built without video, so it has no `{name}`; build it with the feature `video`, which needs GStreamer"
+        )
+    } else {
+        format!("unrecognized subcommand '{name}'; see tsm --help")
+    };
+    Failure::bad_input(text)
 }

@@ -12,6 +12,7 @@ use crate::exit_code::Failure;
 /// The model that ships: see `crates/tsm-cli/models/README.md`.
 static SHIPPED: &[u8] = include_bytes!("../models/actions.safetensors");
 
+#[cfg(feature = "video")]
 /// Said wherever the shipped model labels a camera.
 pub(crate) const SHIPPED_NOTE: &str =
     "the built-in model knows 21 actions and often errs (tsm info); give your own with --model FILE";

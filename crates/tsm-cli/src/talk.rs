@@ -16,7 +16,18 @@ pub(crate) fn escaped(text: &str) -> String {
 /// Says a line to the person, on stderr, without the passwords of any address in it. A closed stderr is
 /// nobody to talk to.
 pub(crate) fn line(text: &str) {
-    let _closed = writeln!(io::stderr(), "{}", tsm_ingest::redacted(text));
+    let _closed = writeln!(io::stderr(), "{}", redacted(text));
+}
+
+#[cfg(feature = "video")]
+fn redacted(text: &str) -> std::borrow::Cow<'_, str> {
+    tsm_ingest::redacted(text).into()
+}
+
+/// Without video there are no cameras, and no command takes an address.
+#[cfg(not(feature = "video"))]
+fn redacted(text: &str) -> std::borrow::Cow<'_, str> {
+    text.into()
 }
 
 /// Writes a command's result on stdout.

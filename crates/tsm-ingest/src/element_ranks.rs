@@ -6,6 +6,8 @@
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
+use crate::hardware::DecoderChoice;
+
 /// Element, its rank here, and why.
 fn ranks() -> [(&'static str, gst::Rank); 6] {
     [
@@ -25,7 +27,8 @@ fn ranks() -> [(&'static str, gst::Rank); 6] {
 /// Sets the ranks in this process.
 pub(crate) fn apply() {
     let asked = std::env::var("GST_PLUGIN_FEATURE_RANK").unwrap_or_default();
-    for (name, rank) in ranks() {
+    let hardware = DecoderChoice::asked().ranks(|name| gst::ElementFactory::find(name).is_some());
+    for (name, rank) in ranks().into_iter().chain(hardware) {
         if let Some(factory) = gst::ElementFactory::find(name).filter(|_found| !is_named(&asked, name)) {
             factory.set_rank(rank);
         }

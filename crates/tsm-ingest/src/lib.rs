@@ -35,6 +35,7 @@ mod fault;
 mod file;
 mod frame;
 mod frame_format;
+mod hardware;
 mod library;
 mod pipeline;
 mod pipewire;

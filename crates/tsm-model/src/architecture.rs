@@ -19,7 +19,7 @@ mod cost;
 mod mobilenet_v2;
 mod resnet;
 
-pub use cost::ParameterShape;
+pub use cost::{LayerCost, ParameterShape};
 
 /// A convolution without bias, followed by batch norm and an activation.
 #[derive(Debug, Clone, PartialEq, Eq)]

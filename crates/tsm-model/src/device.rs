@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use candle_core::Device;
 
-/// A device as flags name it: `cpu`, `cuda`, `cuda:1`.
+/// A device as flags name it: `cpu`, `cuda`, `cuda:1`, `auto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// The processor.
@@ -13,6 +13,8 @@ pub enum DeviceChoice {
     Cpu,
     /// The n-th NVIDIA GPU.
     Cuda(usize),
+    /// The first GPU where there is one that can be used, else the processor.
+    Auto,
 }
 
 /// Why a device cannot be used.
@@ -20,7 +22,7 @@ pub enum DeviceChoice {
 #[non_exhaustive]
 pub enum DeviceError {
     /// The text names no device.
-    #[error("`{0}` is no device; known are cpu, cuda and cuda:N")]
+    #[error("`{0}` is no device; known are auto, cpu, cuda and cuda:N")]
     Unknown(String),
     /// The program was built without CUDA.
     #[error(
@@ -45,6 +47,7 @@ impl FromStr for DeviceChoice {
         match text.split_once(':') {
             None if text == "cpu" => Ok(Self::Cpu),
             None if text == "cuda" => Ok(Self::Cuda(0)),
+            None if text == "auto" => Ok(Self::Auto),
             Some(("cuda", index)) => index.parse().map(Self::Cuda).map_err(|_not_a_number| unknown()),
             _ => Err(unknown()),
         }
@@ -52,6 +55,11 @@ impl FromStr for DeviceChoice {
 }
 
 impl DeviceChoice {
+    /// Whether a GPU is asked for, or would be taken.
+    pub const fn wants_gpu(self) -> bool {
+        matches!(self, Self::Cuda(_) | Self::Auto)
+    }
+
     /// Opens the device.
     ///
     /// # Errors
@@ -59,6 +67,7 @@ impl DeviceChoice {
     pub fn open(self) -> Result<Device, DeviceError> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
+            Self::Auto => Ok(Self::Cuda(0).open().unwrap_or(Device::Cpu)),
             Self::Cuda(_) if !cfg!(feature = "cuda") => Err(DeviceError::NotBuilt),
             Self::Cuda(index) => {
                 Device::new_cuda(index).map_err(|source| DeviceError::Absent { index, source: source.into() })
@@ -95,9 +104,15 @@ mod tests {
         assert_eq!("cpu".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cpu);
         assert_eq!("cuda".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(0));
         assert_eq!("cuda:2".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(2));
+        assert_eq!("auto".parse::<DeviceChoice>().unwrap(), DeviceChoice::Auto);
         for wrong in ["", "gpu", "cuda:", "cuda:x", "cpu:0"] {
             assert!(matches!(wrong.parse::<DeviceChoice>(), Err(DeviceError::Unknown(_))), "{wrong}");
         }
+    }
+
+    #[test]
+    fn auto_opens_whatever_is_there() {
+        assert!(DeviceChoice::Auto.open().is_ok());
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub mod checkpoint;
 pub mod device;
 pub mod executor;
 mod folding;
+pub mod gpu;
 pub mod label_map;
 mod model;
 mod planned_executor;

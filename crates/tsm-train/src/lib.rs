@@ -9,6 +9,9 @@
 //! frame, [`augment`] what is changed about it, [`decode`] opens files, and [`loader`] does all of it ahead of the
 //! model, in an order that depends on the seed alone. [`prepare`] writes lists and frames. It knows no command line.
 //!
+//! Without the feature `video` (on by default) there is the network that learns and nothing that reads clips: what
+//! `tsm selftest` needs on a machine without `GStreamer`.
+//!
 //! ```no_run
 //! use std::path::Path;
 //! use std::sync::Arc;
@@ -47,42 +50,69 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "video")]
 mod ahead;
+#[cfg(feature = "video")]
 pub mod augment;
 pub mod averaging;
+#[cfg(feature = "video")]
 pub mod clip_store;
+#[cfg(feature = "video")]
 mod clock;
+#[cfg(feature = "video")]
 pub mod crop;
+#[cfg(feature = "video")]
 pub mod cutter;
+#[cfg(feature = "video")]
 pub mod dataset;
+#[cfg(feature = "video")]
 pub mod decode;
 pub mod draws;
+#[cfg(feature = "video")]
 pub mod evaluate;
+#[cfg(feature = "video")]
 pub mod fingerprint;
+#[cfg(feature = "video")]
 pub mod finish;
+#[cfg(feature = "video")]
 pub mod infer;
+#[cfg(feature = "video")]
 mod largest;
 pub mod learner;
+#[cfg(feature = "video")]
 pub mod loader;
 pub mod loss;
+#[cfg(feature = "video")]
 pub mod metrics;
+#[cfg(feature = "video")]
 pub mod mixing;
 pub mod network;
 pub mod optimiser;
 pub mod parameter_groups;
+#[cfg(feature = "video")]
 pub mod prepare;
+#[cfg(feature = "video")]
 pub mod progress;
+#[cfg(feature = "video")]
 pub mod recipe;
+#[cfg(feature = "video")]
 pub mod report;
+#[cfg(feature = "video")]
 pub mod run_state;
+#[cfg(feature = "video")]
 pub mod sampling;
 pub mod schedule;
+#[cfg(feature = "video")]
 pub mod sides;
 pub mod solved_head;
+#[cfg(feature = "video")]
 pub mod start;
+#[cfg(feature = "video")]
 pub mod streaming;
+#[cfg(feature = "video")]
 pub mod teacher;
+#[cfg(feature = "video")]
 pub mod trainer;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "video"))]
 mod shared_data;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use tsm_model::device::DeviceChoice;
 
 use super::ModelArgs;
+use super::device::AutoDeviceArgs;
 
 /// How clips of one source video are kept on one side.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
@@ -44,9 +44,8 @@ pub(crate) struct EvalArgs {
     pub(crate) joined: bool,
     #[command(flatten)]
     pub(crate) views: ViewArgs,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu", value_name = "D")]
-    pub(crate) device: DeviceChoice,
+    #[command(flatten)]
+    pub(crate) device: AutoDeviceArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }
@@ -92,9 +91,8 @@ pub(crate) struct InferArgs {
     pub(crate) format: InferFormatArg,
     #[command(flatten)]
     pub(crate) views: ViewArgs,
-    /// cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu", value_name = "D")]
-    pub(crate) device: DeviceChoice,
+    #[command(flatten)]
+    pub(crate) device: AutoDeviceArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 }

@@ -60,10 +60,14 @@ pub(crate) struct TrainArgs {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) storage: Option<StorageArg>,
-    /// cpu, cuda or cuda:N [default: cpu]
+    /// cpu, cuda, cuda:N, or auto: the GPU if there is one [default: cpu]
     #[arg(long, value_name = "D", value_parser = device)]
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "text_of::<_, DeviceChoice>")]
     pub(crate) device: Option<String>,
+    /// Where CUDA 13's libraries are, such as PyTorch's virtual environment [default: beside the GPU build, then the system's]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    pub(crate) cuda_libs: Option<PathBuf>,
     /// Cross-validation: train on all but fold N of --folds
     #[arg(long, value_name = "N", conflicts_with = "validation_list")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tsm_ingest::{Camera, CameraApi, Mode};
 
-use crate::args::DevicesArgs;
+use crate::args::live::DevicesArgs;
 use crate::exit_code::{Exit, Failure};
 use crate::talk;
 

@@ -6,7 +6,7 @@ use tsm_ingest::{CaptureClock, DecoderStatus, Liveness, Pace, ProbeReport, Sourc
 use tsm_kernels::cpu_level::CpuLevel;
 use tsm_model::device::DeviceChoice;
 
-use crate::args::DoctorArgs;
+use crate::args::live::DoctorArgs;
 use crate::exit_code::{Exit, Failure};
 use crate::{model_source, talk};
 

@@ -12,7 +12,8 @@ use tsm_live::sinks::{FirstLine, JsonLines, Sink, SourceLog, Text, TextStyle};
 use tsm_live::{Finished, OutputEnd, Viewer};
 use tsm_model::{Model, ModelSpec};
 
-use crate::args::{ConnectionArgs, DecisionArg, FormatArg, Fps, LiveArgs, TransportArg};
+use crate::args::Fps;
+use crate::args::live::{ConnectionArgs, DecisionArg, FormatArg, LiveArgs, TransportArg};
 use crate::exit_code::{Exit, Failure};
 use crate::model_source::{self, ModelSource, SHIPPED_NOTE};
 use crate::windows::Windows;

@@ -18,7 +18,7 @@ use tsm_train::trainer::{self, End, Finished, Job, RunFolder, TrainError};
 use super::grouping;
 use crate::args::train::TrainArgs;
 use crate::exit_code::{Exit, Failure};
-use crate::{model_source, signals, talk};
+use crate::{gpu_build, model_source, signals, talk};
 
 mod bar;
 mod config;
@@ -36,10 +36,12 @@ const SPLIT_SEED: u64 = 1;
 /// # Errors
 /// Clips, recipe or weights that cannot be used; a loss that is not finite; a full disk.
 pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
+    let settings = Settings::of(args)?;
+    // The file may ask for a GPU, too. Before any thread or handler is there.
+    gpu_build::hand_over(Some(settings.asked_device()))?;
     let stop = signals::stop_signal()?;
     signals::survive_file_limit()?;
     tsm_ingest::init()?;
-    let settings = Settings::of(args)?;
     check_output(settings.output())?;
     let (division, divided) = division(settings.run(), settings.validation_part()?);
     let Sides { dataset, train, validation, .. } = sides(&settings, &division, is_quiet)?;

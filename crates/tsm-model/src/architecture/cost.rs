@@ -14,7 +14,53 @@ pub struct ParameterShape {
     pub is_trained: bool,
 }
 
+/// What one convolution, or the linear layer, does for one frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerCost {
+    /// Torchvision's name.
+    pub name: String,
+    /// Multiply-adds.
+    pub multiply_adds: usize,
+    /// Weights and biases, with batch norm folded.
+    pub weights: usize,
+    /// Values read: its input, and the block's where that is added to its output.
+    pub inputs: usize,
+    /// Values written.
+    pub outputs: usize,
+}
+
 impl Architecture {
+    /// Every convolution and the linear layer for one frame of `size_px` squared, in the order of the forward pass:
+    /// bias, activation and the sum around a block belong to the convolution before them.
+    pub fn layer_costs(&self, size_px: usize) -> Vec<LayerCost> {
+        let mut all = vec![conv_cost(&self.stem, size_px)];
+        let mut side = self.after_stem(size_px);
+        for block in &self.blocks {
+            let around = side;
+            if let Shortcut::Projection(conv) = &block.shortcut {
+                all.push(conv_cost(conv, around));
+            }
+            for conv in &block.convs {
+                all.push(conv_cost(conv, side));
+                side = conv.out_side(side);
+            }
+            if let (false, Some(last)) = (matches!(block.shortcut, Shortcut::Absent), all.last_mut()) {
+                last.inputs += last.outputs;
+            }
+        }
+        if let Some(conv) = &self.last {
+            all.push(conv_cost(conv, side));
+        }
+        all.push(LayerCost {
+            name: self.linear.to_owned(),
+            multiply_adds: self.features * self.classes,
+            weights: self.features * self.classes + self.classes,
+            inputs: self.features * side * side,
+            outputs: self.classes,
+        });
+        all
+    }
+
     /// Every tensor the network needs, with batch norm unfolded, in the order of the forward pass.
     pub fn parameters(&self) -> Vec<ParameterShape> {
         let mut all: Vec<ParameterShape> = self.convs().flat_map(conv_parameters).collect();
@@ -67,6 +113,17 @@ impl Architecture {
     }
 }
 
+fn conv_cost(unit: &ConvUnit, side_px: usize) -> LayerCost {
+    let out = unit.out_side(side_px);
+    LayerCost {
+        name: unit.conv.clone(),
+        multiply_adds: conv_multiply_adds(unit, side_px),
+        weights: unit.weight_shape().iter().product::<usize>() + unit.out_channels,
+        inputs: unit.in_channels * side_px * side_px,
+        outputs: unit.out_channels * out * out,
+    }
+}
+
 fn conv_parameters(unit: &ConvUnit) -> [ParameterShape; 5] {
     let norm = |field: &str, is_trained| {
         parameter(format!("{}.{field}", unit.norm), vec![unit.out_channels], is_trained)
@@ -100,6 +157,16 @@ mod tests {
         let floats: usize =
             network.state_shapes(&spec.shift, 224).iter().map(|s| s.iter().product::<usize>()).sum();
         (network.parameter_count(), network.multiply_adds(224), floats * 4)
+    }
+
+    #[test]
+    fn the_layers_together_are_the_network() {
+        for backbone in Backbone::ALL {
+            let network = Architecture::of(&ModelSpec::new(backbone, 400));
+            let layers = network.layer_costs(224);
+            assert_eq!(layers.iter().map(|l| l.multiply_adds).sum::<usize>(), network.multiply_adds(224));
+            assert_eq!(layers.len(), network.convs().count() + 1);
+        }
     }
 
     /// Parameter counts as torchvision documents them, multiply-adds as its model pages do,

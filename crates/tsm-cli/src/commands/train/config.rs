@@ -275,7 +275,7 @@ mod tests {
         check("list = 3", &["my.toml: line 1: list is 3, it must be text in quotes"]);
         check(
             "device = \"gpu\"",
-            &["my.toml: line 1: device: `gpu` is no device; known are cpu, cuda and cuda:N"],
+            &["my.toml: line 1: device: `gpu` is no device; known are auto, cpu, cuda and cuda:N"],
         );
         let backbone = mistakes("backbone = \"vgg\"");
         assert!(

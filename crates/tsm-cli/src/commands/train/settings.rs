@@ -17,6 +17,7 @@ use tsm_train::recipe::{Preset, Recipe, RecipeError};
 
 use super::config::Config;
 use crate::args::StorageArg;
+use crate::args::device::AskedDevice;
 use crate::args::offline::GroupArgs;
 use crate::args::recipe::RecipeArgs;
 use crate::args::train::TrainArgs;
@@ -94,6 +95,11 @@ impl Settings {
         self.device
     }
 
+    /// As it was asked for.
+    pub(super) fn asked_device(&self) -> AskedDevice<'_> {
+        AskedDevice { choice: self.device, cuda_libs: self.run.cuda_libs.as_deref() }
+    }
+
     /// How the model's numbers are stored.
     pub(super) fn storage(&self) -> Storage {
         self.run.storage.unwrap_or(StorageArg::F32).into()
@@ -146,6 +152,8 @@ impl Settings {
             restart: None,
             storage: Some(self.run.storage.unwrap_or(StorageArg::F32)),
             device: Some(self.run.device.clone().unwrap_or_else(|| "cpu".to_owned())),
+            // About this machine, not about the run.
+            cuda_libs: None,
             fold: self.run.fold,
             folds: self.run.folds,
             grouping: GroupArgs {
@@ -215,6 +223,7 @@ fn over(flags: TrainArgs, mut file: TrainArgs) -> TrainArgs {
         restart: flags.restart.or(file.restart),
         storage: flags.storage.or(file.storage),
         device: flags.device.or(file.device),
+        cuda_libs: flags.cuda_libs,
         fold: flags.fold.or(file.fold),
         folds: flags.folds.or(file.folds),
         grouping: GroupArgs {

@@ -1,0 +1,98 @@
+//! `tsm selftest`: shows that this machine and device compute what they should, and how fast.
+
+use tsm_model::atomic_file;
+use tsm_selftest::{Check, Event, Latency, Machine, Measured, Plan, Report, Verdict};
+
+use crate::args::selftest::SelftestArgs;
+use crate::exit_code::{Exit, Failure};
+use crate::{model_source, talk};
+
+/// Prints a line a check and a row a measurement; writes JSON where asked.
+///
+/// # Errors
+/// A device that cannot be opened, a report that cannot be written.
+pub(crate) fn run(args: &SelftestArgs, is_quiet: bool) -> Result<Exit, Failure> {
+    let device = args.device.open()?;
+    let is_cpu = device.is_cpu();
+    let plan = Plan::new(args.scope(is_cpu), args.data_types(is_cpu));
+    let built_in = model_source::shipped()?;
+    let mut broken = None;
+    let report = tsm_selftest::run(&device, &plan, &built_in, &mut |event| {
+        if !is_quiet && broken.is_none() {
+            broken = talk::result(&line(event)).err();
+        }
+    });
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        let cannot = |error| Failure::bad_input(format!("{}: cannot be written: {error}", path.display()));
+        atomic_file::replace(path, text.as_bytes()).map_err(cannot)?;
+    }
+    if let Some(failure) = broken {
+        return Err(failure);
+    }
+    talk::result(&last_line(&report))?;
+    Ok(if report.passed { Exit::Done } else { Exit::Differs })
+}
+
+fn line(event: &Event<'_>) -> String {
+    talk::escaped(&match event {
+        Event::Machine(machine) => title(machine),
+        Event::Check(check) => check_line(check),
+        Event::Latency(row) => latency_line(row),
+    })
+}
+
+fn title(machine: &Machine) -> String {
+    format!("tsm {} ({} build) on {}, {}", machine.version, machine.build, machine.one_line(), machine.os)
+}
+
+fn check_line(check: &Check) -> String {
+    let Check { check: name, network, data_type, verdict, secs } = check;
+    let what = what(name);
+    let start = |word: &str| format!("{word:<8} {:<4} {network:<15} {what:<34}", data_type.name());
+    match verdict {
+        Verdict::Passed { got, .. } => format!("{} {got} ({secs:.1} s)", start("ok")),
+        Verdict::Failed { expected, got } => format!("{} expected {expected}, got {got}", start("FAILED")),
+        Verdict::NotAvailable { reason } => format!("{} not available: {reason}", start("-")),
+    }
+}
+
+/// A check in words.
+fn what(check: &str) -> &str {
+    match check {
+        "golden" => "recorded outputs",
+        "clip" => "streaming = the causal clip",
+        "reference" => "this device = the reference on a CPU",
+        "batch" => "a stream alone = in a batch, reset",
+        "drift" => "no drift",
+        "training" => "training: a loss that falls",
+        other => other,
+    }
+}
+
+fn latency_line(row: &Latency) -> String {
+    let Latency { network, data_type, streams, measured, .. } = row;
+    let start = |word: &str| format!("{word:<8} {:<4} {network:<15} {streams:>3} streams", data_type.name());
+    match measured {
+        Measured::Measured { steps, p50_millis, p99_millis, frames_hz } => format!(
+            "{}  p50 {p50_millis:>9.3} ms  p99 {p99_millis:>9.3} ms  {frames_hz:>9.0} frames/s  ({steps} steps)",
+            start("step")
+        ),
+        Measured::Skipped { reason } => format!("{}  skipped: {reason}", start("-")),
+        Measured::Failed { reason } => format!("{}  expected a step, got {reason}", start("FAILED")),
+    }
+}
+
+fn last_line(report: &Report) -> String {
+    let failed = |check: &&Check| matches!(check.verdict, Verdict::Failed { .. });
+    let absent = |check: &&Check| matches!(check.verdict, Verdict::NotAvailable { .. });
+    let verdict = if report.passed { "all checks hold" } else { "FAILED" };
+    format!(
+        "selftest {}: {verdict}; {} checks, {} failed, {} not available, {:.0} s",
+        report.scope.name(),
+        report.checks.len(),
+        report.checks.iter().filter(failed).count(),
+        report.checks.iter().filter(absent).count(),
+        report.secs
+    )
+}

@@ -1,0 +1,85 @@
+"""One way to run a step in PyTorch: eager or as a CUDA graph, contiguous or channels_last, batch norm folded or not."""
+
+import copy
+import time
+
+import torch
+
+from networks import fold_norms
+
+
+class TorchStep:
+    def __init__(self, network, streams, size, device, dtype, way, layout, norm):
+        self.name = f"{way}, {layout}, batch norm {norm}"
+        self.device, self.is_cuda = device, device.type == "cuda"
+        network = copy.deepcopy(network)
+        if norm == "folded":
+            network = fold_norms(network)
+        form = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+        self.network = network.to(device, dtype).to(memory_format=form)
+        place = lambda *shape: torch.zeros(*shape, device=device, dtype=dtype).to(memory_format=form)
+        self.frames = place(streams, 3, size, size)
+        self.folds = [place(streams, *shape) for shape in network.fold_shapes(size)]
+        pin = {"pin_memory": True} if self.is_cuda else {}
+        # What a camera's frames are: single precision on the host, in the order of the network.
+        self.host_frames = torch.randn(streams, 3, size, size).to(dtype).to(memory_format=form)
+        if self.is_cuda:
+            self.host_frames = self.host_frames.pin_memory()
+        self.host_logits = torch.zeros(streams, 400, dtype=dtype, **pin)
+        self.graph = None
+        for _ in range(3):
+            self.logits = self.work()
+        if way == "graph" and self.is_cuda:
+            self.capture()
+
+    def capture(self):
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self.work()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.logits = self.work()
+        self.graph = graph
+
+    def work(self):
+        """The step itself, on the device: the folds stay where they are and are overwritten."""
+        logits, new = self.network(self.frames, self.folds)
+        for fold, value in zip(self.folds, new):
+            fold.copy_(value)
+        return logits
+
+    def step(self):
+        if self.graph is None:
+            self.logits = self.work()
+        else:
+            self.graph.replay()
+
+    def synchronise(self):
+        if self.is_cuda:
+            torch.cuda.synchronize()
+
+    def end_to_end(self, secs):
+        """Milliseconds a step, frames on the host to logits on the host."""
+        millis, end = [], time.perf_counter() + secs
+        while len(millis) < 5 or time.perf_counter() < end:
+            began = time.perf_counter()
+            self.frames.copy_(self.host_frames, non_blocking=True)
+            self.step()
+            self.host_logits.copy_(self.logits, non_blocking=True)
+            self.synchronise()
+            millis.append((time.perf_counter() - began) * 1000)
+        return millis
+
+    def device_only(self, secs):
+        """Milliseconds a step on the device: many in a row, one wait."""
+        self.synchronise()
+        count, began = 0, time.perf_counter()
+        while count < 5 or time.perf_counter() - began < secs:
+            for _ in range(10):
+                self.step()
+            self.synchronise()
+            count += 10
+        return (time.perf_counter() - began) * 1000 / count

@@ -1,0 +1,134 @@
+//! What a step costs: frames on the host in, logits on the host out.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tsm_model::checkpoint::Checkpoint;
+use tsm_model::{Device, Model, StreamState};
+
+use crate::clock::now;
+use crate::error::SelftestError;
+use crate::made_up;
+use crate::memory;
+use crate::plan::DataType;
+
+/// Steps before the first that counts: memory is taken, kernels are loaded, clocks rise.
+const WARM_UP_STEPS: usize = 3;
+
+/// Steps at least, however slow.
+const FEWEST_STEPS: usize = 5;
+
+/// A row of the table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Latency {
+    /// The network.
+    pub network: String,
+    /// Side of its pictures.
+    pub size_px: usize,
+    /// What it computes in.
+    pub data_type: DataType,
+    /// Streams of a step.
+    pub streams: usize,
+    /// What was measured, or why nothing was.
+    #[serde(flatten)]
+    pub measured: Measured,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Measured {
+    /// Steps were run.
+    Measured {
+        /// Steps that count.
+        steps: usize,
+        /// The median.
+        p50_millis: f64,
+        /// One in a hundred is slower.
+        p99_millis: f64,
+        /// Frames of all streams together.
+        frames_hz: f64,
+    },
+    /// There is not enough memory: no fault.
+    Skipped {
+        /// What is missing.
+        reason: String,
+    },
+    /// It should have run.
+    Failed {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// Measures steps of `streams` streams for about `span`.
+pub(crate) fn measure(
+    checkpoint: &Checkpoint,
+    device: &Device,
+    data_type: DataType,
+    streams: usize,
+    span: Duration,
+) -> Measured {
+    if let Some(reason) = memory::too_many(memory::host_bytes(&checkpoint.spec, streams, device.is_cpu())) {
+        return Measured::Skipped { reason };
+    }
+    match steps(checkpoint, device, data_type, streams, span) {
+        Ok(millis) => figures(millis, streams),
+        Err(error) if error.is_out_of_memory() => {
+            Measured::Skipped { reason: format!("the device is too small: {error}") }
+        }
+        Err(error) => Measured::Failed { reason: error.to_string() },
+    }
+}
+
+fn steps(
+    checkpoint: &Checkpoint,
+    device: &Device,
+    data_type: DataType,
+    streams: usize,
+    span: Duration,
+) -> Result<Vec<f64>, SelftestError> {
+    let mut model = Model::load_as(checkpoint, device.clone(), data_type.dtype())?;
+    let frames = made_up::frames(61, streams, checkpoint.spec.input.size_px);
+    let mut logits = vec![0.0; streams * checkpoint.spec.classes.len()];
+    let mut states: Vec<StreamState> = (0..streams).map(|_| model.fresh_state()).collect();
+    let mut borrowed: Vec<&mut StreamState> = states.iter_mut().collect();
+    let mut millis = Vec::new();
+    let start = now();
+    let mut warm_up = 0;
+    while millis.len() < FEWEST_STEPS || start.elapsed() < span {
+        let began = now();
+        model.step(&frames, &mut borrowed, &mut logits)?;
+        if warm_up < WARM_UP_STEPS {
+            warm_up += 1;
+        } else {
+            millis.push(began.elapsed().as_secs_f64() * 1000.0);
+        }
+    }
+    Ok(millis)
+}
+
+fn figures(mut millis: Vec<f64>, streams: usize) -> Measured {
+    let steps = millis.len();
+    let total: f64 = millis.iter().sum();
+    millis.sort_by(f64::total_cmp);
+    let at = |percent: usize| millis.get((steps * percent / 100).min(steps - 1)).copied().unwrap_or(f64::NAN);
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    let frames = (steps * streams) as f64;
+    Measured::Measured { steps, p50_millis: at(50), p99_millis: at(99), frames_hz: frames * 1000.0 / total }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_those_of_the_sorted_steps() {
+        let millis = (0..100).rev().map(f64::from).collect();
+        let Measured::Measured { steps, p50_millis, p99_millis, frames_hz } = figures(millis, 2) else {
+            panic!("nothing measured");
+        };
+        assert_eq!((steps, p50_millis, p99_millis), (100, 50.0, 99.0));
+        assert!((frames_hz - 200.0 / 4.95).abs() < 1e-9);
+    }
+}
