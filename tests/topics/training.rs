@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tsm_tests::program::{Finished, PATIENCE, Running, run};
+use tsm_tests::program::{Finished, PATIENCE, Running, run, tsm};
 use tsm_tests::shared;
 
 /// Options of a network small enough to train in a test.
@@ -86,6 +86,9 @@ fn a_folder_a_class_becomes_a_model_that_evaluates_labels_and_runs_live() {
     assert_eq!(figures["online"]["early"][4]["top1"], figures["top1"]);
     assert_eq!(figures["joined"]["with_reset"]["top1"], figures["top1"]);
     let good = data.join("golf").read_dir().unwrap().next().unwrap().unwrap().path();
+    let nowhere = folder.path().join("nowhere/figures.json");
+    run(&["eval", "--data", text(&data), "--model", text(&model), "--json", text(&nowhere)])
+        .assert_bad_input("its folder does not exist");
     let labelled = run(&["infer", text(&good), text(&torn), "--model", text(&model), "--format", "jsonl"]);
     assert_eq!(labelled.code(), 2, "one file of the two cannot be read");
     let lines = labelled.json_lines();
@@ -117,7 +120,50 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     let resumed = train(&data, &output, &["--save-interval-secs", "0", "--resume"]);
     assert_eq!(resumed.code(), 0, "{}", resumed.stderr);
     let bytes = |name: &str| std::fs::read(path(name)).unwrap();
-    assert_eq!(bytes("whole.safetensors"), bytes("killed.safetensors"));
+    assert!(bytes("whole.safetensors") == bytes("killed.safetensors"));
+    // Killed before its first save, a run has nothing but its choices to go on from.
+    std::fs::remove_file(&saved).unwrap();
+    let anew = train(&data, &output, &["--save-interval-secs", "0", "--resume"]);
+    assert_eq!(anew.code(), 0, "{}", anew.stderr);
+    assert!(anew.stderr.contains("nothing is saved yet; starting anew"), "{}", anew.stderr);
+    assert!(bytes("whole.safetensors") == bytes("killed.safetensors"));
+    train(&data, &path("other.safetensors"), &["--resume"]).assert_bad_input("no run to go on from");
+}
+
+#[test]
+fn where_there_is_no_room_the_last_save_stays_and_is_gone_on_from() {
+    let Some(folder) = clips(&["golf", "wave"], 4) else { return };
+    let (data, output) = (folder.path().join("clips"), folder.path().join("m.safetensors"));
+    let saved = folder.path().join("m-report/last.safetensors");
+    let arguments =
+        [&["train", text(&data), "-o", text(&output)], &SMALL[..], &["--save-interval-secs", "0"]].concat();
+    let running = Running::start(&arguments);
+    let begun = std::time::Instant::now();
+    while !saved.exists() {
+        assert!(begun.elapsed() < PATIENCE, "nothing was saved");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    running.signal("INT");
+    assert_eq!(running.finish().code(), 0);
+    let before = std::fs::read(&saved).unwrap();
+    // The system's limit on the size of a file, in blocks: a full disk that needs no rights to make.
+    let limited = std::process::Command::new("sh")
+        .args(["-c", "ulimit -f 200; exec \"$0\" \"$@\" --resume"])
+        .arg(tsm())
+        .args(&arguments)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&limited.stderr);
+    assert_eq!(limited.status.code(), Some(2), "{told}");
+    assert!(told.trim_end().ends_with("make room and go on with --resume"), "{told}");
+    assert!(std::fs::read(&saved).unwrap() == before && !output.exists(), "the last save is as it was");
+    let left = saved.parent().unwrap().read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(
+        !left.into_iter().any(|name| name.to_string_lossy().contains("partial")),
+        "nothing is half-written"
+    );
+    let resumed = run(&[&arguments[..], &["--resume"]].concat());
+    assert_eq!(resumed.code(), 0, "{}", resumed.stderr);
 }
 
 #[test]

@@ -416,7 +416,9 @@ pub(crate) fn explain(error: &clap::Error) -> Exit {
         return Exit::BadInput;
     }
     let rendered = error.render().to_string();
-    let says = |line: &&str| !line.is_empty() && !line.starts_with("Usage:") && !line.starts_with("For more");
+    // Of a usage of several lines only the first says so.
+    let is_usage = |line: &str| line.starts_with("Usage:") || line.starts_with("tsm ");
+    let says = |line: &&str| !line.is_empty() && !is_usage(line) && !line.starts_with("For more");
     let text: Vec<&str> = rendered.lines().map(str::trim).filter(says).collect();
     let text = text.join(" ").replace(" tip: ", "; ");
     let text = text.strip_prefix("error: ").unwrap_or(&text);

@@ -48,7 +48,7 @@ pub(crate) struct RecipeArgs {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "Start")]
     from_scratch: Option<bool>,
     /// Bring all convolutions to one scale first, the function unchanged: for weights whose batch norm was folded
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", help_heading = "Start")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "Start")]
     unit_scale: Option<bool>,
     /// How frames of a clip are chosen; `fixed_interval` is what a stream sees
     #[arg(long, value_parser = ["uniform", "dense", "fixed_interval"], help_heading = "Data")]

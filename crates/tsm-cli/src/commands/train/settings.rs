@@ -321,6 +321,7 @@ segments = 5
 size = 96
 pretrained = "w.pth"
 from-scratch = false
+unit-scale = true
 sampling = "dense"
 fps = 10.0
 crop = "centre"
