@@ -66,7 +66,7 @@ pub(crate) struct TrainArgs {
     pub(crate) device: Option<String>,
     /// Where CUDA 13's libraries are, such as PyTorch's virtual environment [default: beside the GPU build, then the system's]
     #[arg(long, value_name = "DIR")]
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cuda_libs: Option<PathBuf>,
     /// Cross-validation: train on all but fold N of --folds
     #[arg(long, value_name = "N", conflicts_with = "validation_list")]

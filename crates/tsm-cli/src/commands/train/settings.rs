@@ -152,8 +152,7 @@ impl Settings {
             restart: None,
             storage: Some(self.run.storage.unwrap_or(StorageArg::F32)),
             device: Some(self.run.device.clone().unwrap_or_else(|| "cpu".to_owned())),
-            // About this machine, not about the run.
-            cuda_libs: None,
+            cuda_libs: some(&self.run.cuda_libs),
             fold: self.run.fold,
             folds: self.run.folds,
             grouping: GroupArgs {
@@ -190,7 +189,9 @@ impl Settings {
             let digests = if files.is_empty() { String::new() } else { digests(&files) };
             format!("{line}{digests}\n")
         };
-        text.lines().filter(|line| !line.starts_with("output = ")).map(with_digest).collect()
+        // Where this machine has its libraries says nothing to others.
+        let is_told = |line: &&str| !["output = ", "cuda-libs = "].iter().any(|own| line.starts_with(own));
+        text.lines().filter(is_told).map(with_digest).collect()
     }
 }
 
@@ -223,7 +224,7 @@ fn over(flags: TrainArgs, mut file: TrainArgs) -> TrainArgs {
         restart: flags.restart.or(file.restart),
         storage: flags.storage.or(file.storage),
         device: flags.device.or(file.device),
-        cuda_libs: flags.cuda_libs,
+        cuda_libs: flags.cuda_libs.or(file.cuda_libs),
         fold: flags.fold.or(file.fold),
         folds: flags.folds.or(file.folds),
         grouping: GroupArgs {
@@ -308,6 +309,7 @@ output = "m.safetensors"
 preset = "mit"
 storage = "f16"
 device = "cuda:1"
+cuda-libs = "libraries"
 fold = 1
 folds = 3
 groups = "groups.csv"
