@@ -170,6 +170,11 @@ impl Learner {
         &self.network
     }
 
+    /// The network that learns, to give it other first weights before the first step.
+    pub fn network_mut(&mut self) -> &mut TrainNetwork {
+        &mut self.network
+    }
+
     /// The weights to judge and to keep: the average where there is one, else the last ones.
     ///
     /// # Errors

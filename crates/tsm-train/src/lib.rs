@@ -86,6 +86,7 @@ pub mod loss;
 pub mod metrics;
 #[cfg(feature = "video")]
 pub mod mixing;
+pub mod motion_start;
 pub mod network;
 pub mod optimiser;
 pub mod parameter_groups;

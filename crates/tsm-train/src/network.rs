@@ -90,6 +90,18 @@ pub struct Pass<'a> {
     pub feature_mask: Option<&'a Tensor>,
 }
 
+/// Where activations stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Site {
+    /// Behind the depthwise convolution of this block, its batch norm and activation.
+    Depthwise(usize),
+    /// Behind this block.
+    Block(usize),
+}
+
+/// Looks at activations during a pass.
+pub type Watcher<'a> = dyn FnMut(Site, &FeatureMap) -> Result<()> + 'a;
+
 /// Running statistics of a batch norm, each `[c]`.
 #[derive(Debug, Clone)]
 struct Statistics {
@@ -236,6 +248,14 @@ impl TrainNetwork {
     /// # Errors
     /// If shapes do not fit, or the device refuses.
     pub fn features(&mut self, pictures: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        self.watched(pictures, pass, &mut |_, _| Ok(()))
+    }
+
+    /// As [`Self::features`], and `see` is shown the activations on the way.
+    ///
+    /// # Errors
+    /// If shapes do not fit, the device refuses, or `see` does.
+    pub fn watched(&mut self, pictures: &Tensor, pass: &Pass<'_>, see: &mut Watcher<'_>) -> Result<Tensor> {
         let architecture = self.architecture.clone();
         let learns = pass.depth.stem_learns();
         let mut x = self.conv(&architecture.stem, &FeatureMap::from_tensor(pictures)?, pass, learns)?;
@@ -243,7 +263,10 @@ impl TrainNetwork {
             x = training::max_pool_3x3_s2_p1(&x)?;
         }
         for (index, block) in architecture.blocks.iter().enumerate() {
-            x = self.block(block, &x, pass, pass.depth.block_learns(index))?;
+            x = self.block(block, &x, pass, pass.depth.block_learns(index), &mut |map| {
+                see(Site::Depthwise(index), map)
+            })?;
+            see(Site::Block(index), &x)?;
         }
         if let Some(last) = &architecture.last {
             x = self.conv(last, &x, pass, pass.depth.last_learns())?;
@@ -266,12 +289,22 @@ impl TrainNetwork {
         Ok(())
     }
 
-    fn block(&mut self, block: &Block, x: &FeatureMap, pass: &Pass<'_>, learns: bool) -> Result<FeatureMap> {
+    fn block(
+        &mut self,
+        block: &Block,
+        x: &FeatureMap,
+        pass: &Pass<'_>,
+        learns: bool,
+        see_depthwise: &mut dyn FnMut(&FeatureMap) -> Result<()>,
+    ) -> Result<FeatureMap> {
         let shifted = if block.is_shifted { self.shifted(x, pass)? } else { x.clone() };
         let around = if self.shift.place == ShiftPlace::Block { shifted.clone() } else { x.clone() };
         let mut y = shifted;
         for unit in &block.convs {
             y = self.conv(unit, &y, pass, learns)?;
+            if unit.is_depthwise() {
+                see_depthwise(&y)?;
+            }
         }
         match &block.shortcut {
             Shortcut::Absent => Ok(y),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::motion_start::MotionPaths;
 use crate::recipe::Recipe;
 use crate::report::EpochRecord;
 use crate::run_state::Position;
@@ -26,6 +27,11 @@ pub enum Event<'a> {
         validation_clips: usize,
         /// Where a resumed run goes on.
         resumed_at: Option<Position>,
+    },
+    /// The network was given circuits that see motion.
+    MotionPaths {
+        /// Their measures.
+        paths: &'a MotionPaths,
     },
     /// Features of more clips were gathered for the first head.
     HeadBatch {

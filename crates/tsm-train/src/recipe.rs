@@ -87,6 +87,9 @@ pub struct Recipe {
     /// Whether convolutions are first brought to one scale, the function unchanged (`start/unit_scale.rs`).
     #[serde(default)]
     pub unit_scale: bool,
+    /// Whether weak directions of the features first make room for circuits that see motion (`motion_start.rs`).
+    #[serde(default)]
+    pub motion_start: bool,
 
     /// How frames of a clip are chosen.
     pub sampling: SamplingKind,
@@ -301,6 +304,7 @@ impl Recipe {
         if self.flip == FlipChoice::Off && !self.flip_pairs.is_empty() {
             return Err(RecipeError::Exclusive("flip off and flip pairs"));
         }
+        self.check_motion_start()?;
         let size = self.size;
         let fits = size > 0 && size.is_multiple_of(32) && size <= 1024;
         ensure(fits, "size", size, "a multiple of 32 up to 1024")?;
@@ -310,6 +314,30 @@ impl Recipe {
         let fits =
             if has_width { (0.1..=4.0).contains(&self.width) } else { (self.width - 1.0).abs() < 1e-9 };
         ensure(fits, "width", self.width, "0.1 to 4 for mobilenetv2 and 1 for every other backbone")
+    }
+}
+
+impl Recipe {
+    /// The circuits stand in inverted residuals of a pretrained network whose first shift they need.
+    fn check_motion_start(&self) -> Result<(), RecipeError> {
+        if !self.motion_start {
+            return Ok(());
+        }
+        let name = "motion-start";
+        if self.tune_from.is_some() {
+            return Err(RecipeError::Exclusive("motion-start and tune-from"));
+        }
+        ensure(
+            self.backbone == Backbone::MobilenetV2,
+            name,
+            true,
+            "false for every backbone but mobilenetv2",
+        )?;
+        if self.shift != ShiftKind::None {
+            ensure(self.unshifted_blocks <= 2, name, true, "false where the third block has no shift")?;
+            ensure(self.place == ShiftPlace::Blockres, name, true, "false with place = block")?;
+        }
+        Ok(())
     }
 }
 

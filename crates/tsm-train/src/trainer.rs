@@ -34,6 +34,7 @@ mod artefacts;
 mod epoch_end;
 mod error;
 mod first_head;
+mod motion_paths;
 mod plan;
 mod validation;
 
@@ -191,6 +192,9 @@ impl<'a> Run<'a> {
     ) -> Result<End, TrainError> {
         if self.resumed_at.is_some() {
             return Ok(End::Complete);
+        }
+        if motion_paths::put_in(&self.job, &mut self.learner, observer, should_stop)? == End::Stopped {
+            return Ok(End::Stopped);
         }
         match first_head::solved(&self.job, &self.plan, &mut self.learner, observer, should_stop)? {
             FirstHead::Solved(head) => self.learner.set_head(head)?,

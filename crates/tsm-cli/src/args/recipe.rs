@@ -50,6 +50,9 @@ pub(crate) struct RecipeArgs {
     /// Bring all convolutions to one scale first, the function unchanged: for weights whose batch norm was folded
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "Start")]
     unit_scale: Option<bool>,
+    /// Make room in ImageNet weights for circuits that see motion: mobilenetv2, with a shift
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "Start")]
+    motion_start: Option<bool>,
     /// How frames of a clip are chosen; `fixed_interval` is what a stream sees
     #[arg(long, value_parser = ["uniform", "dense", "fixed_interval"], help_heading = "Data")]
     sampling: Option<String>,

@@ -95,6 +95,7 @@ fn few() -> Recipe {
         tune_from: None,
         from_scratch: false,
         unit_scale: false,
+        motion_start: false,
         sampling: SamplingKind::FixedInterval,
         fps: DEFAULT_FRAME_HZ,
         crop: CropChoice::MultiScale,

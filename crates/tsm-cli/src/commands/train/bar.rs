@@ -57,6 +57,12 @@ impl Observer for Bar {
                 }
                 self.line(&text);
             }
+            Event::MotionPaths { paths } => {
+                let (features, lost) = (paths.features.len(), 100.0 * paths.most_given_up);
+                self.line(&format!(
+                    "{features} features see motion from the start; at most {lost:.1} % of what a stage's layers see was given up"
+                ));
+            }
             Event::HeadBatch { clips, all } => {
                 self.bar.set_length(*all as u64);
                 self.bar.set_position(*clips as u64);

@@ -46,6 +46,7 @@ size = 96
 pretrained = "w.pth"
 from-scratch = false
 unit-scale = true
+motion-start = false
 sampling = "dense"
 fps = 10.0
 crop = "centre"
