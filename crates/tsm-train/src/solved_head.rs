@@ -5,6 +5,9 @@
 //!                    groups held out in turn: which λ is right most often, which scale is least surprised
 //! ```
 //!
+//! A few features that tell what hundreds of others do not (motion, `motion_start.rs`) would be held back as hard as each
+//! of those: they are tried louder, too.
+//!
 //! A random head sends noise into a pretrained network until it has learned something; one that starts
 //! here does not, and on few clips ends higher (arXiv 2202.10054, "linear probing then fine-tuning").
 //! Nothing is drawn: the same features give the same head.
@@ -14,11 +17,17 @@ use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 /// Ridge strengths that are tried, per feature and per clip.
 const STRENGTHS: [f64; 4] = [0.3, 1.0, 3.0, 10.0];
 
+/// The strength at which loudness is chosen.
+const USUAL_STRENGTH: f64 = 3.0;
+
 /// Parts that the groups are dealt into to judge strength and scale.
 const PARTS: usize = 3;
 
 /// Logit scales that are tried: from nearly even probabilities to nearly certain ones.
 const SCALES: [f64; 9] = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0];
+
+/// How much louder than the rest the features are tried that tell something of their own.
+const LOUDNESS: [f64; 4] = [1.0, 2.0, 4.0, 8.0];
 
 /// Spread below which a feature says nothing.
 const LEAST_SPREAD: f64 = 1e-4;
@@ -45,25 +54,46 @@ pub struct SolvedHead {
     pub strength: f64,
     /// Scale of the logits that was chosen.
     pub scale: f64,
+    /// How much louder the features of their own are taken.
+    pub loudness: f64,
     /// Part of the held-out rows that was right.
     pub held_out_top1: f64,
 }
 
-/// Solves the layer from `examples`, `views` rows a clip; nothing where there are fewer than two rows or no features.
-pub fn solve(examples: &[Example], classes: usize, views: usize) -> Option<SolvedHead> {
+/// Solves the layer from `examples`, `views` rows a clip, with `own` features that may be louder than the rest; nothing
+/// where there are fewer than two rows or no features.
+pub fn solve(examples: &[Example], classes: usize, views: usize, own: &[usize]) -> Option<SolvedHead> {
     let d = examples.first().map_or(0, |example| example.features.len());
     if examples.len() < 2 || d == 0 || classes == 0 {
         return None;
     }
-    let spread = Spread::of(examples, d);
-    let parts: Vec<Sums> =
-        (0..PARTS).map(|part| Sums::of(&spread, examples, classes, |group| group % PARTS == part)).collect();
+    let even = Spread::of(examples, d);
+    let even_parts: Vec<Sums> =
+        (0..PARTS).map(|part| Sums::of(&even, examples, classes, |group| group % PARTS == part)).collect();
+    let right = |rows: &[(DVector<f64>, usize)]| rows.iter().filter(|(y, class)| y.imax() == *class).count();
+    let louder = |loudness: f64| {
+        let mut gains = vec![1.0; d];
+        own.iter().filter(|k| **k < d).for_each(|k| gains[*k] = loudness);
+        let parts: Vec<Sums> = even_parts.iter().map(|part| part.scaled(&gains)).collect();
+        (even.scaled(&gains), parts)
+    };
+    let loudness = if own.is_empty() {
+        1.0
+    } else {
+        let tried = LOUDNESS.map(|loudness| {
+            let (spread, parts) = louder(loudness);
+            let whole = parts.iter().fold(Sums::empty(d, classes), Sums::plus);
+            let rows = held_out(&whole, &parts, &spread, examples, USUAL_STRENGTH * float(views));
+            (loudness, right(&rows))
+        });
+        tried.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a })?.0
+    };
+    let (spread, parts) = louder(loudness);
     let whole = parts.iter().fold(Sums::empty(d, classes), Sums::plus);
     let tried = STRENGTHS.map(|strength| {
         let rows = held_out(&whole, &parts, &spread, examples, strength * float(views));
         (strength, rows)
     });
-    let right = |rows: &[(DVector<f64>, usize)]| rows.iter().filter(|(y, class)| y.imax() == *class).count();
     // The first of equals: the weakest that does as well.
     let (strength, rows) = tried.into_iter().reduce(|a, b| if right(&b.1) > right(&a.1) { b } else { a })?;
     let loss = |scale: f64| rows.iter().map(|(y, class)| surprise(y, *class, scale)).sum::<f64>();
@@ -75,6 +105,7 @@ pub fn solve(examples: &[Example], classes: usize, views: usize) -> Option<Solve
         bias: Vec::with_capacity(classes),
         strength,
         scale,
+        loudness,
         held_out_top1,
     };
     for class in 0..classes {
@@ -108,6 +139,12 @@ impl Spread {
         let inverse = mean.iter().zip(&square).map(deviation);
         let inverse = inverse.map(|s| if s < LEAST_SPREAD { 0.0 } else { 1.0 / s }).collect();
         Self { mean, inverse }
+    }
+
+    /// With each feature times its gain.
+    fn scaled(&self, gains: &[f64]) -> Self {
+        let inverse = self.inverse.iter().zip(gains).map(|(inverse, gain)| inverse * gain);
+        Self { mean: self.mean.clone(), inverse: inverse.collect() }
     }
 
     fn standardised(&self, features: &[f32]) -> impl Iterator<Item = f64> {
@@ -154,6 +191,19 @@ impl Sums {
             features: z.column_sum(),
             counts: y.row_sum().transpose(),
         }
+    }
+
+    /// Those of features times their gains.
+    fn scaled(&self, gains: &[f64]) -> Self {
+        let gains = DVector::from_row_slice(gains);
+        let mut out = self.clone();
+        for (mut column, gain) in out.gram.column_iter_mut().zip(gains.iter()) {
+            column.component_mul_assign(&gains);
+            column *= *gain;
+        }
+        out.product.column_iter_mut().for_each(|mut column| column.component_mul_assign(&gains));
+        out.features.component_mul_assign(&gains);
+        out
     }
 
     fn plus(mut self, other: &Self) -> Self {
@@ -259,13 +309,31 @@ mod tests {
     #[test]
     fn what_features_tell_apart_is_told_apart_at_once() {
         let examples = examples();
-        let head = solve(&examples, 3, 1).unwrap();
+        let head = solve(&examples, 3, 1, &[]).unwrap();
         assert!(head.held_out_top1 > 0.99, "{head:?}");
         for Example { features, class, .. } in &examples {
             assert_eq!(crate::largest::largest(&logits(&head, features)), *class);
         }
         let constant = head.weight.chunks(4).map(|row| row[3]);
         assert!(constant.into_iter().all(|w| w == 0.0), "a feature that never changes says nothing");
+    }
+
+    #[test]
+    fn one_telling_feature_among_many_is_taken_louder() {
+        let mut draws = Draws::for_purpose(5, "louder", 0);
+        let mut row = |index: usize| {
+            let class = index % 2;
+            let told = [-1.0, 1.0][class] + draws.between(-0.9, 0.9);
+            let noise: Vec<f32> = (0..40).map(|_| draws.between(-1.0, 1.0)).collect();
+            Example { features: [vec![told], noise].concat(), class, group: index / 2 }
+        };
+        let examples: Vec<Example> = (0..60).map(&mut row).collect();
+        let even = solve(&examples, 2, 1, &[]).unwrap();
+        let louder = solve(&examples, 2, 1, &[0]).unwrap();
+        assert!((even.loudness - 1.0).abs() < 1e-9 && louder.loudness > 1.0, "{}", louder.loudness);
+        assert!(louder.held_out_top1 > even.held_out_top1);
+        let share = |head: &SolvedHead| f64::from(head.weight[0].abs() / head.weight[1].abs().max(1e-9));
+        assert!(share(&louder) > share(&even));
     }
 
     #[test]
@@ -287,9 +355,9 @@ mod tests {
 
     #[test]
     fn nothing_comes_of_nothing() {
-        assert!(solve(&[], 3, 1).is_none());
-        assert!(solve(&vec![Example { features: Vec::new(), class: 0, group: 0 }; 2], 3, 1).is_none());
+        assert!(solve(&[], 3, 1, &[]).is_none());
+        assert!(solve(&vec![Example { features: Vec::new(), class: 0, group: 0 }; 2], 3, 1, &[]).is_none());
         let one_group: Vec<Example> = examples().into_iter().map(|e| Example { group: 0, ..e }).collect();
-        assert!(solve(&one_group, 3, 1).is_some(), "one group still gives a head");
+        assert!(solve(&one_group, 3, 1, &[]).is_some(), "one group still gives a head");
     }
 }

@@ -39,6 +39,7 @@ mod plan;
 mod validation;
 
 use first_head::FirstHead;
+use motion_paths::Begun;
 use plan::Plan;
 
 pub use artefacts::RunFolder;
@@ -193,10 +194,11 @@ impl<'a> Run<'a> {
         if self.resumed_at.is_some() {
             return Ok(End::Complete);
         }
-        if motion_paths::put_in(&self.job, &mut self.learner, observer, should_stop)? == End::Stopped {
+        let Begun::With(own) = motion_paths::put_in(&self.job, &mut self.learner, observer, should_stop)?
+        else {
             return Ok(End::Stopped);
-        }
-        match first_head::solved(&self.job, &self.plan, &mut self.learner, observer, should_stop)? {
+        };
+        match first_head::solved(&self.job, &self.plan, &mut self.learner, &own, observer, should_stop)? {
             FirstHead::Solved(head) => self.learner.set_head(head)?,
             FirstHead::Unwanted => {}
             FirstHead::Stopped => return Ok(End::Stopped),

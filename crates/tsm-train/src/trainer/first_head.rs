@@ -30,7 +30,7 @@ pub(super) enum FirstHead {
     Stopped,
 }
 
-/// Solves the head that `job` starts from.
+/// Solves the head that `job` starts from; `own_features` tell what the rest do not.
 ///
 /// # Errors
 /// As for a training batch.
@@ -38,6 +38,7 @@ pub(super) fn solved(
     job: &Job<'_>,
     plan: &Plan,
     learner: &mut Learner,
+    own_features: &[usize],
     observer: &mut dyn Observer,
     should_stop: &dyn Fn() -> bool,
 ) -> Result<FirstHead, TrainError> {
@@ -66,7 +67,7 @@ pub(super) fn solved(
         }
         observer.event(&Event::HeadBatch { clips: examples.len(), all: views * job.train.len() });
     }
-    let head = solve(&examples, job.dataset.classes.len(), views);
+    let head = solve(&examples, job.dataset.classes.len(), views, own_features);
     Ok(head.map_or(FirstHead::Unwanted, |head| {
         observer.event(&Event::HeadSolved { held_out_top1: head.held_out_top1 });
         FirstHead::Solved(head)

@@ -5,12 +5,20 @@
 use candle_core::Tensor;
 
 use super::plan;
-use super::{End, Job, TrainError};
+use super::{Job, TrainError};
 use crate::learner::Learner;
 use crate::loader::{Loader, LoaderOptions};
 use crate::motion_start;
 use crate::progress::{Event, Observer};
 use crate::run_state::Position;
+
+/// How it ended.
+pub(super) enum Begun {
+    /// The network is ready; these features tell motion.
+    With(Vec<usize>),
+    /// The caller asked to stop.
+    Stopped,
+}
 
 /// Writes the circuits into the network of `learner`, measured on the first clips of the first epoch.
 ///
@@ -21,9 +29,9 @@ pub(super) fn put_in(
     learner: &mut Learner,
     observer: &mut dyn Observer,
     should_stop: &dyn Fn() -> bool,
-) -> Result<End, TrainError> {
+) -> Result<Begun, TrainError> {
     if !job.recipe.motion_start {
-        return Ok(End::Complete);
+        return Ok(Begun::With(Vec::new()));
     }
     let options = LoaderOptions { end_epoch: 1, ..plan::loader_options(job.recipe, Position::default()) };
     let loader = Loader::start(&plan::source(job, job.train), plan::train_mode(job)?, &options)?;
@@ -31,7 +39,7 @@ pub(super) fn put_in(
     for batch in loader {
         let mut batch = batch?;
         if should_stop() {
-            return Ok(End::Stopped);
+            return Ok(Begun::Stopped);
         }
         clips += batch.clips.len();
         let shape = (batch.clips.len() * batch.frames, 3, batch.side_px, batch.side_px);
@@ -43,5 +51,5 @@ pub(super) fn put_in(
     let spec = &job.start.spec;
     let paths = motion_start::put_in(learner.network_mut(), spec, &batches, job.recipe.segments)?;
     observer.event(&Event::MotionPaths { paths: &paths });
-    Ok(End::Complete)
+    Ok(Begun::With(paths.features))
 }
