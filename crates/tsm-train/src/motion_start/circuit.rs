@@ -51,6 +51,9 @@ const AGAINST_SURROUNDINGS: Kernel = {
 /// How much the change is amplified before it is rectified: it is far smaller than the brightness.
 const CHANGE_GAIN: f64 = 2.0;
 
+/// Spreads below this, of a brightness of spread 1, are rounding: nothing moves, or there is no shift.
+const LEAST_SPREAD: f64 = 0.02;
+
 /// Where a feature's half wave begins, in spreads of the motion.
 const THRESHOLDS: [f64; 3] = [0.0, 0.7, 1.5];
 
@@ -154,7 +157,7 @@ fn slopes_and_change(light: &[f64]) -> Vec<Unit> {
 
 /// Signed motion of each axis and the amount of change, from the spreads of change and slopes.
 fn motion(spreads: &[f64]) -> Vec<Unit> {
-    let gain = |k: usize| 1.0 / spreads[k].max(1e-6);
+    let gain = |k: usize| 1.0 / spreads[k].max(LEAST_SPREAD);
     let mut units = Vec::new();
     for axis in 0..2 {
         for (sign, weight) in [(1.0, 1.0), (-1.0, -1.0)] {
@@ -238,7 +241,7 @@ impl Bench<'_> {
         let mut columns = read(&self.weights, &kernel)?;
         let mut offsets = read(&self.weights, &bias)?;
         for (channel, spread) in channels.iter().zip(spreads) {
-            let gain = 1.0 / spread.max(1e-3);
+            let gain = 1.0 / spread.max(LEAST_SPREAD);
             let row = &mut columns[channel * project.in_channels..(channel + 1) * project.in_channels];
             row.iter_mut().for_each(|weight| *weight *= gain);
             offsets[*channel] *= gain;

@@ -1,0 +1,92 @@
+//! A run that must learn: windows sliding over real frames, which only the order of the frames tells apart.
+//!
+//! The clips of `left` and `right` hold the same pictures, as do those of `up` and `down` and of `zoom_in` and
+//! `zoom_out`, so a network without a shift cannot pass half.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::Device;
+use tsm_model::ShiftKind;
+use tsm_model::checkpoint::{Checkpoint, SpecOverrides};
+use tsm_train::clip_store::ClipStore;
+use tsm_train::dataset;
+use tsm_train::dataset::groups::GroupRule;
+use tsm_train::optimiser::Method;
+use tsm_train::progress::Silent;
+use tsm_train::recipe::{Preset, Recipe};
+use tsm_train::sides::{Division, Sides, divide};
+use tsm_train::start::Start;
+use tsm_train::teacher::Teachers;
+use tsm_train::trainer::{Job, RunFolder, train};
+
+use crate::shared;
+
+#[path = "../examples/time_tasks/tasks.rs"]
+mod tasks;
+
+/// Every so many clips of the shared ones.
+const STRIDE: usize = 16;
+
+/// Writes the sliding clips of a few real ones into `folder`.
+fn slides(folder: &Path) -> Option<()> {
+    let shared = shared::folder("data/jhmdb-train")?;
+    tsm_ingest::init().unwrap();
+    let mut dataset = dataset::read(&shared, None).unwrap().dataset;
+    GroupRule::FileNames.apply(&mut dataset).unwrap();
+    dataset.clips = dataset.clips.into_iter().step_by(STRIDE).collect();
+    tasks::write(tasks::Task::Slides, &dataset, folder).unwrap();
+    Some(())
+}
+
+/// Validation top-1 after a short run from the shipped weights.
+fn learned(slides: &Path, output: &Path, shift: ShiftKind) -> f64 {
+    let recipe = Recipe {
+        shift,
+        motion_start: true,
+        size: 64,
+        epochs: 1,
+        optimiser: Method::Adamw,
+        lr: 1e-4,
+        head_lr: 1.0,
+        frozen_blocks: 14,
+        shift_ramp_epochs: 0.0,
+        mixup: 0.0,
+        ..Preset::Few.recipe()
+    };
+    let rule = GroupRule::Table(slides.join("groups.csv"));
+    let sides = divide(slides, None, &rule, &Division::Part(0.3), 1).unwrap();
+    let Sides { dataset, train: learned, validation, .. } = sides;
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tsm-cli/models/actions.safetensors");
+    let shipped = Checkpoint::open(&model, &SpecOverrides::default()).unwrap();
+    let start = Start::of(&recipe, &dataset.classes, Some(&shipped)).unwrap();
+    let job = Job {
+        dataset: Arc::new(dataset),
+        store: Arc::new(ClipStore::new(256 << 20)),
+        train: &learned,
+        validation: &validation,
+        recipe: &recipe,
+        settings: "",
+        start,
+        teachers: Teachers::default(),
+        device: Device::Cpu,
+        resume: None,
+        folder: RunFolder::beside(output),
+    };
+    let finished = train(job, &mut Silent, &|| false).unwrap();
+    finished.record.history.last().unwrap().valid_top1.unwrap()
+}
+
+#[test]
+fn a_shift_learns_what_only_time_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("slides");
+    if slides(&data).is_none() {
+        return;
+    }
+    let causal = learned(&data, &folder.path().join("causal.safetensors"), ShiftKind::Causal);
+    let still = learned(&data, &folder.path().join("none.safetensors"), ShiftKind::None);
+    assert!(causal >= 0.6, "with the shift {causal} of the validation clips are right");
+    assert!(still <= 0.5, "without one {still}, and no more than half can be");
+    println!("causal {causal}, none {still}");
+}
