@@ -261,6 +261,8 @@ impl<'a> Run<'a> {
         let labels: Vec<usize> = batch.targets.iter().map(|class| class_index(*class)).collect();
         let global = self.plan.batches * epoch + index;
         let (pictures, targets) = self.tensors(&mut batch, &labels, global)?;
+        // A mixed clip is right where the larger of its classes is told.
+        let shown: Vec<usize> = targets.to_vec2::<f32>()?.iter().map(|row| largest(row)).collect();
         let teacher = self.job.teachers.logits(&pictures, labels.len())?;
         let lesson = Lesson {
             pictures: &pictures,
@@ -274,7 +276,7 @@ impl<'a> Run<'a> {
         if !outcome.loss.is_finite() {
             return Err(self.not_finite());
         }
-        let right = outcome.logits.iter().zip(&labels).filter(|(row, label)| largest(row) == **label);
+        let right = outcome.logits.iter().zip(&shown).filter(|(row, shown)| largest(row) == **shown);
         let sums = &mut self.record.sums;
         sums.correct += right.count();
         sums.clips += labels.len();
