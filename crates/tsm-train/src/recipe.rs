@@ -59,6 +59,7 @@ pub enum ClassWeights {
 /// All choices of a run. Units stand in the names or the comments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option as users write it")]
 pub struct Recipe {
     /// The two-dimensional network.
     pub backbone: Backbone,

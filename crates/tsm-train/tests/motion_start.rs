@@ -12,7 +12,7 @@ use tsm_train::recipe::{Preset, Recipe};
 use tsm_train::start::Start;
 
 const T: usize = 4;
-const SIDE_PX: usize = 96;
+const SIDE_PX: u8 = 96;
 
 /// Clips `[n * t, 3, side, side]` of a soft grey texture each, moving by `pixels` a frame.
 fn moving(seed: u64, clips: usize, [dx, dy]: [f32; 2]) -> Tensor {
@@ -29,10 +29,10 @@ fn moving(seed: u64, clips: usize, [dx, dy]: [f32; 2]) -> Tensor {
                 ]
             })
             .collect();
-        for frame in 0..T {
-            let time = frame as f32;
-            let pixel = |y: usize, x: usize| -> f32 {
-                let (y, x) = (y as f32 - dy * time, x as f32 - dx * time);
+        for frame in 0..4u8 {
+            let time = f32::from(frame);
+            let pixel = |y: u8, x: u8| -> f32 {
+                let (y, x) = (f32::from(y) - dy * time, f32::from(x) - dx * time);
                 waves.iter().map(|[fx, fy, phase, height]| height * (fx * x + fy * y + phase).sin()).sum()
             };
             let picture: Vec<f32> = (0..SIDE_PX)
@@ -42,7 +42,8 @@ fn moving(seed: u64, clips: usize, [dx, dy]: [f32; 2]) -> Tensor {
             (0..3).for_each(|_| values.extend_from_slice(&picture));
         }
     }
-    Tensor::from_vec(values, (clips * T, 3, SIDE_PX, SIDE_PX), &Device::Cpu).unwrap()
+    Tensor::from_vec(values, (clips * T, 3, usize::from(SIDE_PX), usize::from(SIDE_PX)), &Device::Cpu)
+        .unwrap()
 }
 
 /// Features of each clip's last frame.
@@ -62,7 +63,7 @@ fn features(network: &mut TrainNetwork, pictures: &Tensor, shift_strength: f64) 
 fn networks(shift: ShiftKind) -> (TrainNetwork, TrainNetwork, MotionPaths) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tsm-cli/models/actions.safetensors");
     let shipped = Checkpoint::open(&path, &SpecOverrides::default()).unwrap();
-    let recipe = Recipe { shift, size: SIDE_PX, segments: T, ..Preset::Few.recipe() };
+    let recipe = Recipe { shift, size: usize::from(SIDE_PX), segments: T, ..Preset::Few.recipe() };
     let start = Start::of(&recipe, &["a".to_owned(), "b".to_owned()], Some(&shipped)).unwrap();
     let network = || TrainNetwork::new(&start.spec, &start.weights, false, &Device::Cpu).unwrap();
     let mut with = network();
@@ -77,7 +78,9 @@ fn networks(shift: ShiftKind) -> (TrainNetwork, TrainNetwork, MotionPaths) {
 
 /// The mean of a feature over clips.
 fn mean(rows: &[Vec<f32>], feature: usize) -> f32 {
-    rows.iter().map(|row| row[feature]).sum::<f32>() / rows.len() as f32
+    let rows: Vec<f32> = rows.iter().map(|row| row[feature]).collect();
+    let count = u8::try_from(rows.len()).map(f32::from).unwrap();
+    rows.iter().sum::<f32>() / count
 }
 
 #[test]

@@ -25,17 +25,14 @@ use crate::shared;
 #[path = "../examples/time_tasks/tasks.rs"]
 mod tasks;
 
-/// Every so many clips of the shared ones.
-const STRIDE: usize = 16;
-
-/// Writes the sliding clips of a few real ones into `folder`.
-fn slides(folder: &Path) -> Option<()> {
+/// Writes a task made of every `stride`-th real clip into `folder`.
+fn made(task: tasks::Task, stride: usize, folder: &Path) -> Option<()> {
     let shared = shared::folder("data/jhmdb-train")?;
     tsm_ingest::init().unwrap();
     let mut dataset = dataset::read(&shared, None).unwrap().dataset;
     GroupRule::FileNames.apply(&mut dataset).unwrap();
-    dataset.clips = dataset.clips.into_iter().step_by(STRIDE).collect();
-    tasks::write(tasks::Task::Slides, &dataset, folder).unwrap();
+    dataset.clips = dataset.clips.into_iter().step_by(stride).collect();
+    tasks::write(task, &dataset, folder).unwrap();
     Some(())
 }
 
@@ -81,12 +78,40 @@ fn learned(slides: &Path, output: &Path, shift: ShiftKind) -> f64 {
 fn a_shift_learns_what_only_time_tells() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("slides");
-    if slides(&data).is_none() {
+    if made(tasks::Task::Slides, 16, &data).is_none() {
         return;
     }
     let causal = learned(&data, &folder.path().join("causal.safetensors"), ShiftKind::Causal);
     let still = learned(&data, &folder.path().join("none.safetensors"), ShiftKind::None);
     assert!(causal >= 0.6, "with the shift {causal} of the validation clips are right");
     assert!(still <= 0.5, "without one {still}, and no more than half can be");
-    println!("causal {causal}, none {still}");
+}
+
+#[test]
+fn reversed_clips_hold_the_same_pictures_backwards() {
+    let folder = tempfile::tempdir().unwrap();
+    if made(tasks::Task::Reversed, 400, folder.path()).is_none() {
+        return;
+    }
+    let pictures = |class: &str| -> Vec<Vec<Vec<u8>>> {
+        let mut clips: Vec<_> = std::fs::read_dir(folder.path().join(class))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        clips.sort();
+        let of_clip = |clip: &std::path::PathBuf| {
+            let mut files: Vec<_> =
+                std::fs::read_dir(clip).unwrap().map(|entry| entry.unwrap().path()).collect();
+            files.retain(|file| file.extension().is_some_and(|kind| kind == "jpg"));
+            files.sort();
+            files.iter().map(|file| std::fs::read(file).unwrap()).collect()
+        };
+        clips.iter().map(of_clip).collect()
+    };
+    let (forward, mut reversed) = (pictures("forward"), pictures("reversed"));
+    assert!(!forward.is_empty() && forward.iter().all(|clip| clip.len() > 1));
+    for clip in &mut reversed {
+        clip.reverse();
+    }
+    assert_eq!(forward, reversed);
 }

@@ -22,7 +22,7 @@ use super::streams::{CIRCUIT, Stream, depthwise};
 use super::survey::Survey;
 use crate::network::{BatchNormMode, Depth, Pass, Site, TrainNetwork};
 
-/// The middle of ReLU6: what a signed value is lifted by to pass it.
+/// The middle of `ReLU6`: what a signed value is lifted by to pass it.
 const LIFT: f64 = 3.0;
 
 /// A 3x3 kernel, row by row.
@@ -243,7 +243,9 @@ impl Bench<'_> {
         for (channel, spread) in channels.iter().zip(spreads) {
             let gain = 1.0 / spread.max(LEAST_SPREAD);
             let row = &mut columns[channel * project.in_channels..(channel + 1) * project.in_channels];
-            row.iter_mut().for_each(|weight| *weight *= gain);
+            for weight in row {
+                *weight *= gain;
+            }
             offsets[*channel] *= gain;
         }
         put(&mut self.weights, &kernel, columns, &project.weight_shape())?;

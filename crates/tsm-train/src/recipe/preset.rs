@@ -81,6 +81,7 @@ impl FromStr for Preset {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of every option")]
 fn few() -> Recipe {
     Recipe {
         backbone: Backbone::MobilenetV2,
