@@ -19,11 +19,12 @@
 //!    shift takes nothing away from the pretrained features.
 //! 3. [`circuit`]: detectors in the hidden channels that matter least, carried to the features that vary least.
 //!
-//! Everything learns from there like any other weight. Without a shift the circuits see no change and stay silent.
+//! Everything learns from there like any other weight, but for live batch norm, which would undo the scales. Without a
+//! shift the circuits see no change and stay silent. Rewritten layers have their batch norm's scale in the weights.
 
 use candle_core::{Result, Tensor};
 use tsm_model::checkpoint::Weights;
-use tsm_model::{Architecture, InputSpec, ModelSpec};
+use tsm_model::{Architecture, InputSpec, ModelSpec, ShiftKind};
 
 use crate::network::TrainNetwork;
 
@@ -33,8 +34,11 @@ mod rebase;
 mod streams;
 mod survey;
 
-/// Training clips that the survey looks at: enough for the covariance of 320 channels many times over.
+/// Training clips that the survey looks at: pictures enough for the covariance of 320 channels.
 pub const SURVEY_CLIPS: usize = 48;
+
+/// Of those, the clips that the circuits are levelled on.
+const LEVEL_CLIPS: usize = 16;
 
 /// What was done to the network.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +47,8 @@ pub struct MotionPaths {
     pub most_given_up: f64,
     /// How much of the brightness the first stream knows (`R²`).
     pub brightness_known: f64,
+    /// Whether anything changed from frame to frame: without a change the circuits are blind.
+    pub sees_change: bool,
     /// Features that tell motion now.
     pub features: Vec<usize>,
 }
@@ -51,7 +57,7 @@ pub struct MotionPaths {
 /// training clips, `t` frames each.
 ///
 /// # Errors
-/// If `network` is no `MobileNetV2`, or the device refuses.
+/// If `network` is no `MobileNetV2`, there are no clips, or the device refuses.
 pub fn put_in(
     network: &mut TrainNetwork,
     spec: &ModelSpec,
@@ -60,6 +66,9 @@ pub fn put_in(
 ) -> Result<MotionPaths> {
     let architecture = Architecture::of(spec);
     let streams = streams::of(&architecture, spec);
+    if batches.is_empty() || t == 0 {
+        candle_core::bail!("a start that sees motion needs clips to look at");
+    }
     if streams.len() < 3 || architecture.last.is_none() {
         candle_core::bail!("a start that sees motion needs inverted residuals, as mobilenetv2 has them");
     }
@@ -69,10 +78,18 @@ pub fn put_in(
         weights.insert(name, tensor.to_device(&candle_core::Device::Cpu)?);
     }
     let (light, most_given_up) = rebase::rebase(&streams, &found, &mut weights)?;
-    let mut bench =
-        circuit::Bench { network, architecture: &architecture, pictures: &batches[0], t, weights };
-    let features = circuit::build(&mut bench, &streams, &found, &light)?;
-    Ok(MotionPaths { most_given_up, brightness_known: found.light.known, features })
+    let mut clips = 0;
+    let enough = batches.iter().take_while(|batch| {
+        let wanted = clips < LEVEL_CLIPS;
+        clips += batch.dims()[0] / t;
+        wanted
+    });
+    let pictures = &batches[..enough.count()];
+    // MIT's two-way shift shows the frame behind in its first fold, every other one the frame before.
+    let blind = if spec.shift.kind == ShiftKind::Mit { t - 1 } else { 0 };
+    let mut bench = circuit::Bench { network, architecture: &architecture, pictures, t, blind, weights };
+    let circuit::Built { features, sees_change } = circuit::build(&mut bench, &streams, &found, &light)?;
+    Ok(MotionPaths { most_given_up, brightness_known: found.light.known, sees_change, features })
 }
 
 /// Weights of red, green and blue in the brightness of a normalised picture (ITU-R BT.601), up to a constant.

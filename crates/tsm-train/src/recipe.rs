@@ -324,20 +324,27 @@ impl Recipe {
         if !self.motion_start {
             return Ok(());
         }
-        let name = "motion-start";
         if self.tune_from.is_some() {
             return Err(RecipeError::Exclusive("motion-start and tune-from"));
         }
-        ensure(
-            self.backbone == Backbone::MobilenetV2,
-            name,
-            true,
-            "false for every backbone but mobilenetv2",
-        )?;
-        if self.shift != ShiftKind::None {
-            ensure(self.unshifted_blocks <= 2, name, true, "false where the third block has no shift")?;
-            ensure(self.place == ShiftPlace::Blockres, name, true, "false with place = block")?;
+        if self.from_scratch {
+            return Err(RecipeError::Exclusive("motion-start and from-scratch"));
         }
+        let is_mobilenet = self.backbone == Backbone::MobilenetV2;
+        ensure(is_mobilenet, "backbone", self.backbone, "mobilenetv2 with motion-start")?;
+        // Batch norms that follow the batch would undo the scales of the circuits.
+        let keeps = self.batch_norm != BatchNormMode::Train;
+        ensure(keeps, "batch-norm", "train", "frozen or partial with motion-start")?;
+        ensure((3..=8).contains(&self.shift_div), "shift-div", self.shift_div, "3 to 8 with motion-start")?;
+        // Without a shift the circuits are silent: what the same recipe comes to without time.
+        if self.shift == ShiftKind::None {
+            return Ok(());
+        }
+        ensure(self.segments >= 2, "segments", self.segments, "at least 2 with motion-start")?;
+        let unshifted = self.unshifted_blocks;
+        ensure(unshifted <= 2, "unshifted-blocks", unshifted, "at most 2 with motion-start")?;
+        let is_beside = self.place == ShiftPlace::Blockres;
+        ensure(is_beside, "place", "block", "blockres with motion-start")?;
         Ok(())
     }
 }
@@ -385,5 +392,28 @@ mod tests {
         assert!(error("learning-rate = 1.0").contains("unknown field `learning-rate`"));
         assert!(error("epochs = \"many\"").contains("invalid type"));
         assert!(error("from-scratch = true\npretrained = \"x\"").contains("exclude each other"));
+    }
+
+    #[test]
+    fn circuits_that_see_motion_need_a_place_and_a_past() {
+        let said = |text: &str| {
+            let table = format!("motion-start = true\n{text}").parse().unwrap();
+            Recipe::from_table(&Preset::Few.recipe(), &table).map_err(|error| error.to_string())
+        };
+        assert!(said("").is_ok() && said("shift = \"none\"").is_ok() && said("width = 0.25").is_ok());
+        for (text, name) in [
+            ("from-scratch = true", "from-scratch"),
+            ("tune-from = \"x\"", "tune-from"),
+            ("backbone = \"resnet50\"", "backbone is resnet50"),
+            ("batch-norm = \"train\"", "batch-norm is train"),
+            ("shift-div = 2", "shift-div is 2"),
+            ("shift-div = 16", "shift-div is 16"),
+            ("segments = 1", "segments is 1"),
+            ("unshifted-blocks = 3", "unshifted-blocks is 3"),
+            ("place = \"block\"", "place is block"),
+        ] {
+            let error = said(text).unwrap_err();
+            assert!(error.contains(name) && error.contains("motion-start"), "{text}: {error}");
+        }
     }
 }

@@ -47,7 +47,7 @@ pub struct EpochSums {
     pub clips: usize,
     /// Loss, summed over clips.
     pub loss: f64,
-    /// Clips whose largest logit is the label.
+    /// Clips whose largest logit is the label, of mixed clips the larger one's.
     pub correct: usize,
 }
 

@@ -260,9 +260,7 @@ impl<'a> Run<'a> {
         let Position { epoch, batch: index, .. } = self.record.position;
         let labels: Vec<usize> = batch.targets.iter().map(|class| class_index(*class)).collect();
         let global = self.plan.batches * epoch + index;
-        let (pictures, targets) = self.tensors(&mut batch, &labels, global)?;
-        // A mixed clip is right where the larger of its classes is told.
-        let shown: Vec<usize> = targets.to_vec2::<f32>()?.iter().map(|row| largest(row)).collect();
+        let Prepared { pictures, targets, shown } = self.tensors(&mut batch, &labels, global)?;
         let teacher = self.job.teachers.logits(&pictures, labels.len())?;
         let lesson = Lesson {
             pictures: &pictures,
@@ -286,12 +284,7 @@ impl<'a> Run<'a> {
     }
 
     /// The batch as tensors, mixed where the recipe says so.
-    fn tensors(
-        &self,
-        batch: &mut Batch,
-        labels: &[usize],
-        global: usize,
-    ) -> candle_core::Result<(Tensor, Tensor)> {
+    fn tensors(&self, batch: &mut Batch, labels: &[usize], global: usize) -> candle_core::Result<Prepared> {
         let recipe = self.job.recipe;
         let (n, classes) = (labels.len(), self.job.dataset.classes.len());
         let targets = loss::targets(labels, classes, recipe.label_smoothing, &Device::Cpu)?;
@@ -303,7 +296,9 @@ impl<'a> Run<'a> {
         let pixels = std::mem::take(&mut batch.pixels);
         let rows = pixels.len() / (3 * recipe.size * recipe.size);
         let pictures = Tensor::from_vec(pixels, (rows, 3, recipe.size, recipe.size), &self.job.device)?;
-        Ok((pictures, Tensor::from_vec(targets, (n, classes), &self.job.device)?))
+        let shown = targets.chunks(classes).map(largest).collect();
+        let targets = Tensor::from_vec(targets, (n, classes), &self.job.device)?;
+        Ok(Prepared { pictures, targets, shown })
     }
 
     /// Notes a clip that cannot be read; told once.
@@ -360,6 +355,16 @@ impl<'a> Run<'a> {
         self.last_save = clock::now();
         Ok(())
     }
+}
+
+/// A batch as tensors.
+struct Prepared {
+    /// `[n * t, 3, h, w]`.
+    pictures: Tensor,
+    /// `[n, classes]`.
+    targets: Tensor,
+    /// The class that is right for each clip: of a mixed one, the larger.
+    shown: Vec<usize>,
 }
 
 /// Whether every value of a tensor is a number.

@@ -47,7 +47,6 @@ fn learned(slides: &Path, output: &Path, shift: ShiftKind) -> f64 {
         lr: 1e-4,
         head_lr: 1.0,
         frozen_blocks: 14,
-        shift_ramp_epochs: 0.0,
         mixup: 0.0,
         ..Preset::Few.recipe()
     };

@@ -131,7 +131,7 @@ fn a_resumed_run_ends_at_the_same_bits() {
 }
 
 #[test]
-fn a_solved_head_still_layers_and_adamw_are_resumed_at_the_same_bits() {
+fn circuits_a_solved_head_still_layers_and_adamw_are_resumed_at_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("clips");
     std::fs::create_dir(&data).unwrap();
@@ -141,8 +141,9 @@ fn a_solved_head_still_layers_and_adamw_are_resumed_at_the_same_bits() {
     let (whole, parts) = (folder.path().join("whole.safetensors"), folder.path().join("parts.safetensors"));
     let recipe = Recipe {
         head_views: 1,
+        motion_start: true,
+        batch_norm: tsm_train::network::BatchNormMode::Partial,
         frozen_blocks: 7,
-        unshifted_blocks: 7,
         optimiser: tsm_train::optimiser::Method::Adamw,
         lr: 0.001,
         epochs: 1,

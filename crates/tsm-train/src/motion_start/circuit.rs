@@ -10,7 +10,7 @@
 //! last convolution      motion along 8 directions, over 3 thresholds ─► features
 //! ```
 //!
-//! `±` are two rectified channels, one for each sign: outside the picture is zero for both, so a border is no edge. What
+//! `±` are two rectified channels, one for each sign: outside the picture is zero for both, which is the mean brightness. What
 //! a depthwise convolution makes of them may be negative and is lifted by [`LIFT`] over the rectifier.
 
 use candle_core::{Result, Tensor};
@@ -48,9 +48,6 @@ const AGAINST_SURROUNDINGS: Kernel = {
     [-ninth, -ninth, -ninth, -ninth, 1.0 - ninth, -ninth, -ninth, -ninth, -ninth]
 };
 
-/// How much the change is amplified before it is rectified: it is far smaller than the brightness.
-const CHANGE_GAIN: f64 = 2.0;
-
 /// Spreads below this, of a brightness of spread 1, are rounding: nothing moves, or there is no shift.
 const LEAST_SPREAD: f64 = 0.02;
 
@@ -87,13 +84,24 @@ struct Unit {
 pub(super) struct Bench<'a> {
     pub(super) network: &'a mut TrainNetwork,
     pub(super) architecture: &'a Architecture,
-    pub(super) pictures: &'a Tensor,
+    /// Clips that spreads are taken from, a batch each.
+    pub(super) pictures: &'a [Tensor],
+    /// Frames of a clip.
     pub(super) t: usize,
+    /// The frame of a clip that has no neighbour to compare with.
+    pub(super) blind: usize,
     pub(super) weights: Weights,
 }
 
-/// Builds all circuits into the rebased weights of `bench` and leaves its network with them; gives the features that tell
-/// motion.
+/// What was built.
+pub(super) struct Built {
+    /// The features that tell motion.
+    pub(super) features: Vec<usize>,
+    /// Whether anything changes from frame to frame.
+    pub(super) sees_change: bool,
+}
+
+/// Builds all circuits into the rebased weights of `bench` and leaves its network with them.
 ///
 /// # Errors
 /// If the network has no room for them, or the device refuses.
@@ -102,7 +110,7 @@ pub(super) fn build(
     streams: &[Stream],
     found: &Survey,
     light: &[f64],
-) -> Result<Vec<usize>> {
+) -> Result<Built> {
     let [first, second, later @ ..] = streams else { candle_core::bail!("the network has too few stages") };
     let (Some(gradient), Some(energy)) = (first.blocks.get(1), second.blocks.first()) else {
         candle_core::bail!("the first stage has no block that sees the frame before");
@@ -127,7 +135,7 @@ pub(super) fn build(
     }
     let features = bench.features(found)?;
     bench.load()?;
-    Ok(features)
+    Ok(Built { features, sees_change: spreads[0] >= LEAST_SPREAD })
 }
 
 /// A linear combination and its negative, as two rectified channels whose difference is added to `to`.
@@ -142,22 +150,18 @@ fn both_signs(reads: &[(usize, f64)], kernel: Kernel, lift: f64, to: usize, gain
 fn slopes_and_change(light: &[f64]) -> Vec<Unit> {
     let now: Vec<(usize, f64)> =
         light.iter().copied().enumerate().filter(|(_, weight)| *weight != 0.0).collect();
-    let change: Vec<(usize, f64)> = now
-        .iter()
-        .map(|(channel, weight)| (*channel, CHANGE_GAIN * weight))
-        .chain([(LIGHT, -CHANGE_GAIN)])
-        .collect();
+    let change: Vec<(usize, f64)> = now.iter().copied().chain([(LIGHT, -1.0)]).collect();
     let mut units = Vec::new();
     units.extend(both_signs(&now, SLOPE_X, LIFT, SLOPES[0], 1.0));
     units.extend(both_signs(&now, SLOPE_Y, LIFT, SLOPES[1], 1.0));
     units.extend(both_signs(&now, AS_IS, 0.0, LIGHT, -1.0));
-    units.extend(both_signs(&change, LOW_PASS, 0.0, CHANGE, 1.0 / CHANGE_GAIN));
+    units.extend(both_signs(&change, LOW_PASS, 0.0, CHANGE, 1.0));
     units
 }
 
 /// Signed motion of each axis and the amount of change, from the spreads of change and slopes.
 fn motion(spreads: &[f64]) -> Vec<Unit> {
-    let gain = |k: usize| 1.0 / spreads[k].max(LEAST_SPREAD);
+    let gain = |k: usize| levelling(spreads[k]);
     let mut units = Vec::new();
     for axis in 0..2 {
         for (sign, weight) in [(1.0, 1.0), (-1.0, -1.0)] {
@@ -213,17 +217,26 @@ impl Bench<'_> {
         let kernels =
             units.iter().zip(&hidden).map(|(unit, channel)| (*channel, unit.kernel.to_vec(), unit.lift));
         set_channels(depthwise, &mut self.weights, &kernels.collect::<Vec<_>>())?;
-        self.put_projection(project, units, &hidden)
+        self.put_projection(project, units, &hidden, &found.hidden_means[block])
     }
 
-    /// The projection's columns of the units' channels; what lifts them is taken off its offset.
-    fn put_projection(&mut self, project: &ConvUnit, units: &[Unit], hidden: &[usize]) -> Result<()> {
+    /// The projection's columns of the units' channels; what lifts them is taken off its offset, and what they added on the
+    /// mean before stays.
+    fn put_projection(
+        &mut self,
+        project: &ConvUnit,
+        units: &[Unit],
+        hidden: &[usize],
+        means: &[f64],
+    ) -> Result<()> {
         let (kernel, bias) = (format!("{}.weight", project.conv), format!("{}.bias", project.norm));
         let mut columns = read(&self.weights, &kernel)?;
         let mut offsets = read(&self.weights, &bias)?;
         for (unit, channel) in units.iter().zip(hidden) {
             for out in 0..project.out_channels {
-                columns[out * project.in_channels + channel] = 0.0;
+                let column = &mut columns[out * project.in_channels + channel];
+                offsets[out] += *column * means[*channel];
+                *column = 0.0;
             }
             let (to, gain) = unit.adds;
             columns[to * project.in_channels + channel] = gain;
@@ -241,7 +254,7 @@ impl Bench<'_> {
         let mut columns = read(&self.weights, &kernel)?;
         let mut offsets = read(&self.weights, &bias)?;
         for (channel, spread) in channels.iter().zip(spreads) {
-            let gain = 1.0 / spread.max(LEAST_SPREAD);
+            let gain = levelling(spread);
             let row = &mut columns[channel * project.in_channels..(channel + 1) * project.in_channels];
             for weight in row {
                 *weight *= gain;
@@ -252,10 +265,11 @@ impl Bench<'_> {
         put(&mut self.weights, &bias, offsets, &[project.out_channels])
     }
 
-    /// Standard deviations of a block's channels, but for each clip's first frame, which has no past.
+    /// Standard deviations of a block's channels, but for the frame of each clip that has no neighbour.
     fn spreads(&mut self, block: usize, channels: &[usize]) -> Result<Vec<f64>> {
         self.load()?;
-        let (t, mut found) = (self.t, Vec::new());
+        let (t, blind) = (self.t, self.blind);
+        let mut sums = vec![[0.0; 3]; channels.len()];
         let pass = Pass {
             t,
             batch_norm: BatchNormMode::Frozen,
@@ -263,13 +277,19 @@ impl Bench<'_> {
             shift_strength: 1.0,
             feature_mask: None,
         };
-        self.network.watched(self.pictures, &pass, &mut |site, map| {
-            if matches!(site, Site::Block(index) if index == block) {
-                found = spreads_of(&map.to_tensor()?, t, channels)?;
-            }
-            Ok(())
-        })?;
-        Ok(found)
+        for pictures in self.pictures {
+            self.network.watched(pictures, &pass, &mut |site, map| {
+                if matches!(site, Site::Block(index) if index == block) {
+                    add_moments(&map.to_tensor()?, |frame| frame % t != blind, channels, &mut sums)?;
+                }
+                Ok(())
+            })?;
+        }
+        let spread = |[count, sum, square]: [f64; 3]| {
+            let count = count.max(1.0);
+            (square / count - (sum / count).powi(2)).max(0.0).sqrt()
+        };
+        Ok(sums.into_iter().map(spread).collect())
     }
 
     /// Gives the network the weights as they are.
@@ -308,25 +328,29 @@ impl Bench<'_> {
     }
 }
 
-/// Standard deviations of channels of `[n * t, c, h, w]` without each clip's first frame.
-fn spreads_of(map: &Tensor, t: usize, channels: &[usize]) -> Result<Vec<f64>> {
+/// What brings a spread to 1; rounding is not amplified from stage to stage.
+fn levelling(spread: f64) -> f64 {
+    if spread < LEAST_SPREAD { 1.0 } else { 1.0 / spread }
+}
+
+/// Adds count, sum and sum of squares of channels of those frames of `[n * t, c, h, w]` that `counts` takes.
+fn add_moments(
+    map: &Tensor,
+    counts: impl Fn(usize) -> bool,
+    channels: &[usize],
+    sums: &mut [[f64; 3]],
+) -> Result<()> {
     let (_, c, h, w) = map.dims4()?;
     let values = map.flatten_all()?.to_vec1::<f32>()?;
-    let mut spreads = Vec::new();
-    for channel in channels {
-        let (mut count, mut sum, mut square) = (0.0f64, 0.0, 0.0);
-        for (_, picture) in values.chunks(c * h * w).enumerate().filter(|(frame, _)| frame % t != 0) {
+    for (_, picture) in values.chunks(c * h * w).enumerate().filter(|(frame, _)| counts(*frame)) {
+        for (channel, sums) in channels.iter().zip(&mut *sums) {
             for value in &picture[channel * h * w..(channel + 1) * h * w] {
                 let value = f64::from(*value);
-                count += 1.0;
-                sum += value;
-                square += value * value;
+                *sums = [sums[0] + 1.0, sums[1] + value, sums[2] + value * value];
             }
         }
-        let mean = sum / count.max(1.0);
-        spreads.push((square / count.max(1.0) - mean * mean).max(0.0).sqrt());
     }
-    Ok(spreads)
+    Ok(())
 }
 
 /// The `count` places of least value, the first of equals first.

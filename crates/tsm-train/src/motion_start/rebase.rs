@@ -20,6 +20,9 @@ use super::survey::{Light, Survey};
 /// Variances below this part of the largest count as this part.
 const LEAST_VARIANCE: f64 = 1e-6;
 
+/// Turns after which an eigenproblem is given up; they take a few a channel.
+const MOST_TURNS: usize = 100_000;
+
 /// Rewrites every stream in `weights`; gives the brightness as a combination of all channels of the first stream, scaled
 /// to variance 1, and the largest part of what readers feel that was given up.
 ///
@@ -36,7 +39,7 @@ pub(super) fn rebase(streams: &[Stream], found: &Survey, weights: &mut Weights) 
             seen += reader.matrix.tr_mul(&reader.matrix);
             readers.push((unit, reader));
         }
-        let basis = Basis::of(&covariance, &seen, stream.channels - stream.free);
+        let basis = Basis::of(&covariance, &seen, stream.channels - stream.free)?;
         most = most.max(basis.given_up);
         for (unit, reader) in readers {
             read_in(&basis, stream, &mean, &reader).write(unit, weights)?;
@@ -69,25 +72,34 @@ struct Basis {
 }
 
 impl Basis {
-    fn of(covariance: &DMatrix<f64>, seen: &DMatrix<f64>, kept: usize) -> Self {
-        let SymmetricEigen { eigenvectors: axes, eigenvalues: variances } =
-            SymmetricEigen::new(covariance.clone());
+    fn of(covariance: &DMatrix<f64>, seen: &DMatrix<f64>, kept: usize) -> Result<Self> {
+        let SymmetricEigen { eigenvectors: axes, eigenvalues: variances } = eigen(covariance.clone())?;
         let least = (variances.max() * LEAST_VARIANCE).max(f64::MIN_POSITIVE);
         let spread = variances.map(|variance| variance.max(least).sqrt());
         let root = &axes * DMatrix::from_diagonal(&spread) * axes.transpose();
         let inverse = &axes * DMatrix::from_diagonal(&spread.map(|s| 1.0 / s)) * axes.transpose();
-        let SymmetricEigen { eigenvectors, eigenvalues } = SymmetricEigen::new(&root * seen * &root);
+        let SymmetricEigen { eigenvectors, eigenvalues } = eigen(&root * seen * &root)?;
         let mut order: Vec<usize> = (0..eigenvalues.len()).collect();
         order.sort_by(|a, b| eigenvalues[*b].total_cmp(&eigenvalues[*a]));
         let strongest: Vec<_> = order[..kept].iter().map(|k| eigenvectors.column(*k).into_owned()).collect();
         let strongest = DMatrix::from_columns(&strongest);
         let lost: f64 = order[kept..].iter().map(|k| eigenvalues[*k].max(0.0)).sum();
         let all: f64 = eigenvalues.iter().map(|value| value.max(0.0)).sum();
-        Self {
+        Ok(Self {
             to: strongest.tr_mul(&inverse),
             back: root * strongest,
             given_up: if all > 0.0 { lost / all } else { 0.0 },
-        }
+        })
+    }
+}
+
+/// Eigenvectors and eigenvalues of a symmetric matrix.
+fn eigen(matrix: DMatrix<f64>) -> Result<SymmetricEigen<f64, nalgebra::Dyn>> {
+    let is_finite = matrix.iter().all(|value| value.is_finite());
+    let found = if is_finite { SymmetricEigen::try_new(matrix, f64::EPSILON, MOST_TURNS) } else { None };
+    match found {
+        Some(found) => Ok(found),
+        None => candle_core::bail!("the features of the start weights are no numbers; give others"),
     }
 }
 

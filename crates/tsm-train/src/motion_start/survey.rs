@@ -29,6 +29,8 @@ pub(super) struct Survey {
     pub(super) streams: Vec<Moments>,
     /// Of each block: what its hidden channels add to the projection's variance.
     pub(super) importance: Vec<Vec<f64>>,
+    /// Of each block: the means of its hidden channels.
+    pub(super) hidden_means: Vec<Vec<f64>>,
     /// The brightness in the first stream.
     pub(super) light: Light,
     /// Variance of each feature from clip to clip.
@@ -174,6 +176,11 @@ impl Taken {
         }
         Ok(Survey {
             streams: self.streams,
+            hidden_means: self
+                .hidden
+                .iter()
+                .map(|sums| sums.iter().map(|[n, sum, _]| sum / n).collect())
+                .collect(),
             importance,
             light: light(&self.light)?,
             feature_variance: variances(&self.features),

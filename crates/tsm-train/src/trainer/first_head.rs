@@ -43,7 +43,8 @@ pub(super) fn solved(
     should_stop: &dyn Fn() -> bool,
 ) -> Result<FirstHead, TrainError> {
     let views = job.recipe.head_views;
-    if views == 0 || job.start.head == HeadStart::Kept {
+    // Circuits give features another meaning, so that a kept head would misread them.
+    if views == 0 || (job.start.head == HeadStart::Kept && !job.recipe.motion_start) {
         return Ok(FirstHead::Unwanted);
     }
     let options =

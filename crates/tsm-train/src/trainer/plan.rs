@@ -61,7 +61,8 @@ impl Plan {
             accumulate: recipe.accumulate,
             head_epochs: recipe.head_epochs,
             frozen_blocks: recipe.frozen_blocks,
-            shift_ramp_epochs: recipe.shift_ramp_epochs,
+            // What the shift moves is read by the circuits alone, which are blind without it.
+            shift_ramp_epochs: if recipe.motion_start { 0.0 } else { recipe.shift_ramp_epochs },
         }
     }
 

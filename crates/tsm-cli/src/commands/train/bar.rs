@@ -59,9 +59,13 @@ impl Observer for Bar {
             }
             Event::MotionPaths { paths } => {
                 let (features, lost) = (paths.features.len(), 100.0 * paths.most_given_up);
-                self.line(&format!(
-                    "{features} features see motion from the start; at most {lost:.1} % of what a stage's layers see was given up"
-                ));
+                self.line(&if paths.sees_change {
+                    format!(
+                        "{features} features see motion from the start; at most {lost:.1} % of what a stage's layers see was given up"
+                    )
+                } else {
+                    "nothing changes from frame to frame here, or there is no shift: no feature will see motion".to_owned()
+                });
             }
             Event::HeadBatch { clips, all } => {
                 self.bar.set_length(*all as u64);
