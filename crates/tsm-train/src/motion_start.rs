@@ -13,11 +13,11 @@
 //! has its sign and the smaller one's size, so two inverted residuals can compute it. This file writes them into a
 //! pretrained `MobileNetV2`:
 //!
-//! 1. [`survey`]: what the streams between blocks carry, measured on training clips.
-//! 2. [`rebase`]: each stream in new coordinates, the ones that its readers need least given up; the function stays but
+//! 1. `survey.rs`: what the streams between blocks carry, measured on training clips.
+//! 2. `rebase.rs`: each stream in new coordinates, the ones that its readers need least given up; the function stays but
 //!    for those (1 to 2 % of what the readers see). The folds that the shift moves are the free coordinates, so the
 //!    shift takes nothing away from the pretrained features.
-//! 3. [`circuit`]: detectors in the hidden channels that matter least, carried to the features that vary least.
+//! 3. `circuit.rs`: detectors in the hidden channels that matter least, carried to the features that vary least.
 //!
 //! Everything learns from there like any other weight, but for live batch norm, which would undo the scales. Without a
 //! shift the circuits see no change and stay silent. Rewritten layers have their batch norm's scale in the weights.

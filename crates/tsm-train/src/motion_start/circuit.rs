@@ -11,7 +11,7 @@
 //! ```
 //!
 //! `±` are two rectified channels, one for each sign: outside the picture is zero for both, which is the mean brightness. What
-//! a depthwise convolution makes of them may be negative and is lifted by [`LIFT`] over the rectifier.
+//! a depthwise convolution makes of them may be negative and is lifted by `LIFT` over the rectifier.
 
 use candle_core::{Result, Tensor};
 use tsm_model::checkpoint::Weights;
