@@ -12,7 +12,8 @@ run_packages="pkg-config build-essential libgstreamer1.0-dev libgstreamer-plugin
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav
   gstreamer1.0-x gstreamer1.0-pipewire"
 test_packages="libgstrtspserver-1.0-dev gstreamer1.0-plugins-ugly gstreamer1.0-tools
-  gstreamer1.0-plugins-base-apps ffmpeg pipewire pipewire-bin wireplumber dbus xvfb xauth x11-utils procps"
+  gstreamer1.0-plugins-base-apps ffmpeg pipewire pipewire-bin wireplumber dbus xvfb xauth x11-utils procps
+  qemu-user"
 oldest_rust=1.92
 oldest_gstreamer=1.22
 

@@ -10,6 +10,7 @@ mod gpu_build;
 mod help;
 mod model_files;
 mod pictures;
+mod processors;
 mod rtsp;
 mod stopping;
 mod training;

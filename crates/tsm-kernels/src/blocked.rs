@@ -9,10 +9,10 @@
 //! | file | does |
 //! | --- | --- |
 //! | [`layout`](self::Layout) | where a float of a picture lies |
-//! | `tile`, `depthwise`, `max_pool` | the innermost loops, once, for any vector |
+//! | `tile`, `depthwise`, `max_pool`, `winograd/transform` | the innermost loops, once, for any vector |
 //! | `vector`, `avx2`, `avx512` | that vector: plain Rust (the meaning), and one file an instruction set |
 //! | `kernels` | which of them a level takes |
-//! | `conv`, `inverted_residual` | loop nests around the innermost ones, over threads |
+//! | `conv`, `winograd`, `inverted_residual` | loop nests around the innermost ones, over threads |
 //! | `team`, `shared` | the threads, and slices that they write together |
 //!
 //! Each operation checks the lengths of its slices when it runs and the shapes when it is made; inside, kernels
@@ -48,6 +48,7 @@ mod team;
 mod tests;
 mod tile;
 mod vector;
+mod winograd;
 
 pub use buffer::Buffer;
 pub use conv::{Conv, Filter, Inputs, Places};
@@ -59,6 +60,7 @@ pub use mean::mean;
 pub use pad::pad;
 pub use shift::{fold_blocks, planar_from_state, shift_in_place, shift_into_patch};
 pub use team::Team;
+pub use winograd::{TileSide, Winograd};
 
 use crate::bias_activation::Activation;
 #[cfg(doc)]

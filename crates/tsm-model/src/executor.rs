@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::Tensor;
 
+use crate::architecture::Architecture;
 use crate::device::ComputeError;
 use crate::spec::ModelSpec;
 
@@ -181,6 +182,13 @@ impl From<candle_core::Error> for StepError {
 pub trait Executor: Send {
     /// What it runs.
     fn spec(&self) -> &ModelSpec;
+
+    /// Multiply-adds of a step for one frame as this executor makes them: those of the definition, where it has no
+    /// shorter way.
+    fn multiply_adds(&self) -> usize {
+        let spec = self.spec();
+        Architecture::of(spec).multiply_adds(spec.input.size_px)
+    }
 
     /// A state for a stream that has seen nothing.
     fn fresh_state(&self) -> StreamState;

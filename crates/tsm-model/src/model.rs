@@ -12,13 +12,13 @@ use crate::candle_executor::CandleExecutor;
 use crate::checkpoint::Checkpoint;
 use crate::device::ComputeError;
 use crate::executor::{ClipLogits, Executor, StateTensor, StepError, StreamState};
-use crate::planned_executor::{PlanOptions, PlannedExecutor};
+use crate::planned_executor::{PlanElement, PlanOptions, PlannedExecutor};
 use crate::spec::ModelSpec;
 
 /// Who runs a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExecutorChoice {
-    /// The fastest that can, for a network that streams: the planned one on the CPU in f32, that of our own kernels on
+    /// The fastest that can, for a network that streams: the planned one on the CPU for every [`PlanElement`], that of our own kernels on
     /// a GPU in f32 and f16; Candle for all others.
     Fastest(PlanOptions),
     /// Candle's operations: the reference, on any device.
@@ -83,10 +83,10 @@ impl Model {
                 crate::cuda_executor::CudaExecutor::new(checkpoint, device.clone(), dtype, on_gpu)?;
             return Ok(Self::with_executor(Box::new(executor)));
         }
-        let is_planned = device.is_cpu() && dtype == DType::F32 && checkpoint.spec.shift.is_streamable();
-        let executor: Box<dyn Executor> = match choice {
-            ExecutorChoice::Fastest(options) if is_planned => {
-                Box::new(PlannedExecutor::new(checkpoint, options)?)
+        let can_plan = device.is_cpu() && checkpoint.spec.shift.is_streamable();
+        let executor: Box<dyn Executor> = match (choice, PlanElement::of(dtype)) {
+            (ExecutorChoice::Fastest(options), Some(element)) if can_plan => {
+                Box::new(PlannedExecutor::new(checkpoint, element, options)?)
             }
             _ => Box::new(CandleExecutor::new(checkpoint, device, dtype)?),
         };
@@ -107,6 +107,11 @@ impl Model {
     /// Its layers.
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
+    }
+
+    /// Multiply-adds of a step for one frame; see [`Executor::multiply_adds`].
+    pub fn multiply_adds(&self) -> usize {
+        self.executor.multiply_adds()
     }
 
     /// A state for a stream that has seen nothing.

@@ -51,6 +51,24 @@ impl Default for PlanOptions {
     }
 }
 
+/// What a plan computes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlanElement {
+    /// 32-bit floats.
+    F32,
+}
+
+impl PlanElement {
+    /// The element of a data type, if there are kernels for it.
+    pub fn of(dtype: DType) -> Option<Self> {
+        match dtype {
+            DType::F32 => Some(Self::F32),
+            _ => None,
+        }
+    }
+}
+
 /// Evaluates a network by a plan made for it.
 pub struct PlannedExecutor {
     id: ExecutorId,
@@ -90,7 +108,13 @@ impl PlannedExecutor {
     ///
     /// # Errors
     /// [`ComputeError`] if a tensor is missing.
-    pub fn new(checkpoint: &Checkpoint, options: PlanOptions) -> Result<Self, ComputeError> {
+    pub fn new(
+        checkpoint: &Checkpoint,
+        element: PlanElement,
+        options: PlanOptions,
+    ) -> Result<Self, ComputeError> {
+        // Where another element needs kernels of its own.
+        let PlanElement::F32 = element;
         let (spec, checkpoint) = (&checkpoint.spec, checkpoint.clone());
         let architecture = Architecture::of(spec);
         let team = Team::new(options.threads.get());
@@ -115,6 +139,10 @@ impl fmt::Debug for PlannedExecutor {
 impl Executor for PlannedExecutor {
     fn spec(&self) -> &ModelSpec {
         &self.checkpoint.spec
+    }
+
+    fn multiply_adds(&self) -> usize {
+        self.plan.multiply_adds
     }
 
     fn fresh_state(&self) -> StreamState {

@@ -4,7 +4,7 @@
 //! model ─ load ─► step, step, … for a few seconds ─► p50, p99, frames/s │ beside them: memory, state, the floor
 //! ```
 //!
-//! The floor is the network's multiply-adds over what the kernels do on one core with everything in the nearest
+//! The floor is the plan's multiply-adds over what the kernels do on one core with everything in the nearest
 //! cache, times the threads: no plan that makes all of them can be faster, and the share tells how close this one comes.
 
 use std::time::{Duration, Instant};
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
 
 fn measure(model: &mut Model, batch: usize, threads: Option<usize>) -> Result<Figures, Failure> {
     let (size, classes) = (model.spec().input.size_px, model.spec().classes.len());
-    let multiply_adds = model.architecture().multiply_adds(size) * batch;
+    let multiply_adds = model.multiply_adds() * batch;
     let frames: Vec<f32> =
         (0u8..251).map(|i| f32::from(i) / 125.0 - 1.0).cycle().take(batch * 3 * size * size).collect();
     let mut logits = vec![0.0; batch * classes];

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::{
     __m256, _MM_HINT_T1, _mm_prefetch, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps,
-    _mm256_min_ps, _mm256_set1_ps, _mm256_storeu_ps,
+    _mm256_min_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm256_sub_ps,
 };
 
 use super::depthwise::DepthwiseRow;
@@ -10,6 +10,7 @@ use super::kernels::{Kernels, Step, TileFn};
 use super::max_pool::PoolRow;
 use super::tile::Tile;
 use super::vector::Vector;
+use super::winograd::{self, Four, Outputs, Patch, Scheme, Two, WinogradFns};
 use crate::cpu_level::Avx2;
 
 /// Floats of a register.
@@ -66,6 +67,14 @@ impl Vector for TwoYmm {
     }
 
     #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: see above.
+        let low = unsafe { _mm256_sub_ps(self.0, other.0) };
+        // SAFETY: see above.
+        Self(low, unsafe { _mm256_sub_ps(self.1, other.1) })
+    }
+
+    #[inline(always)]
     fn max(self, other: Self) -> Self {
         // SAFETY: see above.
         let low = unsafe { _mm256_max_ps(self.0, other.0) };
@@ -106,6 +115,22 @@ unsafe fn max_pool(row: &PoolRow) {
     unsafe { super::max_pool::row::<TwoYmm>(row) }
 }
 
+/// # Safety
+/// As [`winograd::patch`], on a CPU with AVX2 and FMA.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn patch<S: Scheme<T, M>, const T: usize, const M: usize>(patch: &Patch) {
+    // SAFETY: as the caller says.
+    unsafe { winograd::patch::<TwoYmm, S, T, M>(patch) }
+}
+
+/// # Safety
+/// As [`winograd::outputs`], on a CPU with AVX2 and FMA.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn outputs<S: Scheme<T, M>, const T: usize, const M: usize>(outputs: &Outputs) {
+    // SAFETY: as the caller says.
+    unsafe { winograd::outputs::<TwoYmm, S, T, M>(outputs) }
+}
+
 /// The functions for a CPU that has AVX2 and FMA.
 pub(super) fn kernels(_cpu: Avx2) -> Kernels {
     Kernels {
@@ -118,6 +143,10 @@ pub(super) fn kernels(_cpu: Avx2) -> Kernels {
         },
         depthwise: [depthwise::<1>, depthwise::<2>],
         max_pool,
+        winograd: [
+            WinogradFns { patch: patch::<Two, 4, 2>, outputs: outputs::<Two, 4, 2> },
+            WinogradFns { patch: patch::<Four, 6, 4>, outputs: outputs::<Four, 6, 4> },
+        ],
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::{
     __m512, _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps,
-    _mm512_min_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    _mm512_min_ps, _mm512_set1_ps, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 use super::depthwise::DepthwiseRow;
@@ -10,6 +10,7 @@ use super::kernels::{Kernels, Step, TileFn};
 use super::max_pool::PoolRow;
 use super::tile::Tile;
 use super::vector::Vector;
+use super::winograd::{self, Four, Outputs, Patch, Scheme, Two, WinogradFns};
 use crate::cpu_level::Avx512;
 
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +55,12 @@ impl Vector for Zmm {
     }
 
     #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: see above.
+        Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
     fn max(self, other: Self) -> Self {
         // SAFETY: see above.
         Self(unsafe { _mm512_max_ps(self.0, other.0) })
@@ -90,6 +97,22 @@ unsafe fn max_pool(row: &PoolRow) {
     unsafe { super::max_pool::row::<Zmm>(row) }
 }
 
+/// # Safety
+/// As [`winograd::patch`], on a CPU with AVX-512.
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn patch<S: Scheme<T, M>, const T: usize, const M: usize>(patch: &Patch) {
+    // SAFETY: as the caller says.
+    unsafe { winograd::patch::<Zmm, S, T, M>(patch) }
+}
+
+/// # Safety
+/// As [`winograd::outputs`], on a CPU with AVX-512.
+#[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn outputs<S: Scheme<T, M>, const T: usize, const M: usize>(outputs: &Outputs) {
+    // SAFETY: as the caller says.
+    unsafe { winograd::outputs::<Zmm, S, T, M>(outputs) }
+}
+
 /// The functions for a CPU that has AVX-512.
 pub(super) fn kernels(_cpu: Avx512) -> Kernels {
     Kernels {
@@ -102,6 +125,10 @@ pub(super) fn kernels(_cpu: Avx512) -> Kernels {
         },
         depthwise: [depthwise::<1>, depthwise::<2>],
         max_pool,
+        winograd: [
+            WinogradFns { patch: patch::<Two, 4, 2>, outputs: outputs::<Two, 4, 2> },
+            WinogradFns { patch: patch::<Four, 6, 4>, outputs: outputs::<Four, 6, 4> },
+        ],
     }
 }
 

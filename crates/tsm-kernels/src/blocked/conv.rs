@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use super::activation_clamp;
 use super::buffer::Buffer;
-use super::kernels::{Kernels, MOST_BLOCKS, Step, TileFn};
+use super::kernels::{Kernels, Step, Strip};
 use super::layout::{LANES, Layout};
 use super::shared::{SharedMut, SharedRef};
 use super::team::{Team, has_enough_rows, share};
@@ -159,7 +159,7 @@ impl Conv {
     /// then read once a band, which pays as long as those of a group are smaller than a band.
     fn band_rows(&self, pictures: usize) -> usize {
         let Places { input, output, .. } = self.places;
-        let group_weights = self.most_blocks() * self.weights.len() / output.blocks();
+        let group_weights = self.kernels.most_blocks(output.width()) * self.weights.len() / output.blocks();
         if pictures * input.len() <= 2 * BAND_FLOATS || group_weights > BAND_FLOATS {
             return usize::MAX;
         }
@@ -193,32 +193,16 @@ impl Conv {
         }
     }
 
-    /// Parts `blocks` into groups that a tile can have, of equal size but for one.
+    /// Parts `blocks` into groups that a tile can have.
     fn groups(&self, blocks: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-        let most = self.most_blocks();
-        let count = blocks.len().div_ceil(most);
-        (0..count).map(move |group| {
-            let part = share(blocks.len(), group, count);
-            blocks.start + part.start..blocks.start + part.end
-        })
-    }
-
-    /// Blocks of the tiles for this width: as many as the registers hold beside the pixels.
-    fn most_blocks(&self) -> usize {
-        let pixels =
-            widest_part(self.places.output.width(), self.kernels.widest[self.kernels.best_blocks - 1]);
-        (1..=MOST_BLOCKS).rev().find(|&blocks| self.kernels.widest[blocks - 1] >= pixels).unwrap_or(1)
+        self.kernels.groups(blocks, self.places.output.width())
     }
 
     /// # Safety
     /// As [`Self::run_rows`], for a group of [`Self::groups`].
     unsafe fn run_group(&self, of: &Picture, y: *mut f32, rows: Range<usize>, group: Range<usize>) {
         let Places { input, output, residual, .. } = self.places;
-        let width = output.width();
-        let parts = width.div_ceil(self.kernels.widest[group.len() - 1]);
-        let widest = width.div_ceil(parts);
-        let tiles = [widest, (width / parts).max(1)]
-            .map(|pixels| (self.kernels.tile)(self.step, group.len(), pixels));
+        let strip = Strip::new(&self.kernels, self.step, output.width(), group.len());
         let weights_block = self.weights.len() / output.blocks();
         let residual_plane = residual.map_or(0, |layout| layout.plane());
         let first_tap = |y: usize, x: usize| {
@@ -230,8 +214,7 @@ impl Conv {
         let after = self.weights.as_ptr().wrapping_add(group.end * weights_block);
         let mut ahead = 0;
         for row in rows {
-            for part in 0..parts {
-                let pixels = share(width, part, parts);
+            for (pixels, tile) in strip.parts() {
                 let input_at = first_tap(row, pixels.start);
                 let residual = match residual {
                     Some(layout) => {
@@ -252,7 +235,6 @@ impl Conv {
                     y_plane: output.plane(),
                     clamp: self.clamp,
                 };
-                let tile: TileFn = tiles[usize::from(pixels.len() != widest)];
                 // SAFETY: the tile lies within the output, so its taps lie within the input; the CPU has the
                 // kernels' level; the rest as the caller says.
                 unsafe { tile(&call) };
@@ -270,11 +252,6 @@ impl Conv {
 enum Split {
     Rows,
     Blocks,
-}
-
-/// Pixels of the widest part, if `width` is parted as evenly as parts of `most` allow.
-fn widest_part(width: usize, most: usize) -> usize {
-    width.div_ceil(width.div_ceil(most))
 }
 
 /// Splits a range of rows, counted through all pictures, into each picture's own.

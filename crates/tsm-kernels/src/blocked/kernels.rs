@@ -1,10 +1,14 @@
 //! The innermost functions of one CPU level, chosen when a network is planned.
 
+use std::ops::Range;
+
 use super::depthwise::DepthwiseRow;
 use super::layout::LANES;
 use super::max_pool::PoolRow;
+use super::team::share;
 use super::tile::Tile;
 use super::vector::Plain;
+use super::winograd::{self, Four, TileSide, Two, WinogradFns};
 use crate::cpu_level::CpuLevel;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu_level::{Avx2, Avx512};
@@ -33,6 +37,8 @@ pub(super) struct Kernels {
     /// Strides 1 and 2.
     pub(super) depthwise: [DepthwiseFn; 2],
     pub(super) max_pool: PoolFn,
+    /// Tiles of side 2 and 4.
+    pub(super) winograd: [WinogradFns; 2],
 }
 
 /// Floats from the input of a pixel to the next pixel's.
@@ -77,6 +83,58 @@ impl Kernels {
         let _ = level;
         plain()
     }
+
+    /// The functions for tiles of a side.
+    pub(super) fn winograd(&self, side: TileSide) -> &WinogradFns {
+        match side {
+            TileSide::Two => &self.winograd[0],
+            TileSide::Four => &self.winograd[1],
+        }
+    }
+
+    /// Parts `blocks` into groups that a tile can have, of equal size but for one, for rows of `width` pixels.
+    pub(super) fn groups(&self, blocks: Range<usize>, width: usize) -> impl Iterator<Item = Range<usize>> {
+        let count = blocks.len().div_ceil(self.most_blocks(width));
+        (0..count).map(move |group| {
+            let part = share(blocks.len(), group, count);
+            blocks.start + part.start..blocks.start + part.end
+        })
+    }
+
+    /// Blocks of the tiles for this width: as many as the registers hold beside the pixels.
+    pub(super) fn most_blocks(&self, width: usize) -> usize {
+        let most = self.widest[self.best_blocks - 1];
+        let pixels = width.div_ceil(width.div_ceil(most));
+        (1..=MOST_BLOCKS).rev().find(|&blocks| self.widest[blocks - 1] >= pixels).unwrap_or(1)
+    }
+}
+
+/// A row of pixels by a group of blocks, parted into tiles as evenly as the widest tile allows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Strip {
+    width: usize,
+    parts: usize,
+    widest: usize,
+    /// Of the widest part, and of the others, which are one pixel narrower.
+    tiles: [TileFn; 2],
+}
+
+impl Strip {
+    pub(super) fn new(kernels: &Kernels, step: Step, width: usize, blocks: usize) -> Self {
+        let parts = width.div_ceil(kernels.widest[blocks - 1]);
+        let widest = width.div_ceil(parts);
+        let tiles = [widest, (width / parts).max(1)].map(|pixels| (kernels.tile)(step, blocks, pixels));
+        Self { width, parts, widest, tiles }
+    }
+
+    /// The pixels of each part, and the tile for them.
+    pub(super) fn parts(self) -> impl Iterator<Item = (Range<usize>, TileFn)> {
+        (0..self.parts).map(move |part| {
+            let pixels = share(self.width, part, self.parts);
+            let tile = self.tiles[usize::from(pixels.len() != self.widest)];
+            (pixels, tile)
+        })
+    }
 }
 
 /// Pixels of a tile in plain Rust: few, as every CPU has at least sixteen registers of four floats.
@@ -93,6 +151,16 @@ fn plain() -> Kernels {
         },
         depthwise: [super::depthwise::row::<Plain, 1>, super::depthwise::row::<Plain, 2>],
         max_pool: super::max_pool::row::<Plain>,
+        winograd: [
+            WinogradFns {
+                patch: winograd::patch::<Plain, Two, 4, 2>,
+                outputs: winograd::outputs::<Plain, Two, 4, 2>,
+            },
+            WinogradFns {
+                patch: winograd::patch::<Plain, Four, 6, 4>,
+                outputs: winograd::outputs::<Plain, Four, 6, 4>,
+            },
+        ],
     }
 }
 

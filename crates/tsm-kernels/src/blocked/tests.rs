@@ -169,6 +169,31 @@ proptest! {
     }
 
     #[test]
+    fn winograds_way_is_the_definition(
+        seed: u64, channels in 1usize..40, outputs in 1usize..75, height in 1usize..20, width in 1usize..40,
+        side in prop::sample::select(vec![TileSide::Two, TileSide::Four]), border in 0usize..2, threads in 1usize..4,
+        act in 0usize..3,
+    ) {
+        let (mut numbers, activation) = (Numbers(seed), ACTIVATIONS[act]);
+        let (weight, bias) = (numbers.take(outputs * channels * 9), numbers.take(outputs));
+        let pictures = [(); 2].map(|()| Planar::random(&mut numbers, [channels, height, width]));
+        let filter = Filter { kernel: 3, stride: 1, padding: 1 };
+        let input = Layout::blocked(channels, height, width, 1);
+        let output = Layout::blocked(outputs, height, width, border);
+        let x = pictures.each_ref().map(|x| x.stored(&input).to_vec()).concat();
+        for level in CpuLevel::available() {
+            let conv = Winograd::new(level, [input, output], side, &weight, &bias, activation);
+            let (mut y, mut scratch) = (dirty(2 * output.len()), dirty(threads * conv.scratch_len()));
+            conv.run(&mut Team::new(threads), 2, &x, &mut scratch, &mut y);
+            for (y, x) in y.chunks_exact(output.len()).zip(&pictures) {
+                let mut expected = convolved(x, filter, outputs, 1, &weight, &bias);
+                expected.values.iter_mut().for_each(|y| *y = activation.apply(*y));
+                assert_close(level, y, &output, &expected);
+            }
+        }
+    }
+
+    #[test]
     fn the_stem_reads_planar_pictures(
         seed: u64, outputs in 1usize..40, height in 3usize..12, width in 1usize..40,
         kernel in prop::sample::select(vec![3usize, 7]), threads in 1usize..3,

@@ -31,6 +31,9 @@ pub(super) trait Vector: Copy {
     /// `self + other`.
     fn add(self, other: Self) -> Self;
 
+    /// `self - other`.
+    fn sub(self, other: Self) -> Self;
+
     /// `other` where it is larger or NaN, else `self`.
     fn max(self, other: Self) -> Self;
 
@@ -83,6 +86,11 @@ impl Vector for Plain {
     #[inline]
     fn add(self, other: Self) -> Self {
         self.zip(other, |a, b| a + b)
+    }
+
+    #[inline]
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, |a, b| a - b)
     }
 
     #[inline]

@@ -6,6 +6,7 @@
 //!         x, Patch ─ conv ─► Hidden ─ conv ─► AlsoHidden ─ conv ────┴─► Odd; the next block goes back to Even
 //!
 //!         expand, depthwise, project of a large picture: one operation, x ─► Odd
+//!         a 3x3 convolution of a large picture: by Winograd's way
 //! ```
 
 use std::ops::Range;
@@ -13,8 +14,8 @@ use std::ops::Range;
 use candle_core::Result;
 use tsm_kernels::bias_activation::Activation;
 use tsm_kernels::blocked::{
-    Conv, Depthwise, Filter, InvertedResidual, Layout, MaxPool, Places, band_rows_within, fold_blocks,
-    ring_rows,
+    Conv, Depthwise, Filter, InvertedResidual, Layout, MaxPool, Places, Winograd, band_rows_within,
+    fold_blocks, ring_rows,
 };
 use tsm_kernels::cpu_level::CpuLevel;
 
@@ -57,12 +58,15 @@ pub(super) struct Builder<'a> {
     operations: Vec<Operation>,
     /// Floats of a stream's folds so far.
     state_len: usize,
+    /// Multiply-adds of a frame that the operations so far do without.
+    saved_multiply_adds: usize,
 }
 
 impl<'a> Builder<'a> {
     pub(super) fn new(spec: &'a ModelSpec, weights: &'a Weights, level: CpuLevel, threads: usize) -> Self {
         let (sizes, operations) = (Sizes::default(), Vec::new());
-        Self { spec, weights, level, threads, sizes, operations, state_len: 0 }
+        let (state_len, saved_multiply_adds) = (0, 0);
+        Self { spec, weights, level, threads, sizes, operations, state_len, saved_multiply_adds }
     }
 
     /// Plans the whole network.
@@ -83,13 +87,14 @@ impl<'a> Builder<'a> {
         self.operations.push(Operation::Mean(x.layout, Route::plain(x.slot, means.slot)));
         let logits = self.tensor(Slot::Patch, Layout::blocked(network.classes, 1, 1, 0));
         self.linear(network.linear, means, logits)?;
-        let Self { sizes, operations, .. } = self;
+        let Self { sizes, operations, saved_multiply_adds, .. } = self;
         Ok(Plan {
             frame: frame.layout,
             operations,
             logits: (logits.slot, logits.layout),
             classes: network.classes,
             arena: Arena::new(sizes),
+            multiply_adds: network.multiply_adds(size) - saved_multiply_adds,
         })
     }
 
@@ -193,11 +198,18 @@ impl<'a> Builder<'a> {
 
     /// Plans one convolution of either kind.
     fn conv(&mut self, unit: &ConvUnit, way: Way) -> Result<()> {
-        let route = way.route();
+        let (route, places) = (way.route(), way.places());
+        let layouts = [places.input, places.output];
         let operation = if unit.is_depthwise() {
-            Operation::Depthwise(self.packed_depthwise(unit, [way.from.layout, way.to.layout])?, route)
+            Operation::Depthwise(self.packed_depthwise(unit, layouts)?, route)
+        } else if let Some(side) = Winograd::suits(&places, filter(unit)) {
+            let [weight, bias] = Folded::conv(self.weights, unit)?.into_vecs()?;
+            let conv = Winograd::new(self.level, layouts, side, &weight, &bias, unit.activation);
+            self.sizes.fixed(Slot::Bands, self.threads * conv.scratch_len());
+            self.saved_multiply_adds += conv.saved_multiply_adds();
+            Operation::Winograd(Box::new(conv), route)
         } else {
-            Operation::Conv(self.packed(unit, way.places())?, route)
+            Operation::Conv(self.packed(unit, places)?, route)
         };
         self.operations.push(operation);
         Ok(())
@@ -236,8 +248,7 @@ impl<'a> Builder<'a> {
 
     fn packed(&self, unit: &ConvUnit, places: Places) -> Result<Conv> {
         let [weight, bias] = Folded::conv(self.weights, unit)?.into_vecs()?;
-        let filter = Filter { kernel: unit.kernel, stride: unit.stride, padding: unit.padding };
-        Ok(Conv::new(self.level, places, filter, &weight, &bias, unit.activation))
+        Ok(Conv::new(self.level, places, filter(unit), &weight, &bias, unit.activation))
     }
 
     fn packed_depthwise(&self, unit: &ConvUnit, layouts: [Layout; 2]) -> Result<Depthwise> {
@@ -282,6 +293,10 @@ impl Way {
             residual: self.residual.map(|at| at.slot),
         }
     }
+}
+
+fn filter(unit: &ConvUnit) -> Filter {
+    Filter { kernel: unit.kernel, stride: unit.stride, padding: unit.padding }
 }
 
 /// The border that a block's input needs.

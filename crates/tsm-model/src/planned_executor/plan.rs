@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use candle_core::Result;
 use tsm_kernels::blocked::{
-    Conv, Depthwise, Inputs, InvertedResidual, Layout, MaxPool, Team, fold_blocks, mean, pad, shift_in_place,
-    shift_into_patch,
+    Conv, Depthwise, Inputs, InvertedResidual, Layout, MaxPool, Team, Winograd, fold_blocks, mean, pad,
+    shift_in_place, shift_into_patch,
 };
 use tsm_kernels::cpu_level::CpuLevel;
 
@@ -27,6 +27,8 @@ pub(super) struct Plan {
     pub(super) logits: (Slot, Layout),
     pub(super) classes: usize,
     pub(super) arena: Arena,
+    /// Of one frame, as the operations make them.
+    pub(super) multiply_adds: usize,
 }
 
 /// From which slot to which.
@@ -47,6 +49,7 @@ impl Route {
 #[derive(Debug)]
 pub(super) enum Operation {
     Conv(Conv, Route),
+    Winograd(Box<Winograd>, Route),
     Depthwise(Depthwise, Route),
     InvertedResidual(Box<InvertedResidual>, Route),
     MaxPool(MaxPool, Route),
@@ -107,6 +110,12 @@ impl Operation {
                 let mut y = arena.take(route.to);
                 conv.run(team, pictures, route.inputs(arena), &mut y);
                 arena.put(route.to, y);
+            }
+            Self::Winograd(conv, route) => {
+                let (mut y, mut scratch) = (arena.take(route.to), arena.take(Slot::Bands));
+                conv.run(team, pictures, arena.slot(route.from), &mut scratch, &mut y);
+                arena.put(route.to, y);
+                arena.put(Slot::Bands, scratch);
             }
             Self::InvertedResidual(block, route) => {
                 let (mut y, mut bands) = (arena.take(route.to), arena.take(Slot::Bands));
