@@ -95,6 +95,29 @@ fn a_large_picture_in_bands_agrees_with_candle_on_every_level() {
     }
 }
 
+#[test]
+fn winograds_tiles_of_both_sides_agree_with_candle_on_every_level() {
+    let spec = spec(Backbone::Resnet18, ShiftKind::Causal, ShiftPlace::Blockres, 160);
+    for level in CpuLevel::available() {
+        check(planned(spec.clone(), 3, 2, level), reference(spec.clone(), 3), 4);
+    }
+}
+
+#[test]
+fn a_plan_counts_the_multiply_adds_that_it_makes() {
+    let made = |backbone| {
+        let spec = spec(backbone, ShiftKind::Causal, ShiftPlace::Blockres, 224);
+        let model = planned(spec, 1, 1, CpuLevel::detected());
+        (model.multiply_adds(), model.architecture().multiply_adds(224))
+    };
+    let (mobilenet, of_the_definition) = made(Backbone::MobilenetV2);
+    assert_eq!(mobilenet, of_the_definition);
+    // 3x3 filters on 56x56 and 28x28 take a quarter of the products, on 14x14 four ninths.
+    let (resnet, of_the_definition) = made(Backbone::Resnet50);
+    let whole = 56 * 56 * 64 * 64 * 9;
+    assert_eq!(of_the_definition - resnet, 6 * whole / 4 * 3 + 5 * whole / 9 * 5);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10))]
 
