@@ -15,15 +15,23 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod chroma_filter;
+#[cfg(target_arch = "x86_64")]
+mod prefetch;
 mod rule;
+mod stored_row;
 mod tables;
+#[cfg(target_arch = "x86_64")]
+mod weave;
 
 use std::ops::Range as Span;
 
 use crate::cpu_level::CpuLevel;
 use crate::picture::{Component, Picture, Pixels, Samples};
 use rule::{Rule, Spread};
+use stored_row::{StoredRow, plain_row};
 use tables::{Tables, TablesKey};
 
 /// What a conversion keeps between pictures: its tables and the rows it unpacks. Grows to the widest
@@ -123,23 +131,19 @@ impl<'a> RgbRows<'a> {
             chroma_filter::filtered_row(v, *samples, rule, row, shared, fine_v);
             return tables.row_of_fine_pixels([fine_y, fine_u, fine_v], rgb);
         }
+        if !rule.filtered() {
+            let rows = [row, row >> rule.vertical_log2];
+            let stored = StoredRow { yuv: [y, u, v], samples: *samples, rows, spread: rule.spread };
+            return stored.convert(self.level, tables, columns, [y_row, u_row, v_row], rgb);
+        }
         let y = plain_row(y, *samples, row, columns, y_row);
-        let (u, v) = if rule.filtered() {
-            for (component, out) in [(u, &mut *u_row), (v, &mut *v_row)] {
-                let [fine, ..] = fine;
-                chroma_filter::filtered_row(component, *samples, rule, row, shared.clone(), fine);
-                out.clear();
-                out.extend(fine.iter().map(|&sample| chroma_filter::to_eight(sample)));
-            }
-            (&u_row[..], &v_row[..])
-        } else {
-            let chroma_row = row >> rule.vertical_log2;
-            (
-                plain_row(u, *samples, chroma_row, &shared, u_row),
-                plain_row(v, *samples, chroma_row, &shared, v_row),
-            )
-        };
-        convert(self.level, tables, rule.spread, columns.start, [y, u, v], rgb);
+        for (component, out) in [(u, &mut *u_row), (v, &mut *v_row)] {
+            let [fine, ..] = fine;
+            chroma_filter::filtered_row(component, *samples, rule, row, shared.clone(), fine);
+            out.clear();
+            out.extend(fine.iter().map(|&sample| chroma_filter::to_eight(sample)));
+        }
+        tables.row(rule.spread, columns.start, [y, u_row, v_row], rgb);
     }
 }
 
@@ -156,78 +160,6 @@ pub fn rgb_from_picture(picture: &Picture<'_>, rows: Span<usize>, rgb: &mut [u8]
     let mut converter = RgbRows::new(picture, &mut scratch);
     for (row, rgb) in rows.zip(rgb.chunks_exact_mut(width * 3)) {
         converter.row(row, 0..width, rgb);
-    }
-}
-
-/// Converts `n` luma samples, the first in column `first`, with their chroma.
-fn convert(
-    level: CpuLevel,
-    tables: &Tables,
-    spread: Spread,
-    first: usize,
-    [y, u, v]: [&[u8]; 3],
-    rgb: &mut [u8],
-) {
-    if spread == Spread::Pixels {
-        return tables.row_of_pixels([y, u, v], rgb);
-    }
-    // An odd first column is the second half of its pair: alone, so that pairs follow.
-    let alone = (first % 2).min(y.len());
-    let (y_alone, y) = y.split_at(alone);
-    let (rgb_alone, rgb) = rgb.split_at_mut(alone * 3);
-    tables.row_of_pairs([y_alone, u, v], rgb_alone);
-    let (u, v) = (&u[alone..], &v[alone..]);
-    #[cfg(target_arch = "x86_64")]
-    if let (Some(cpu), Some(factors)) = (crate::cpu_level::Avx2::at(level), tables.factors()) {
-        let done = avx2::row_of_pairs(cpu, factors, [y, u, v], rgb);
-        return tables.row_of_pairs([&y[done..], &u[done / 2..], &v[done / 2..]], &mut rgb[done * 3..]);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = level;
-    tables.row_of_pairs([y, u, v], rgb);
-}
-
-/// The given columns of a component as bytes: where they lie if they lie together, else unpacked.
-fn plain_row<'a>(
-    component: &Component<'a>,
-    samples: Samples,
-    row: usize,
-    columns: &Span<usize>,
-    unpacked: &'a mut Vec<u8>,
-) -> &'a [u8] {
-    let data = component.from(columns.start, row);
-    let (count, step) = (columns.len(), component.sample_step_bytes);
-    if samples == Samples::Eight && step == 1 {
-        return &data[..count];
-    }
-    unpacked.resize(count, 0);
-    match (samples, step) {
-        // The common steps as constants: the compiler makes vector code of them.
-        (Samples::Eight, 2) => unpack::<2>(data, unpacked),
-        (Samples::Eight, 4) => unpack::<4>(data, unpacked),
-        (Samples::Eight, _) => {
-            for (i, sample) in unpacked.iter_mut().enumerate() {
-                *sample = data[i * step];
-            }
-        }
-        (Samples::Wide { .. }, _) => {
-            for (i, sample) in unpacked.iter_mut().enumerate() {
-                *sample = chroma_filter::to_eight(samples.fifteen_bits(&data[i * step..]));
-            }
-        }
-    }
-    unpacked
-}
-
-fn unpack<const STEP: usize>(data: &[u8], unpacked: &mut [u8]) {
-    // The last sample may end the data before its step does.
-    let whole = data.len() / STEP;
-    let (body, tail) = unpacked.split_at_mut(whole.min(unpacked.len()));
-    for (sample, bytes) in body.iter_mut().zip(data.chunks_exact(STEP)) {
-        *sample = bytes[0];
-    }
-    for (i, sample) in tail.iter_mut().enumerate() {
-        *sample = data[(whole + i) * STEP];
     }
 }
 

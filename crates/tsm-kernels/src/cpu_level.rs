@@ -124,6 +124,24 @@ impl Avx512 {
     }
 }
 
+/// Proof that this CPU runs AVX-512 VNNI, products of bytes summed up, besides what [`Avx512`] proves. Not a level
+/// of its own: of the CPUs with AVX-512 only the first generation (2017) lacks it, and takes the path of AVX2.
+#[derive(Debug, Clone, Copy)]
+pub struct Avx512Vnni(());
+
+impl Avx512Vnni {
+    /// A proof, where `level` allows AVX-512 and the CPU has it with VNNI.
+    pub fn at(level: CpuLevel) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if Avx512::at(level).is_some() && std::arch::is_x86_feature_detected!("avx512vnni") {
+            return Some(Self(()));
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = level;
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,10 +1,10 @@
 //! Scales an RGB picture and cuts a crop out of it, equal to the bit to PIL's antialiased bilinear on 8 bits.
 //!
 //! ```text
-//!  only what the crop needs                         ring of narrow rows
-//!  source row  [columns, 3] ─┬─ horizontal taps ─►  [crop width, 3]  ─┐
-//!  source row  [columns, 3] ─┘  (two rows a turn)   [crop width, 3]   ├─ vertical taps ─► crop row
-//!  …                                                …                ─┘
+//!  only what the crop needs                             ring of narrow rows
+//!  source row  [columns, 3] ─┬─ horizontal taps ─────►  [crop width, 3]  ─┐
+//!  source row  [columns, 3]  │  (a strip of up to       [crop width, 3]   ├─ vertical taps ─► crop row
+//!  …                        ─┘  sixteen rows a turn)    …                ─┘
 //! ```
 //!
 //! The rule (Pillow's `Resample.c`): per axis a triangle filter as wide as the scale, at least one pixel;
@@ -16,6 +16,14 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod lines;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "the tile is for vector code"))]
+mod passes;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "weights for vector code"))]
+mod quads;
+mod scalar;
 mod weights;
 
 use std::ops::Range;
@@ -23,10 +31,8 @@ use std::ops::Range;
 use thiserror::Error;
 
 use crate::cpu_level::CpuLevel;
+use passes::{Passes, Path, RGB};
 use weights::AxisWeights;
-
-/// Bytes a pixel.
-const RGB: usize = 3;
 
 /// A rectangle in the scaled picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,13 +82,7 @@ pub enum ResizeError {
 pub struct ResizePlan {
     src_width: usize,
     crop: CropRect,
-    horizontal: AxisWeights,
-    vertical: AxisWeights,
-    /// Two source rows, each with slack.
-    source: [Vec<u8>; 2],
-    /// Rows after the horizontal pass; source row `r` stands in row `r % ring_rows`.
-    ring: Vec<u8>,
-    ring_rows: usize,
+    passes: Passes,
 }
 
 impl ResizePlan {
@@ -109,30 +109,17 @@ impl ResizePlan {
         }
         let horizontal = AxisWeights::new(src_width, scaled_width, crop.x..crop.x + crop.width);
         let vertical = AxisWeights::new(src_height, scaled_height, crop.y..crop.y + crop.height);
-        // Vector code reads every window as if it were the longest, in groups of four taps, 16 bytes a load.
-        let slack_bytes = horizontal.most_taps().next_multiple_of(4) * RGB + 16;
-        let row_bytes = horizontal.source().len() * RGB + slack_bytes;
-        // A row more than the tallest window, because rows come in pairs; one more for an even tap count.
-        let ring_rows = vertical.most_taps() + 2;
-        Ok(Self {
-            src_width,
-            crop,
-            source: [vec![0; row_bytes], vec![0; row_bytes]],
-            ring: vec![0; ring_rows * crop.width * RGB],
-            ring_rows,
-            horizontal,
-            vertical,
-        })
+        Ok(Self { src_width, crop, passes: Passes::new(horizontal, vertical) })
     }
 
     /// The source rows that the crop needs.
     pub fn source_rows(&self) -> Range<usize> {
-        self.vertical.source()
+        self.passes.vertical.source()
     }
 
     /// The source columns that the crop needs.
     pub fn source_columns(&self) -> Range<usize> {
-        self.horizontal.source()
+        self.passes.horizontal.source()
     }
 
     /// The crop, in the scaled picture.
@@ -162,20 +149,23 @@ impl ResizePlan {
     ) {
         let row_bytes = self.crop.width * RGB;
         assert_eq!(out.len(), self.crop.height * row_bytes, "resize: out does not hold {:?}", self.crop);
-        let source_bytes = self.horizontal.source().len() * RGB;
-        let rows = self.source_rows();
         let mut out_rows = out.chunks_exact_mut(row_bytes).enumerate();
+        let rows = self.source_rows();
+        if self.passes.horizontal.is_unscaled() && self.passes.vertical.is_unscaled() {
+            return rows.zip(out_rows).for_each(|(row, (_, out_row))| fill_row(row, out_row));
+        }
+        let path = Path::at(level);
         let mut next = out_rows.next();
-        for row in rows.clone().step_by(2) {
-            let pair = row..(row + 2).min(rows.end);
-            for (at, source) in pair.clone().zip(&mut self.source) {
-                fill_row(at, &mut source[..source_bytes]);
+        for first in rows.clone().step_by(path.strip_rows()) {
+            let strip = first..(first + path.strip_rows()).min(rows.end);
+            for (row, source) in strip.clone().zip(self.passes.strip()) {
+                fill_row(row, source);
             }
-            self.horizontal_pass(level, pair.clone());
-            while let Some((index, out_row)) =
-                next.take_if(|(index, _)| self.vertical.window(*index).end <= pair.end)
-            {
-                self.vertical_pass(level, index, out_row);
+            self.passes.horizontal_pass(path, first);
+            let passes = &self.passes;
+            let is_ready = |index: usize| passes.vertical.window(index).end <= strip.end;
+            while let Some((index, out_row)) = next.take_if(|(index, _)| is_ready(*index)) {
+                passes.vertical_pass(path, index, out_row);
                 next = out_rows.next();
             }
         }
@@ -208,71 +198,6 @@ impl ResizePlan {
             },
             out,
         );
-    }
-
-    /// Narrows the one or two source rows `pair` into the ring.
-    fn horizontal_pass(&mut self, level: CpuLevel, pair: Range<usize>) {
-        let row_bytes = self.crop.width * RGB;
-        #[cfg(target_arch = "x86_64")]
-        if pair.len() == 2
-            && let Some(split) = self.horizontal.split()
-            && let Some(cpu) = crate::cpu_level::Avx2::at(level)
-        {
-            let at = [pair.start, pair.start + 1].map(|row| row % self.ring_rows * row_bytes);
-            let rows = [at[0]..at[0] + row_bytes, at[1]..at[1] + row_bytes];
-            let narrow = self.ring.get_disjoint_mut(rows).expect("a ring has more than one row");
-            let source = [&self.source[0][..], &self.source[1][..]];
-            return avx2::horizontal(cpu, &self.horizontal, split, source, narrow);
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = level;
-        for (row, source) in pair.zip(&self.source) {
-            let narrow = &mut self.ring[row % self.ring_rows * row_bytes..][..row_bytes];
-            scalar_horizontal(&self.horizontal, source, narrow);
-        }
-    }
-
-    /// Sums up the ring rows of output row `index`.
-    fn vertical_pass(&self, level: CpuLevel, index: usize, out_row: &mut [u8]) {
-        let row_bytes = self.crop.width * RGB;
-        let window = self.vertical.window(index);
-        let row = |row: usize| &self.ring[row % self.ring_rows * row_bytes..][..row_bytes];
-        if self.vertical.is_unscaled() {
-            return out_row.copy_from_slice(row(window.start));
-        }
-        #[cfg(target_arch = "x86_64")]
-        let done = match (self.vertical.split(), crate::cpu_level::Avx2::at(level)) {
-            (Some(split), Some(cpu)) => {
-                avx2::vertical(cpu, split.of(index), |tap| row(window.start + tap), out_row)
-            }
-            _ => 0,
-        };
-        #[cfg(not(target_arch = "x86_64"))]
-        let done = {
-            let _ = level;
-            0
-        };
-        for (at, out) in out_row.iter_mut().enumerate().skip(done) {
-            let taps = self.vertical.of(index).iter().zip(window.clone());
-            *out = weights::level(taps.map(|(&weight, y)| weight * i32::from(row(y)[at])).sum());
-        }
-    }
-}
-
-fn scalar_horizontal(axis: &AxisWeights, source: &[u8], narrow: &mut [u8]) {
-    let first_column = axis.source().start;
-    if axis.is_unscaled() {
-        return narrow.copy_from_slice(&source[..narrow.len()]);
-    }
-    for (index, pixel) in narrow.chunks_exact_mut(RGB).enumerate() {
-        let from = &source[(axis.window(index).start - first_column) * RGB..];
-        let mut sums = [0; RGB];
-        for (&weight, rgb) in axis.of(index).iter().zip(from.chunks_exact(RGB)) {
-            for (sum, &value) in sums.iter_mut().zip(rgb) {
-                *sum += weight * i32::from(value);
-            }
-        }
-        pixel.copy_from_slice(&sums.map(weights::level));
     }
 }
 

@@ -5,49 +5,114 @@
 //! 32 y ───────► i16 ─► luma ─────────────────────────────────┴─ add, pack ─► r, g, b ─ weave ─► 96 bytes
 //! ```
 //!
+//! Samples are read as they lie: together, or with others between them that a mask takes away.
+//!
 //! The unpack and pack instructions work in 128-bit halves; luma and chroma are taken apart the same way,
 //! so the pack puts the pixels back in order.
 #![allow(unsafe_code, reason = "vector loads and stores; entered only with an Avx2 proof")]
 
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm_storeu_si128, _mm256_add_epi16, _mm256_blendv_epi8,
-    _mm256_broadcastsi128_si256, _mm256_castsi256_si128, _mm256_cvtepu8_epi16, _mm256_extracti128_si256,
-    _mm256_loadu_si256, _mm256_mulhi_epi16, _mm256_mulhrs_epi16, _mm256_packus_epi16, _mm256_set1_epi16,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_sub_epi16, _mm256_unpackhi_epi8,
-    _mm256_unpackhi_epi16, _mm256_unpacklo_epi8, _mm256_unpacklo_epi16,
+    __m128i, __m256i, _mm_loadu_si128, _mm_storeu_si128, _mm256_add_epi16, _mm256_and_si256,
+    _mm256_blendv_epi8, _mm256_broadcastsi128_si256, _mm256_castsi256_si128, _mm256_cvtepu8_epi16,
+    _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_mulhi_epi16, _mm256_mulhrs_epi16,
+    _mm256_packus_epi16, _mm256_packus_epi32, _mm256_permute2x128_si256, _mm256_permute4x64_epi64,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi16,
+    _mm256_sub_epi16, _mm256_unpackhi_epi8, _mm256_unpackhi_epi16, _mm256_unpacklo_epi8,
+    _mm256_unpacklo_epi16,
 };
 
+use super::stored_row::{I420_STEPS, NV12_STEPS, Turn, YUY2_STEPS, turns};
 use super::tables::Factors;
+use super::weave::{EVERY_THIRD, SPREAD};
 use crate::cpu_level::Avx2;
 
 const PIXELS: usize = 32;
 
-/// Converts as many whole turns of 32 pixels as the row has; returns the pixels done.
-pub(super) fn row_of_pairs(_cpu: Avx2, factors: &Factors, yuv: [&[u8]; 3], rgb: &mut [u8]) -> usize {
+/// Converts pixels in turns of 32; returns how many of `rgb` are done. `yuv` begin with a pair, of which the first
+/// `skip` (0 or 1) pixels are not wanted. `steps` are the bytes from one sample to the next; for steps that no
+/// common format has nothing is done.
+pub(super) fn row_of_pairs(
+    _cpu: Avx2,
+    factors: &Factors,
+    yuv: [&[u8]; 3],
+    steps: [usize; 3],
+    skip: usize,
+    rgb: &mut [u8],
+) -> usize {
     // SAFETY: an `Avx2` exists only where the CPU has AVX2.
-    unsafe { body(factors, yuv, rgb) }
+    unsafe { with_steps(factors, yuv, steps, skip, rgb) }
 }
 
 #[target_feature(enable = "avx2")]
-fn body(factors: &Factors, [y, u, v]: [&[u8]; 3], rgb: &mut [u8]) -> usize {
-    let turns = y.chunks_exact(PIXELS).zip(u.chunks_exact(PIXELS / 2)).zip(v.chunks_exact(PIXELS / 2));
+fn with_steps(factors: &Factors, yuv: [&[u8]; 3], steps: [usize; 3], skip: usize, rgb: &mut [u8]) -> usize {
+    match steps {
+        I420_STEPS => body::<1, 1>(factors, yuv, skip, rgb),
+        NV12_STEPS => body::<1, 2>(factors, yuv, skip, rgb),
+        YUY2_STEPS => body::<2, 4>(factors, yuv, skip, rgb),
+        _ => 0,
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn body<const LUMA: usize, const CHROMA: usize>(
+    factors: &Factors,
+    [y, u, v]: [&[u8]; 3],
+    skip: usize,
+    rgb: &mut [u8],
+) -> usize {
     let mut done = 0;
-    for (rgb, ((y, u), v)) in rgb.chunks_exact_mut(3 * PIXELS).zip(turns) {
-        let (u, v) = (centred(u), centred(v));
-        let y = load_32(y);
-        let zero = _mm256_setzero_si256();
-        let low = luma(factors, _mm256_unpacklo_epi8(y, zero));
-        let high = luma(factors, _mm256_unpackhi_epi8(y, zero));
+    for Turn { at, wanted, pixels } in turns(skip, rgb.len() / 3, PIXELS) {
+        let pairs = at / 2 * CHROMA..(at / 2 + PIXELS / 2) * CHROMA;
+        let (Some(y), Some(u), Some(v)) =
+            (y.get(at * LUMA..(at + PIXELS) * LUMA), u.get(pairs.clone()), v.get(pairs))
+        else {
+            break;
+        };
+        let (u, v) = (centred::<CHROMA>(u), centred::<CHROMA>(v));
+        let [low, high] = luma_words::<LUMA>(y).map(|y| luma(factors, y));
         let green = _mm256_add_epi16(term(factors.green_u, u), term(factors.green_v, v));
-        weave(
-            channel(low, high, term(factors.red_v, v)),
-            channel(low, high, green),
-            channel(low, high, term(factors.blue_u, u)),
-            rgb,
-        );
-        done += PIXELS;
+        let red = channel(low, high, term(factors.red_v, v));
+        let green = channel(low, high, green);
+        let blue = channel(low, high, term(factors.blue_u, u));
+        let rgb = &mut rgb[pixels.start * 3..pixels.end * 3];
+        if wanted.len() == PIXELS {
+            weave(red, green, blue, rgb);
+        } else {
+            let mut whole = [0; PIXELS * 3];
+            weave(red, green, blue, &mut whole);
+            rgb.copy_from_slice(&whole[wanted.start * 3..wanted.end * 3]);
+        }
+        done = pixels.end;
     }
     done
+}
+
+/// Luma of pixels 0 to 7 and 16 to 23, and of 8 to 15 and 24 to 31.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn luma_words<const STEP: usize>(y: &[u8]) -> [__m256i; 2] {
+    if STEP == 1 {
+        let (y, zero) = (load_32(y), _mm256_setzero_si256());
+        return [_mm256_unpacklo_epi8(y, zero), _mm256_unpackhi_epi8(y, zero)];
+    }
+    let (first, second) = (words::<STEP>(y), words::<STEP>(&y[16 * STEP..]));
+    [_mm256_permute2x128_si256::<0x20>(first, second), _mm256_permute2x128_si256::<0x31>(first, second)]
+}
+
+/// Sixteen samples, `STEP` (1, 2 or 4) bytes apart.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn words<const STEP: usize>(samples: &[u8]) -> __m256i {
+    match STEP {
+        1 => _mm256_cvtepu8_epi16(load_16(samples)),
+        2 => _mm256_and_si256(load_32(samples), _mm256_set1_epi16(0xFF)),
+        _ => {
+            let mask = _mm256_set1_epi32(0xFF);
+            let [first, second] =
+                [&samples[..32], &samples[32..]].map(|samples| _mm256_and_si256(load_32(samples), mask));
+            _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(first, second))
+        }
+    }
 }
 
 #[target_feature(enable = "avx2")]
@@ -63,9 +128,8 @@ fn luma(factors: &Factors, y: __m256i) -> __m256i {
 /// 8 · (c - 128) of sixteen chroma samples.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn centred(chroma: &[u8]) -> __m256i {
-    let chroma = _mm256_cvtepu8_epi16(load_16(chroma));
-    _mm256_slli_epi16::<3>(_mm256_sub_epi16(chroma, _mm256_set1_epi16(128)))
+fn centred<const STEP: usize>(chroma: &[u8]) -> __m256i {
+    _mm256_slli_epi16::<3>(_mm256_sub_epi16(words::<STEP>(chroma), _mm256_set1_epi16(128)))
 }
 
 #[target_feature(enable = "avx2")]
@@ -97,34 +161,6 @@ fn weave(r: __m256i, g: __m256i, b: __m256i, rgb: &mut [u8]) {
         store_16(&mut rgb[16 * j..], _mm256_castsi256_si128(part));
         store_16(&mut rgb[48 + 16 * j..], _mm256_extracti128_si256::<1>(part));
     }
-}
-
-/// For channel c and byte q: the pixel whose c stands at q, in whichever of the three parts it does.
-const SPREAD: [[u8; 16]; 3] = [spread(0), spread(1), spread(2)];
-
-#[expect(clippy::cast_possible_truncation, reason = "pixels 0..16")]
-const fn spread(channel: usize) -> [u8; 16] {
-    let mut pixels = [0; 16];
-    let mut q = 0;
-    while q < 16 {
-        let part = (channel + 3 - q % 3) % 3;
-        pixels[q] = ((16 * part + q) / 3) as u8;
-        q += 1;
-    }
-    pixels
-}
-
-/// All ones where q % 3 is the index.
-const EVERY_THIRD: [[u8; 16]; 3] = [every_third(0), every_third(1), every_third(2)];
-
-const fn every_third(phase: usize) -> [u8; 16] {
-    let mut mask = [0; 16];
-    let mut q = phase;
-    while q < 16 {
-        mask[q] = 0xFF;
-        q += 3;
-    }
-    mask
 }
 
 #[target_feature(enable = "avx2")]

@@ -11,7 +11,7 @@
 //! quantised, they are quantised as libswscale has them, so that its floors fall where its floors fall.
 
 use super::chroma_filter::SAMPLE_BITS;
-use super::rule::Arithmetic;
+use super::rule::{Arithmetic, Spread};
 use crate::picture::{Matrix, Range};
 
 const FRACTION_BITS: u32 = 16;
@@ -125,15 +125,28 @@ impl Tables {
         (self.key.arithmetic == Arithmetic::Floored).then_some(&self.factors)
     }
 
+    /// Converts a row, the first sample of luma in column `first`, with the chroma of its columns.
+    pub(super) fn row(&self, spread: Spread, first: usize, [y, u, v]: [&[u8]; 3], rgb: &mut [u8]) {
+        if spread == Spread::Pixels {
+            return self.row_of_pixels([y, u, v], rgb);
+        }
+        // The second half of a pair comes alone.
+        let alone = (first % 2).min(y.len());
+        let (y_alone, y) = y.split_at(alone);
+        let (rgb_alone, rgb) = rgb.split_at_mut(alone * 3);
+        self.row_of_pairs([y_alone, u, v], rgb_alone);
+        self.row_of_pairs([y, &u[alone..], &v[alone..]], rgb);
+    }
+
     /// Converts a row whose pixels each have a `u` and a `v`.
-    pub(super) fn row_of_pixels(&self, [y, u, v]: [&[u8]; 3], rgb: &mut [u8]) {
+    fn row_of_pixels(&self, [y, u, v]: [&[u8]; 3], rgb: &mut [u8]) {
         for (((rgb, &y), &u), &v) in rgb.chunks_exact_mut(3).zip(y).zip(u).zip(v) {
             rgb.copy_from_slice(&self.rgb(y, self.chroma(u, v)));
         }
     }
 
     /// Converts a row whose pixels 2i and 2i + 1 share `u[i]` and `v[i]`.
-    pub(super) fn row_of_pairs(&self, [y, u, v]: [&[u8]; 3], rgb: &mut [u8]) {
+    fn row_of_pairs(&self, [y, u, v]: [&[u8]; 3], rgb: &mut [u8]) {
         for (((rgb, y), &u), &v) in rgb.chunks_mut(6).zip(y.chunks(2)).zip(u).zip(v) {
             let chroma = self.chroma(u, v);
             for (rgb, &y) in rgb.chunks_exact_mut(3).zip(y) {

@@ -43,6 +43,51 @@ fn a_crop_outside_and_an_empty_side_are_refused() {
     assert!(matches!(ResizePlan::new(9, 9, 1 << 16, 5, whole(5, 5)), Err(ResizeError::Side { .. })));
 }
 
+#[test]
+fn a_pass_whose_size_does_not_change_changes_nothing() {
+    let (width, height) = (70, 50);
+    let by = |key: fn(usize, usize) -> usize| -> Vec<u8> {
+        let values = (0..height).flat_map(|y| (0..width).flat_map(move |x| [key(x, y); RGB]));
+        values.map(|value| (value * 37).to_le_bytes()[0]).collect()
+    };
+    for level in CpuLevel::available() {
+        // Columns of one colour each stay what they are where only rows are scaled, and the other way round.
+        let columns = scaled(level, &by(|x, _| x), [width, height, width, 23], whole(width, 23));
+        assert!(columns.chunks_exact(width * RGB).all(|row| *row == by(|x, _| x)[..width * RGB]), "{level}");
+        let rows = scaled(level, &by(|_, y| y), [width, height, 31, height], whole(31, height));
+        let expected = by(|_, y| y);
+        let expected = expected.chunks_exact(width * RGB).flat_map(|row| &row[..31 * RGB]);
+        assert!(rows.iter().eq(expected), "{level}");
+    }
+}
+
+#[test]
+fn windows_of_thousands_of_taps_are_the_same_on_every_level() {
+    // The longest that a plan takes: sums of products stay below 2^31 also where all is white.
+    for (sides, value) in [([65_535, 1, 1, 1], 255), ([1, 65_535, 1, 1], 255), ([3000, 40, 2, 3], 0)] {
+        let noise = (0u32..).map(|i| (i.wrapping_mul(0x9E37_79B9) >> 24).to_le_bytes()[0] | value);
+        let src: Vec<u8> = noise.take(sides[0] * sides[1] * RGB).collect();
+        let expected = scaled(CpuLevel::Scalar, &src, sides, whole(sides[2], sides[3]));
+        for level in CpuLevel::available() {
+            assert_eq!(scaled(level, &src, sides, whole(sides[2], sides[3])), expected, "{sides:?} {level}");
+        }
+    }
+}
+
+#[test]
+fn a_plan_remembers_nothing_of_the_picture_before() {
+    let sides = [70, 50, 40, 30];
+    let src: Vec<u8> = (0u8..=250).cycle().take(sides[0] * sides[1] * RGB).collect();
+    for level in CpuLevel::available() {
+        let mut plan = ResizePlan::new(sides[0], sides[1], sides[2], sides[3], whole(40, 30)).unwrap();
+        let mut out = vec![0; 40 * 30 * RGB];
+        plan.run_at(level, &vec![255; src.len()], &mut out);
+        assert!(out.iter().all(|&byte| byte == 255), "white is not white at {level}");
+        plan.clone().run_at(level, &src, &mut out);
+        assert_eq!(out, scaled(CpuLevel::Scalar, &src, sides, whole(40, 30)), "{level}");
+    }
+}
+
 prop_compose! {
     fn case()(src_width in 1usize..90, src_height in 1usize..60, scaled_width in 1usize..60, scaled_height in 1usize..60)
              (src in proptest::collection::vec(any::<u8>(), src_width * src_height * RGB),

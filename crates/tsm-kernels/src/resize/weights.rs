@@ -2,19 +2,15 @@
 //!
 //! ```text
 //! output i ──► window of the source [start, end) ──► weights of 22 fractional bits, their sum about 1
-//!                                                    └─► for vector code: high and low part, 16 bits each
 //! ```
 
 use std::ops::Range;
 
 /// Fractional bits of a weight: 32 less 8 for the value and 2 for overflow.
-const WEIGHT_BITS: u32 = 22;
+pub(super) const WEIGHT_BITS: u32 = 22;
 
-/// Bits of the low part of a split weight: it has to stay positive in 16 bits.
-const LOW_BITS: u32 = 15;
-
-/// Above this many taps the sum of the low parts could leave 32 bits: 255 · (2^15 - 1) · 256 < 2^31.
-const MOST_SPLIT_TAPS: usize = 256;
+/// Half a level, in sums of weighted values.
+pub(super) const HALF: i32 = 1 << (WEIGHT_BITS - 1);
 
 /// For each output of a range, where its window lies and what each source sample counts.
 #[derive(Debug, Clone)]
@@ -25,22 +21,6 @@ pub(super) struct AxisWeights {
     most_taps: usize,
     source: Range<usize>,
     unscaled: bool,
-    split: Option<SplitWeights>,
-}
-
-/// Weights as `high << 15 | low`, four of each a group, so that 16-bit multiply-adds can take them.
-#[derive(Debug, Clone)]
-pub(super) struct SplitWeights {
-    groups: Vec<SplitGroup>,
-    groups_an_output: usize,
-}
-
-/// Four weights, split; beyond the window they are 0. Each `i32` holds two parts of 16 bits, the first one low,
-/// so that vector code spreads a pair with one load.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct SplitGroup {
-    pub(super) low: [i32; 2],
-    pub(super) high: [i32; 2],
 }
 
 impl AxisWeights {
@@ -54,7 +34,6 @@ impl AxisWeights {
                 most_taps: 1,
                 source: wanted,
                 unscaled: true,
-                split: None,
             };
         }
         let taps: Vec<(Range<usize>, Vec<i32>)> = wanted.map(|at| taps(source_len, scaled_len, at)).collect();
@@ -66,8 +45,12 @@ impl AxisWeights {
         let windows: Vec<_> = taps.into_iter().map(|(window, _)| window).collect();
         let start = windows.iter().map(|window| window.start).min().unwrap_or(0);
         let end = windows.iter().map(|window| window.end).max().unwrap_or(0);
-        let split = SplitWeights::new(&weights, most_taps);
-        Self { windows, weights, most_taps, source: start..end, unscaled: false, split }
+        Self { windows, weights, most_taps, source: start..end, unscaled: false }
+    }
+
+    /// How many outputs.
+    pub(super) fn len(&self) -> usize {
+        self.windows.len()
     }
 
     /// Whether this axis keeps its size, so that its pass is left out.
@@ -94,42 +77,11 @@ impl AxisWeights {
     pub(super) fn of(&self, index: usize) -> &[i32] {
         &self.weights[index * self.most_taps..][..self.windows[index].len()]
     }
-
-    /// The same for vector code; none if this axis keeps its size or its windows are too long.
-    pub(super) fn split(&self) -> Option<&SplitWeights> {
-        self.split.as_ref()
-    }
-}
-
-impl SplitWeights {
-    fn new(weights: &[i32], most_taps: usize) -> Option<Self> {
-        if most_taps > MOST_SPLIT_TAPS {
-            return None;
-        }
-        let mut groups = Vec::new();
-        for row in weights.chunks_exact(most_taps) {
-            for four in row.chunks(4) {
-                let mut group = SplitGroup::default();
-                for (i, &weight) in four.iter().enumerate() {
-                    let up = 16 * (i % 2);
-                    group.low[i / 2] |= (weight & ((1 << LOW_BITS) - 1)) << up;
-                    group.high[i / 2] |= (weight >> LOW_BITS) << up;
-                }
-                groups.push(group);
-            }
-        }
-        Some(Self { groups, groups_an_output: most_taps.div_ceil(4) })
-    }
-
-    /// The groups of output `index`.
-    pub(super) fn of(&self, index: usize) -> &[SplitGroup] {
-        &self.groups[index * self.groups_an_output..][..self.groups_an_output]
-    }
 }
 
 /// A sum of weighted values as a value.
 pub(super) fn level(sum: i32) -> u8 {
-    let rounded = (sum + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS;
+    let rounded = (sum + HALF) >> WEIGHT_BITS;
     u8::try_from(rounded.clamp(0, 255)).expect("clamped to a byte")
 }
 
@@ -171,22 +123,6 @@ mod tests {
                 let off = (sum - (1 << WEIGHT_BITS)).unsigned_abs();
                 assert!(usize::try_from(off).unwrap() <= axis.most_taps(), "{source} to {scaled}, {i}");
             }
-        }
-    }
-
-    #[test]
-    fn split_weights_put_together_are_the_weights() {
-        let axis = AxisWeights::new(1080, 256, 3..200);
-        let split = axis.split().unwrap();
-        for i in 0..197 {
-            let together = split.of(i).iter().flat_map(|group| {
-                [0, 1, 2, 3].map(|k| {
-                    let part = |pairs: [i32; 2]| (pairs[k / 2] >> (16 * (k % 2))) & 0xFFFF;
-                    (part(group.high) << LOW_BITS) | part(group.low)
-                })
-            });
-            let expected = axis.of(i).iter().copied().chain(std::iter::repeat(0));
-            assert!(together.zip(expected).all(|(a, b)| a == b));
         }
     }
 }
