@@ -9,8 +9,8 @@
 //!
 //! | module | does | fast path | equal to its scalar twin |
 //! | --- | --- | --- | --- |
-//! | [`colour`] | any YUV or RGB layout to RGB, within 2 levels of ffmpeg, greys exact | AVX2 for 8-bit 4:2:0 and 4:2:2 | to the bit |
-//! | [`resize`] | PIL's antialiased bilinear with a crop, to the bit | AVX2 | to the bit |
+//! | [`colour`] | any YUV or RGB layout to RGB, within 2 levels of ffmpeg, greys exact | AVX2 and AVX-512 for 8-bit 4:2:0 and 4:2:2 as they lie | to the bit |
+//! | [`resize`] | PIL's antialiased bilinear with a crop, to the bit | AVX2, AVX-512 with VNNI | to the bit |
 //! | [`orientation`] | turns and mirrors | none: it sees the small crop | |
 //! | [`normalise`] | `(x / 255 - mean) / std`, planar | a table | |
 //! | [`depthwise`] | depthwise convolution | AVX2 for 3x3, stride 1 and 2 | to the bit |
@@ -31,7 +31,7 @@
 //! proof that the CPU can run it ([`cpu_level::Avx2`]), which only the detection makes. Inside, everything is safe
 //! Rust but the loads and stores, and those go through references to whole arrays, so that a wrong index is a
 //! panic and not a read beyond the end. Each fast path has a scalar twin that is its meaning, and a test that
-//! runs both over random inputs on every level the machine has.
+//! runs both over random inputs on every level the machine has. A prefetch alone takes no proof: every x86-64 has it.
 //!
 //! [`training`] has two more, each in a type or function of its own: threads that write strips of one array, and the
 //! call of the `gemm` crate. `cuda` calls the driver and, in tests, C++ with addresses. [`blocked`] goes through pointers, as its page says why. Both give the kernel advice

@@ -121,6 +121,7 @@ impl Tables {
     }
 
     /// The same as multiplications, where the rule is made of 16-bit ones.
+    #[cfg(target_arch = "x86_64")]
     pub(super) fn factors(&self) -> Option<&Factors> {
         (self.key.arithmetic == Arithmetic::Floored).then_some(&self.factors)
     }
