@@ -220,6 +220,10 @@ impl Recipe {
     /// An unknown option, a value of the wrong type or out of its range.
     pub fn from_table(preset: &Self, table: &toml::Table) -> Result<Self, RecipeError> {
         let mut all = toml::Table::try_from(preset).map_err(|e| RecipeError::Text(e.to_string()))?;
+        if table.get("motion-start") == Some(&toml::Value::Boolean(true)) {
+            // The preset's ramp is for a start that does not know the shift; this one is made for it.
+            all.insert("shift-ramp-epochs".to_owned(), toml::Value::Float(0.0));
+        }
         all.extend(table.clone());
         let text = |e: toml::de::Error| RecipeError::Text(e.message().replace('\n', " "));
         let recipe: Self = all.try_into().map_err(text)?;
@@ -316,9 +320,7 @@ impl Recipe {
             if has_width { (0.1..=4.0).contains(&self.width) } else { (self.width - 1.0).abs() < 1e-9 };
         ensure(fits, "width", self.width, "0.1 to 4 for mobilenetv2 and 1 for every other backbone")
     }
-}
 
-impl Recipe {
     /// The circuits stand in inverted residuals of a pretrained network whose first shift they need.
     fn check_motion_start(&self) -> Result<(), RecipeError> {
         if !self.motion_start {
@@ -341,6 +343,8 @@ impl Recipe {
             return Ok(());
         }
         ensure(self.segments >= 2, "segments", self.segments, "at least 2 with motion-start")?;
+        let ramp = self.shift_ramp_epochs;
+        ensure(ramp <= 0.0, "shift-ramp-epochs", ramp, "0 with motion-start")?;
         let unshifted = self.unshifted_blocks;
         ensure(unshifted <= 2, "unshifted-blocks", unshifted, "at most 2 with motion-start")?;
         let is_beside = self.place == ShiftPlace::Blockres;
@@ -400,7 +404,8 @@ mod tests {
             let table = format!("motion-start = true\n{text}").parse().unwrap();
             Recipe::from_table(&Preset::Few.recipe(), &table).map_err(|error| error.to_string())
         };
-        assert!(said("").is_ok() && said("shift = \"none\"").is_ok() && said("width = 0.25").is_ok());
+        assert!(said("").is_ok_and(|recipe| recipe.shift_ramp_epochs <= 0.0));
+        assert!(said("shift = \"none\"").is_ok() && said("width = 0.25").is_ok());
         for (text, name) in [
             ("from-scratch = true", "from-scratch"),
             ("tune-from = \"x\"", "tune-from"),
@@ -411,6 +416,7 @@ mod tests {
             ("segments = 1", "segments is 1"),
             ("unshifted-blocks = 3", "unshifted-blocks is 3"),
             ("place = \"block\"", "place is block"),
+            ("shift-ramp-epochs = 3.0", "shift-ramp-epochs is 3"),
         ] {
             let error = said(text).unwrap_err();
             assert!(error.contains(name) && error.contains("motion-start"), "{text}: {error}");

@@ -41,6 +41,7 @@ fn learned(slides: &Path, output: &Path, shift: ShiftKind) -> f64 {
     let recipe = Recipe {
         shift,
         motion_start: true,
+        shift_ramp_epochs: 0.0,
         size: 64,
         epochs: 1,
         optimiser: Method::Adamw,

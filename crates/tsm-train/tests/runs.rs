@@ -142,6 +142,7 @@ fn circuits_a_solved_head_still_layers_and_adamw_are_resumed_at_the_same_bits() 
     let recipe = Recipe {
         head_views: 1,
         motion_start: true,
+        shift_ramp_epochs: 0.0,
         batch_norm: tsm_train::network::BatchNormMode::Partial,
         frozen_blocks: 7,
         optimiser: tsm_train::optimiser::Method::Adamw,
