@@ -27,6 +27,7 @@
 
 mod clock;
 mod colour;
+mod decoder_threads;
 mod decoders;
 mod devices;
 mod element_ranks;

@@ -9,6 +9,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
 use crate::colour;
+use crate::decoder_threads;
 use crate::error::SourceError;
 use crate::fault::{Context, Kind};
 use crate::file::{self, RecordedFile};
@@ -77,6 +78,7 @@ pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, 
         }
     };
     pipewire::shield(&pipeline);
+    decoder_threads::limit(&pipeline);
     // A template that sets the caps of its sink has its reasons.
     if sink.caps().is_none_or(|caps| caps.is_any()) {
         sink.set_caps(Some(&colour::readable_caps()));

@@ -24,7 +24,7 @@ pub struct Decision {
     /// The smoothed probability of the shown class.
     pub confidence: f32,
     /// Classes by smoothed probability, the likeliest first.
-    pub ranking: Vec<(usize, f32)>,
+    pub ranking: Ranking,
     /// The likeliest class of this frame alone.
     pub raw_class: usize,
     /// Its probability.
@@ -40,7 +40,12 @@ pub struct Decider {
     top_k: usize,
     smoothed: Vec<f32>,
     raw: Vec<f32>,
+    /// All classes, while the likeliest of them are looked for.
+    order: Ranking,
 }
+
+/// Classes and their probabilities, the likeliest first.
+pub type Ranking = Vec<(usize, f32)>;
 
 /// How a shown class changes.
 #[derive(Debug)]
@@ -77,6 +82,7 @@ impl Decider {
             top_k: settings.top_k.clamp(1, classes.max(1)),
             smoothed: vec![0.0; classes],
             raw: vec![0.0; classes],
+            order: Vec::with_capacity(classes),
         }
     }
 
@@ -91,6 +97,11 @@ impl Decider {
 
     /// Decides about the next frame, whose `logits` are one value a class.
     pub fn decide(&mut self, logits: &[f32]) -> Decision {
+        self.decide_with(logits, Ranking::new())
+    }
+
+    /// As [`Self::decide`], with the memory of a ranking that nobody needs any more.
+    pub fn decide_with(&mut self, logits: &[f32], mut ranking: Ranking) -> Decision {
         self.raw.copy_from_slice(logits);
         softmax_in_place(&mut self.raw, self.temperature);
         let raw_class = largest(&self.raw);
@@ -102,10 +113,13 @@ impl Decider {
             Rule::Confirm(confirmation) => confirmation.show(winner),
             Rule::Mit(history) => history.show(winner),
         };
+        rank(&self.smoothed, self.top_k, &mut self.order);
+        ranking.clear();
+        ranking.extend_from_slice(&self.order);
         Decision {
             class,
             confidence: self.smoothed[class],
-            ranking: ranking(&self.smoothed, self.top_k),
+            ranking,
             raw_class,
             raw_confidence: self.raw[raw_class],
         }
@@ -161,16 +175,16 @@ fn largest(values: &[f32]) -> usize {
     best
 }
 
-/// The `k` likeliest classes.
-fn ranking(probabilities: &[f32], k: usize) -> Vec<(usize, f32)> {
-    let mut order: Vec<(usize, f32)> = probabilities.iter().copied().enumerate().collect();
+/// Writes the `k` likeliest classes.
+fn rank(probabilities: &[f32], k: usize, order: &mut Ranking) {
+    order.clear();
+    order.extend(probabilities.iter().copied().enumerate());
     let by_probability = |a: &(usize, f32), b: &(usize, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
     if k < order.len() {
         order.select_nth_unstable_by(k - 1, by_probability);
         order.truncate(k);
     }
     order.sort_unstable_by(by_probability);
-    order
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded, select_biased, tick};
 use tsm_ingest::{Frame, Source, SourceError};
-use tsm_model::{Model, StepError};
+use tsm_model::{Model, StepError, StreamState};
 
 use crate::clock::{self, MonotonicClock};
 use crate::connection::Pipelines;
@@ -113,7 +113,8 @@ pub fn run<'a>(
     if !model.spec().shift.is_streamable() {
         return Err(StepError::NotStreamable.into());
     }
-    let writer = Writer::start(sinks).map_err(LiveError::Thread)?;
+    let top_k = settings.decision.top_k.min(model.spec().classes.len());
+    let writer = Writer::start(sinks, top_k).map_err(LiveError::Thread)?;
     let mut runtime = Runtime::start(model, sources, settings, writer, viewer, stop)?;
     let outcome = runtime.serve();
     runtime.close(outcome)
@@ -149,6 +150,8 @@ struct Batch {
     /// `[n, classes]`.
     logits: Vec<f32>,
     members: Vec<Member>,
+    /// Empty between steps: its memory is lent to the list of states.
+    no_states: Vec<&'static mut StreamState>,
 }
 
 /// A frame of the batch on its way.
@@ -314,15 +317,17 @@ impl<'a> Runtime<'a> {
             }
         }
         let began = clock::now();
-        let mut states: Vec<_> = self
-            .streams
-            .iter_mut()
-            .enumerate()
-            .filter(|(index, _stream)| self.batch.members.iter().any(|member| member.stream == *index))
-            .map(|(_index, stream)| &mut stream.state)
-            .collect();
+        let mut states = emptied(std::mem::take(&mut self.batch.no_states));
+        states.extend(
+            self.streams
+                .iter_mut()
+                .enumerate()
+                .filter(|(index, _stream)| self.batch.members.iter().any(|member| member.stream == *index))
+                .map(|(_index, stream)| &mut stream.state),
+        );
         self.batch.logits.resize(states.len() * self.model.spec().classes.len(), 0.0);
         self.model.step(&self.batch.frames, &mut states, &mut self.batch.logits)?;
+        self.batch.no_states = emptied(states);
         self.steps += 1;
         let model_time = clock::now().saturating_duration_since(began);
         Ok(self.report(model_time))
@@ -385,6 +390,7 @@ impl<'a> Runtime<'a> {
                     &self.settings.decision,
                     self.settings.rate,
                     self.model.spec(),
+                    self.writer.used_ranking(),
                 ),
                 latency: Latency { model: model_time, ..member.latency },
                 state_age_steps: stream.state.age_steps(),
@@ -438,6 +444,12 @@ impl<'a> Runtime<'a> {
             None => Ok(Finished { summary, given_up: self.given_up.filter(|_error| !is_stopped), output }),
         }
     }
+}
+
+/// An empty list in the memory of another one, for references that live elsewhere: collecting in place keeps the memory.
+fn emptied<'a, T: ?Sized>(mut list: Vec<&mut T>) -> Vec<&'a mut T> {
+    list.clear();
+    list.into_iter().map(|_none| unreachable!("the list is empty")).collect()
 }
 
 /// `1 attempt`, `2 attempts`.

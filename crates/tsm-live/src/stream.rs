@@ -6,7 +6,7 @@ use crossbeam_channel::Sender;
 use tsm_ingest::{Frame, Source};
 use tsm_model::{Model, ModelSpec, StreamState};
 
-use crate::decision::{Decider, Decision};
+use crate::decision::{Decider, Decision, Ranking};
 use crate::intake::StreamProgress;
 use crate::newest_frame::{FrameReceiver, FrameSender, SampledFrame, newest_frame};
 use crate::preprocess::{PreprocessError, Preprocessor};
@@ -101,13 +101,14 @@ impl Stream {
         self.preprocessor.run(&sampled.frame, input)
     }
 
-    /// Decides about a frame; the first one fixes the length of the window.
+    /// Decides about a frame, in the memory of a used ranking; the first frame fixes the length of the window.
     pub(crate) fn decide(
         &mut self,
         logits: &[f32],
         settings: &DecisionSettings,
         rate: RateChoice,
         spec: &ModelSpec,
+        ranking: Ranking,
     ) -> Decision {
         let source_hz = self.nominal_hz.unwrap_or(ASSUMED_HZ);
         let wanted_hz = match rate {
@@ -116,7 +117,8 @@ impl Stream {
             RateChoice::Model => 1000.0 / spec.sampling.frame_interval_millis,
         };
         let hz = wanted_hz.min(source_hz);
-        self.decider.get_or_insert_with(|| Decider::new(settings, spec.classes.len(), hz)).decide(logits)
+        let decider = self.decider.get_or_insert_with(|| Decider::new(settings, spec.classes.len(), hz));
+        decider.decide_with(logits, ranking)
     }
 
     /// The number of the next labelled frame, from 0.

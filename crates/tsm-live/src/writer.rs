@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! model thread ─ Report ─[64]─ writer thread ─► every sink in turn
+//!      ▲                             │
+//!      └────── used rankings ────────┘
 //! full: the model waits, and live sources drop frames meanwhile, counted
 //! ```
 
@@ -12,12 +14,16 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
 
 use crate::clock;
+use crate::decision::Ranking;
 use crate::histogram::DurationHistogram;
 use crate::report::Report;
 use crate::sinks::Sink;
 
 /// Reports between the model and the writer: a few seconds of a busy run.
 const CAPACITY: usize = 64;
+
+/// Reports that can exist at a time: the waiting ones, one being written, one being made.
+const MOST_REPORTS: usize = CAPACITY + 2;
 
 /// How long a stop waits for a sink that takes nothing.
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -37,6 +43,7 @@ pub(crate) enum Sent {
 #[derive(Debug)]
 pub(crate) struct Writer {
     reports: Option<Sender<Report>>,
+    used_rankings: Receiver<Ranking>,
     done: Receiver<Written>,
     thread: Option<JoinHandle<()>>,
 }
@@ -60,17 +67,25 @@ pub(crate) struct Written {
 }
 
 impl Writer {
-    /// Starts the thread `tsm-writer`.
-    pub(crate) fn start(mut sinks: Vec<Box<dyn Sink>>) -> io::Result<Self> {
+    /// Starts the thread `tsm-writer`, for rankings of `top_k` classes.
+    pub(crate) fn start(mut sinks: Vec<Box<dyn Sink>>, top_k: usize) -> io::Result<Self> {
         let (reports, incoming) = bounded(CAPACITY);
+        let (used, used_rankings) = bounded(MOST_REPORTS);
+        // Memory for all that can be under way, so that none is taken later.
+        (0..MOST_REPORTS).for_each(|_| give_back(&used, Ranking::with_capacity(top_k)));
         let (done_sender, done) = bounded(1);
         let thread = std::thread::Builder::new().name("tsm-writer".into()).spawn(move || {
             let mut written = Written::default();
-            written.error = write_all(&mut sinks, &incoming, &mut written.latency).err();
+            written.error = write_all(&mut sinks, &incoming, &used, &mut written.latency).err();
             // Nobody waits any more if the run gave up on us.
             let _abandoned = done_sender.send(written);
         })?;
-        Ok(Self { reports: Some(reports), done, thread: Some(thread) })
+        Ok(Self { reports: Some(reports), used_rankings, done, thread: Some(thread) })
+    }
+
+    /// The memory of a ranking that has been written.
+    pub(crate) fn used_ranking(&self) -> Ranking {
+        self.used_rankings.try_recv().unwrap_or_default()
     }
 
     /// Hands a report over; waits for room until `stop` gets a message.
@@ -112,6 +127,7 @@ impl Writer {
 fn write_all(
     sinks: &mut [Box<dyn Sink>],
     reports: &Receiver<Report>,
+    used: &Sender<Ranking>,
     latency: &mut DurationHistogram,
 ) -> io::Result<()> {
     for report in reports {
@@ -121,9 +137,15 @@ fn write_all(
                 Report::Source(source) => sink.source(source)?,
             }
         }
-        if let Report::Frame(frame) = &report {
+        if let Report::Frame(frame) = report {
             latency.record(clock::now().saturating_duration_since(frame.latency.arrival));
+            give_back(used, frame.decision.ranking);
         }
     }
     sinks.iter_mut().try_for_each(|sink| sink.finish())
+}
+
+fn give_back(used: &Sender<Ranking>, ranking: Ranking) {
+    // There is room for all of them; after the end of the run nobody needs any.
+    let _closed = used.try_send(ranking);
 }

@@ -6,7 +6,6 @@
 //!
 //! Judges nothing; [`crate::file`] does.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,11 +18,10 @@ use crate::frame::Continuity;
 
 mod gif_times;
 mod joints;
+mod open_pictures;
 
 use joints::Joints;
-
-/// How many times of compressed pictures are kept to match them with decoded ones: longer than any reordering.
-const OPEN_PICTURES: usize = 512;
+use open_pictures::OpenPictures;
 
 /// Name of a GIF's compressed caps.
 const GIF: &str = "image/gst-libav-gif";
@@ -41,7 +39,7 @@ struct State {
     decoder: Option<Decoder>,
     in_band: Option<SaidColour>,
     seen: Summary,
-    open: BTreeSet<gst::ClockTime>,
+    open: OpenPictures,
     demuxer: Option<gst::Element>,
     /// Since when the consumer is done with all it was given; none while it works, and before the first frame.
     hungry_since: Option<Instant>,
@@ -262,9 +260,7 @@ impl Observer {
         state.in_band = in_band.or(state.in_band);
         state.seen.pictures_in += 1;
         if let Some(pts) = buffer.pts().filter(|_| !buffer.flags().contains(gst::BufferFlags::DECODE_ONLY)) {
-            state.open.insert(pts);
-            if state.open.len() > OPEN_PICTURES {
-                state.open.pop_first();
+            if state.open.insert(pts).is_some() {
                 state.seen.lost += 1;
             }
         } else if buffer.pts().is_none() && is_mpeg4(pad) {
@@ -277,7 +273,7 @@ impl Observer {
         if state.seen.pictures_out == 0 {
             // Recordings may start in mid-group: what precedes the first decodable picture is not damage.
             if let Some(pts) = buffer.pts() {
-                state.open = state.open.split_off(&pts);
+                state.open.forget_before(pts);
             }
             state.seen.lost = 0;
         }
@@ -286,7 +282,7 @@ impl Observer {
             state.seen.corrupted += 1;
         }
         if let Some(pts) = buffer.pts()
-            && !state.open.remove(&pts)
+            && !state.open.remove(pts)
         {
             state.undated = state.undated.saturating_sub(1);
         }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::Sink;
 use crate::clock::{self, millis};
@@ -13,6 +13,8 @@ use crate::report::{FrameReport, SourceReport};
 pub struct JsonLines<W> {
     out: W,
     labels: Arc<[String]>,
+    /// The line being made.
+    line: Vec<u8>,
 }
 
 impl<W> std::fmt::Debug for JsonLines<W> {
@@ -29,13 +31,29 @@ struct FrameLine<'a> {
     label: &'a str,
     class: usize,
     confidence: f32,
-    top_k: Vec<RankedLine<'a>>,
+    top_k: RankingLine<'a>,
     raw_label: &'a str,
     raw_class: usize,
     raw_confidence: f32,
     latency_millis: LatencyLine,
     state_age: u64,
     dropped: u64,
+}
+
+/// The ranking as an array of objects.
+struct RankingLine<'a> {
+    labels: &'a [String],
+    ranking: &'a [(usize, f32)],
+}
+
+impl Serialize for RankingLine<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.ranking.iter().map(|&(class, probability)| RankedLine {
+            label: label(self.labels, class),
+            class,
+            probability,
+        }))
+    }
 }
 
 #[derive(Serialize)]
@@ -65,13 +83,14 @@ struct SourceLine<'a> {
 impl<W: Write> JsonLines<W> {
     /// Writes to `out`, with one label a class.
     pub fn new(out: W, labels: Arc<[String]>) -> Self {
-        Self { out, labels }
+        Self { out, labels, line: Vec::new() }
     }
 
     fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
-        let mut text = serde_json::to_string(line)?;
-        text.push('\n');
-        self.out.write_all(text.as_bytes())?;
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, line)?;
+        self.line.push(b'\n');
+        self.out.write_all(&self.line)?;
         self.out.flush()
     }
 }
@@ -86,11 +105,6 @@ impl<W: Write + Send> Sink for JsonLines<W> {
         let labels = Arc::clone(&self.labels);
         let (decision, latency) = (&report.decision, &report.latency);
         let since_arrival = clock::now().saturating_duration_since(latency.arrival);
-        let ranked = |&(class, probability): &(usize, f32)| RankedLine {
-            label: label(&labels, class),
-            class,
-            probability,
-        };
         self.line(&FrameLine {
             stream: report.stream,
             frame: report.frame,
@@ -98,7 +112,7 @@ impl<W: Write + Send> Sink for JsonLines<W> {
             label: label(&labels, decision.class),
             class: decision.class,
             confidence: decision.confidence,
-            top_k: decision.ranking.iter().map(ranked).collect(),
+            top_k: RankingLine { labels: &labels, ranking: &decision.ranking },
             raw_label: label(&labels, decision.raw_class),
             raw_class: decision.raw_class,
             raw_confidence: decision.raw_confidence,

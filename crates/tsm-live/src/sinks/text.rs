@@ -5,6 +5,7 @@
 //! plain    [0] 1250 ms  climb stairs  71 %
 //! ```
 
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ pub struct Text<W> {
     labels: Arc<[String]>,
     style: TextStyle,
     streams: Vec<Shown>,
+    /// The line being made.
+    line: String,
     is_line_open: bool,
 }
 
@@ -64,7 +67,8 @@ impl<W> std::fmt::Debug for Text<W> {
 impl<W: Write> Text<W> {
     /// Writes to `out` about `streams` streams, with one label a class.
     pub fn new(out: W, labels: Arc<[String]>, style: TextStyle, streams: usize) -> Self {
-        Self { out, labels, style, streams: vec![Shown::default(); streams], is_line_open: false }
+        let streams = vec![Shown::default(); streams];
+        Self { out, labels, style, streams, line: String::new(), is_line_open: false }
     }
 
     fn plain(&mut self, report: &FrameReport) -> io::Result<()> {
@@ -92,36 +96,55 @@ impl<W: Write> Text<W> {
     }
 
     fn redraw(&mut self, width_cells: usize) -> io::Result<()> {
-        let line = match self.streams.as_slice() {
-            [only] => only.alone(),
-            several => {
-                several.iter().enumerate().map(|(i, shown)| shown.among(i)).collect::<Vec<_>>().join("  ")
-            }
+        self.line.clear();
+        // A string takes everything.
+        let _written = match self.streams.as_slice() {
+            [only] => only.write_alone(&mut self.line),
+            several => write_several(several, &mut self.line),
         };
-        let line: String = line.chars().take(width_cells.saturating_sub(1)).collect();
+        if let Some((end, _)) = self.line.char_indices().nth(width_cells.saturating_sub(1)) {
+            self.line.truncate(end);
+        }
         self.is_line_open = true;
-        write!(self.out, "\r\x1b[2K{line}")?;
+        write!(self.out, "\r\x1b[2K{}", self.line)?;
         self.out.flush()
     }
 }
 
+fn write_several(streams: &[Shown], line: &mut String) -> fmt::Result {
+    streams.iter().enumerate().try_for_each(|(number, shown)| {
+        line.push_str(if number == 0 { "" } else { "  " });
+        shown.write_among(number, line)
+    })
+}
+
 impl Shown {
-    fn alone(&self) -> String {
+    fn write_alone(&self, line: &mut String) -> fmt::Result {
         if let Some(state) = self.state {
-            return format!("({state})");
+            return write!(line, "({state})");
         }
-        let (bar, percent) = (bar(self.percent), self.percent);
+        let (bar, percent) = (Bar { full_cells: full_cells(self.percent) }, self.percent);
         let hz = if self.intervals == 0 { 0.0 } else { 1.0 / self.interval_secs.max(1e-4) };
         let latency = millis(self.latency);
-        format!("{:<28.28} {bar} {percent:3.0} %  {hz:5.1} fps  {latency:4.0} ms", self.label)
+        write!(line, "{:<28.28} {bar} {percent:3.0} %  {hz:5.1} fps  {latency:4.0} ms", self.label)
     }
 
-    fn among(&self, stream: usize) -> String {
+    fn write_among(&self, stream: usize, line: &mut String) -> fmt::Result {
         if let Some(state) = self.state {
-            return format!("[{stream}] ({state})");
+            return write!(line, "[{stream}] ({state})");
         }
-        let label: String = self.label.chars().take(SHARED_LABEL_CELLS).collect();
-        format!("[{stream}] {label} {:.0} %", self.percent)
+        write!(line, "[{stream}] {:.SHARED_LABEL_CELLS$} {:.0} %", self.label, self.percent)
+    }
+}
+
+/// The probability as a bar.
+struct Bar {
+    full_cells: usize,
+}
+
+impl fmt::Display for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (0..BAR_CELLS).try_for_each(|cell| f.write_char(if cell < self.full_cells { '█' } else { '░' }))
     }
 }
 
@@ -131,9 +154,8 @@ impl Shown {
     clippy::cast_precision_loss,
     reason = "0 to 20"
 )]
-fn bar(percent: f32) -> String {
-    let full = (percent / 100.0 * BAR_CELLS as f32).round().clamp(0.0, BAR_CELLS as f32) as usize;
-    "█".repeat(full) + &"░".repeat(BAR_CELLS - full)
+fn full_cells(percent: f32) -> usize {
+    (percent / 100.0 * BAR_CELLS as f32).round().clamp(0.0, BAR_CELLS as f32) as usize
 }
 
 impl<W: Write + Send> Sink for Text<W> {

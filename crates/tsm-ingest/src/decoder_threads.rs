@@ -1,0 +1,69 @@
+//! How many threads a decoder of libav may have.
+//!
+//! ```text
+//!  decodebin ── adds avdec_h264 ──> max-threads, unless it was set ── opens on its first caps
+//! ```
+//!
+//! Left alone, libav takes a thread a core and reads as many pictures of a file ahead. That costs the memory of those
+//! pictures, 1.4 MB each at 720p, and a sixth more processor time than one thread (measured on two cores, where the
+//! step wants both of them). A live stream is not read ahead at all: there the threads share one picture, if it has slices.
+
+use std::num::NonZeroUsize;
+use std::thread;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+/// What keeps a network busy: 720p takes 2 ms a picture on one thread, so four decode more than any step takes.
+const MOST: usize = 4;
+
+/// The property's name, and what it is where nobody has set it.
+const PROPERTY: &str = "max-threads";
+const UNSET: i32 = 0;
+
+/// Sees to the decoders that `decodebin` is going to add; one that stands in a template has what the template says.
+pub(crate) fn limit(pipeline: &gst::Pipeline) {
+    pipeline.connect_deep_element_added(|_, _, element| limit_one(element));
+}
+
+fn limit_one(element: &gst::Element) {
+    let is_libav = element.factory().is_some_and(|factory| factory.name().starts_with("avdec_"));
+    if is_libav
+        && element.has_property_with_type(PROPERTY, i32::static_type())
+        && element.property::<i32>(PROPERTY) == UNSET
+    {
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        element.set_property(PROPERTY, threads(cores));
+    }
+}
+
+/// Half of the cores: the other half steps.
+fn threads(cores: usize) -> i32 {
+    i32::try_from((cores / 2).clamp(1, MOST)).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_cores_decode_but_few_of_many() {
+        assert_eq!([1, 2, 3, 4, 8, 64].map(threads), [1, 1, 1, 2, 4, 4]);
+    }
+
+    #[test]
+    fn a_decoder_of_decodebin_is_limited_and_one_of_a_template_is_not() {
+        crate::init().unwrap();
+        let pipeline = gst::Pipeline::new();
+        limit(&pipeline);
+        let check = |asked: i32, expected: i32| {
+            let decoder = gst::ElementFactory::make("avdec_h264").property(PROPERTY, asked).build().unwrap();
+            let bin = gst::Bin::new();
+            pipeline.add(&bin).unwrap();
+            bin.add(&decoder).unwrap();
+            assert_eq!(decoder.property::<i32>(PROPERTY), expected);
+        };
+        check(UNSET, threads(thread::available_parallelism().unwrap().get()));
+        check(7, 7);
+    }
+}
