@@ -1,10 +1,11 @@
-// The operations on candle's planar tensors [n, c, h, w]: depthwise convolution with its gradients, and what follows one.
+// The operations on candle's planar tensors [n, c, h, w]: depthwise convolution with its gradients, what follows one,
+// and the shift of a step.
 //
 //   a thread: one output; neighbours in a warp are neighbours in a row
 //   the filter's gradient: a block a tap; its threads go over all outputs of the channel and add up in a tree
 //
 // LayerArgs here: x, weight (filter, bias or gradient), residual, y as each says; in_* is the convolution's input,
-// out_* its output, rows the number of values to make.
+// out_* its output, rows the number of values to make. The shift leaves its second output in `partial`.
 #pragma once
 #include "layer.cuh"
 
@@ -97,6 +98,24 @@ TSM_INLINE void planar_sum_block(const LayerArgs& a, Place place) {
             const float other = a.residual ? wide(static_cast<const T*>(a.residual)[at])
                                            : wide(static_cast<const T*>(a.weight)[at / (a.in_h * a.in_w) % a.in_c]);
             narrow(activated(wide(static_cast<const T*>(a.x)[at]) + other, a.activation), static_cast<T*>(a.y) + at);
+        }
+    }
+}
+
+// x [n, c, in], residual: the cache [n, fold_in, in] -> y: x with the cache in its first channels; partial: what x had there
+template <class T>
+TSM_INLINE void planar_shift_block(const LayerArgs& a, Place place) {
+    TSM_THREADS(t, PLANAR_THREADS) {
+        const int at = place.x * PLANAR_THREADS + t;
+        if (at < a.rows) {
+            const int plane = a.in_h * a.in_w, picture = at / (plane * a.in_c), rest = at - picture * plane * a.in_c;
+            T value = static_cast<const T*>(a.x)[at];
+            if (rest < plane * a.fold_in) {
+                const int cached = picture * plane * a.fold_in + rest;
+                reinterpret_cast<T*>(a.partial)[cached] = value;
+                value = static_cast<const T*>(a.residual)[cached];
+            }
+            static_cast<T*>(a.y)[at] = value;
         }
     }
 }

@@ -1,7 +1,8 @@
-// Every kernel, under the names that program.rs and planar.rs know: {kernel}_{variant}_{type}.
+// Every kernel, under the names that program.rs, planar.rs and preprocess.rs know: {kernel}_{variant}_{type}.
 #include "conv.cuh"
 #include "depthwise.cuh"
 #include "mma.cuh"
+#include "picture.cuh"
 #include "planar.cuh"
 #include "pool.cuh"
 
@@ -25,7 +26,8 @@
     TSM_ENTRY(planar_depthwise_##suffix, LayerArgs, PLANAR_THREADS, 4, planar_depthwise_block<type>)                  \
     TSM_ENTRY(planar_depthwise_input_##suffix, LayerArgs, PLANAR_THREADS, 4, planar_depthwise_input_block<type>)      \
     TSM_ENTRY(planar_depthwise_filter_##suffix, LayerArgs, PLANAR_THREADS, 4, planar_depthwise_filter_block<type>)    \
-    TSM_ENTRY(planar_sum_##suffix, LayerArgs, PLANAR_THREADS, 4, planar_sum_block<type>)
+    TSM_ENTRY(planar_sum_##suffix, LayerArgs, PLANAR_THREADS, 4, planar_sum_block<type>)                              \
+    TSM_ENTRY(planar_shift_##suffix, LayerArgs, PLANAR_THREADS, 4, planar_shift_block<type>)
 
 // rows x columns of a tile, its depth, and a thread's share
 TSM_CONV(128x64, float, f32, 128, 64, 16, 8, 8, 3)
@@ -39,6 +41,12 @@ TSM_TENSOR(128x32, 128, 32, 4)
 TSM_TENSOR(64x64, 64, 64, 4)
 TSM_TENSOR(32x32, 32, 32, 8)
 TSM_OTHERS(half_t, f16)
+
+TSM_ENTRY(picture_rows_rgb, PictureArgs, PICTURE_THREADS, 4, picture_rows_block<PICTURE_RGB>)
+TSM_ENTRY(picture_rows_yuv, PictureArgs, PICTURE_THREADS, 4, picture_rows_block<PICTURE_YUV>)
+TSM_ENTRY(picture_rows_grey, PictureArgs, PICTURE_THREADS, 4, picture_rows_block<PICTURE_GREY>)
+TSM_ENTRY(picture_values_bits32, PictureArgs, PICTURE_THREADS, 4, picture_values_block<unsigned>)
+TSM_ENTRY(picture_values_bits16, PictureArgs, PICTURE_THREADS, 4, picture_values_block<unsigned short>)
 
 #ifndef __CUDACC__
 // The twin of this name, or null.

@@ -6,12 +6,15 @@
 //!                                                        └─no──► candle's own operations, same result
 //! ```
 //!
+//! So do the shift of a step ([`shift_and_cache`]) and what comes before the network ([`preprocess`]): pictures of bytes,
+//! wherever they lie, become its input there.
+//!
 //! The kernels have no backward pass: a tensor that takes part in a gradient ([`Tensor::track_op`]) goes
 //! through candle's operations, which have one. So do other data types and other devices. Results are
 //! always new tensors: a tensor's storage may be shared (a state is often a view into an activation), and
 //! candle does not tell, so nothing here writes in place.
 
-use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
 
 use crate::bias_activation::{self as kernel, Activation};
@@ -19,6 +22,11 @@ use crate::depthwise::{self, DepthwiseShape};
 
 #[cfg(feature = "cuda")]
 mod on_gpu;
+mod preprocess;
+mod shift;
+
+pub use preprocess::{PreprocessPlan, PreprocessSpec, preprocess};
+pub use shift::shift_and_cache;
 
 /// Outputs below which a second thread costs more than it brings.
 const MIN_OUTPUTS_A_TASK: usize = 16 * 1024;
@@ -156,7 +164,12 @@ fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
 
 /// The values of a contiguous f32 tensor.
 fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    let all = storage.as_slice::<f32>()?;
+    values_as(storage, layout)
+}
+
+/// The values of a contiguous tensor of this type.
+fn values_as<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    let all = storage.as_slice::<T>()?;
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&all[start..end]),
         None => bail!("the kernels take contiguous tensors only"),

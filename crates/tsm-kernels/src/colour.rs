@@ -18,6 +18,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod chroma_filter;
+#[cfg(any(feature = "cuda", feature = "cuda-host-twins"))]
+mod lookup;
 #[cfg(target_arch = "x86_64")]
 mod prefetch;
 mod rule;
@@ -30,6 +32,8 @@ use std::ops::Range as Span;
 
 use crate::cpu_level::CpuLevel;
 use crate::picture::{Component, Picture, Pixels, Samples};
+#[cfg(any(feature = "cuda", feature = "cuda-host-twins"))]
+pub(crate) use lookup::Lookup;
 use rule::{Rule, Spread};
 use stored_row::{StoredRow, plain_row};
 use tables::{Tables, TablesKey};

@@ -16,13 +16,14 @@ mod buffers;
 mod gpu;
 mod machine;
 pub(crate) mod planar;
+pub(crate) mod preprocess;
 mod program;
 mod tile;
 #[cfg(feature = "cuda-host-twins")]
 mod twins;
 
 #[cfg(feature = "cuda")]
-pub(crate) use args::Launch;
+pub(crate) use args::{KernelArgs, Launch};
 #[cfg(feature = "cuda")]
 pub use gpu::{DeviceMemory, Gpu};
 #[cfg(feature = "cuda")]

@@ -4,7 +4,7 @@
 //! Picture ─ colour ─► RGB rows ─ resize ─► crop [h, w, 3] ─ orientation ─ normalise ─► [3, h, w] f32 ─► the network
 //!                                                                                                      │
 //!                                                                             candle_ops ◄─────────────┘
-//!                                                              (depthwise, bias_activation on tensors)
+//!                                                              (preprocess, depthwise, … on tensors)
 //! ```
 //!
 //! | module | does | fast path | equal to its scalar twin |
@@ -16,7 +16,7 @@
 //! | [`depthwise`] | depthwise convolution | AVX2 for 3x3, stride 1 and 2 | to the bit |
 //! | [`mod@bias_activation`] | bias or residual, and the activation | the same code compiled for AVX2 | to the bit |
 //! | [`blocked`] | whole networks without candle: packed weights, channels in blocks of sixteen, a team of threads | one body compiled for AVX2 and AVX-512 | but for the roundings of fused multiply-adds |
-//! | [`candle_ops`] | depthwise, bias and activation and the 1x1 convolution on tensors, over threads | | |
+//! | [`candle_ops`] | depthwise, bias and activation, the 1x1 convolution, the shift of a step and preprocessing on tensors, over threads | | |
 //! | `cuda` | whole networks on an NVIDIA GPU: layers as data, launches, one graph a batch size (features `cuda`, `cuda-host-twins`) | kernels in `cuda/` | the same source compiled for the host |
 //! | [`training`] | convolution, batch norm, pools, shift, sums with their gradients | one body compiled for AVX2 and AVX-512 | to the bit, but for the matrix product |
 //! | [`cpu_level`] | which path runs: what the CPU has, lowered by `TSM_CPU` | | |

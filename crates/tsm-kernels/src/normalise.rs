@@ -29,7 +29,8 @@ pub fn planar_from_rgb(rgb_hwc: &[u8], mean: [f32; 3], std: [f32; 3], out_chw: &
     }
 }
 
-fn table(mean: f32, std: f32) -> [f32; 256] {
+/// What each level becomes in a channel of this mean and deviation.
+pub(crate) fn table(mean: f32, std: f32) -> [f32; 256] {
     let mut table = [0.0; 256];
     for (value, entry) in (0u8..=255).zip(&mut table) {
         *entry = (f32::from(value) / 255.0 - mean) / std;

@@ -9,7 +9,11 @@
 //! 2 and U and V at step 4. [`Picture::new`] checks that every sample lies inside the data, so the code
 //! that converts it never has to. Nothing is copied, and nothing is converted here.
 
+mod layout;
+
 use thiserror::Error;
+
+pub use layout::{Colours, PictureLayout, Plane};
 
 /// One component of a picture: every `sample_step_bytes` a sample, every `row_stride_bytes` a row.
 #[derive(Clone, Copy, Debug)]
@@ -249,12 +253,8 @@ impl<'a> Component<'a> {
         height: usize,
         sample_bytes: usize,
     ) -> Result<(), PictureError> {
-        let rows = self.row_stride_bytes.checked_mul(height - 1);
-        let columns = self.sample_step_bytes.checked_mul(width - 1);
-        let needed_bytes = rows
-            .zip(columns)
-            .and_then(|(rows, columns)| rows.checked_add(columns)?.checked_add(sample_bytes))
-            .unwrap_or(usize::MAX);
+        let needed_bytes =
+            span_bytes([self.row_stride_bytes, self.sample_step_bytes], [width, height], sample_bytes);
         if needed_bytes <= self.data.len() {
             return Ok(());
         }
@@ -266,6 +266,17 @@ impl<'a> Component<'a> {
             sample_step_bytes: self.sample_step_bytes,
         })
     }
+}
+
+/// Bytes up to the end of the last of `width` by `height` samples; `usize::MAX` beyond the address space.
+fn span_bytes(
+    [row_stride_bytes, sample_step_bytes]: [usize; 2],
+    [width, height]: [usize; 2],
+    sample_bytes: usize,
+) -> usize {
+    let rows = row_stride_bytes.saturating_mul(height - 1);
+    let columns = sample_step_bytes.saturating_mul(width - 1);
+    rows.saturating_add(columns).saturating_add(sample_bytes)
 }
 
 fn sample_bytes(samples: Samples) -> Result<usize, PictureError> {

@@ -24,6 +24,8 @@ mod passes;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "weights for vector code"))]
 mod quads;
 mod scalar;
+#[cfg(any(feature = "cuda", feature = "cuda-host-twins"))]
+mod taps;
 mod weights;
 
 use std::ops::Range;
@@ -32,6 +34,8 @@ use thiserror::Error;
 
 use crate::cpu_level::CpuLevel;
 use passes::{Passes, Path, RGB};
+#[cfg(any(feature = "cuda", feature = "cuda-host-twins"))]
+pub(crate) use taps::AxisTaps;
 use weights::AxisWeights;
 
 /// A rectangle in the scaled picture.

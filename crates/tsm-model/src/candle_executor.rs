@@ -13,6 +13,7 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use tsm_kernels::candle_ops;
 
 use crate::architecture::Architecture;
 use crate::candle_network::CandleNetwork;
@@ -95,8 +96,9 @@ impl CandleExecutor {
                 next.push(x.narrow(1, 0, 0)?);
                 return Ok(x.clone());
             }
-            next.push(x.narrow(1, 0, fold)?.force_contiguous()?);
-            Tensor::cat(&[self.gather(states, block)?, x.narrow(1, fold, channels - fold)?], 1)
+            let (shifted, left) = candle_ops::shift_and_cache(x, &self.gather(states, block)?)?;
+            next.push(left);
+            Ok(shifted)
         };
         let logits = self.network.forward(frames, &mut shift)?;
         Ok((logits, next))

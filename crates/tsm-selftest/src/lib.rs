@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!              ┌─ golden.rs      outputs recorded from the reference on a CPU
+//!              ├─ operations.rs  preprocessing and shift = the scalar functions, to the bit
 //!              ├─ laws.rs        streaming = causal clip, a stream alone = in a batch, reset = fresh
 //! Device ─ run ┼─ twin.rs        this device = the reference on this CPU
 //!              ├─ drift.rs       thousands of frames later still the same
@@ -25,6 +26,7 @@ mod laws;
 mod machine;
 pub mod made_up;
 mod memory;
+mod operations;
 mod plan;
 mod report;
 mod runner;

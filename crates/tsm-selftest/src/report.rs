@@ -34,9 +34,9 @@ pub enum Verdict {
 /// A check and how it ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Check {
-    /// What was checked: `golden`, `clip`, `batch`, `reference`, `drift`, `training`.
+    /// What was checked: `golden`, `pixels`, `shift`, `clip`, `batch`, `reference`, `drift`, `training`.
     pub check: &'static str,
-    /// The network.
+    /// The network, or what was given to an operation that has none.
     pub network: String,
     /// What it computes in.
     pub data_type: DataType,

@@ -10,7 +10,7 @@ use crate::latency::{Latency, Measured, measure};
 use crate::machine::Machine;
 use crate::plan::{DataType, Plan};
 use crate::report::{Check, Event, Report, Verdict};
-use crate::{drift, golden, laws, made_up, training, twin};
+use crate::{drift, golden, laws, made_up, operations, training, twin};
 
 /// The networks that are published and that the figures are about.
 const BACKBONES: [Backbone; 2] = [Backbone::MobilenetV2, Backbone::Resnet50];
@@ -23,6 +23,7 @@ pub fn run(device: &Device, plan: &Plan, built_in: &Checkpoint, told: &mut dyn F
     let mut runner = Runner { device, plan, told, checks: Vec::new(), latency: Vec::new() };
     for data_type in plan.data_types.iter().copied() {
         runner.golden(built_in, data_type);
+        runner.operations(data_type);
         for backbone in BACKBONES {
             runner.laws(backbone, data_type);
         }
@@ -56,6 +57,16 @@ impl Runner<'_> {
         }
         self.check("golden", golden::BUILT_IN, data_type, |runner| {
             golden::matches_recorded(&mut runner.load(built_in, data_type)?, golden::BUILT_IN, data_type)
+        });
+    }
+
+    /// What stands around the networks.
+    fn operations(&mut self, data_type: DataType) {
+        self.check("pixels", "nv12, i420, rgb", data_type, |runner| {
+            operations::pictures_become_input(runner.device, data_type)
+        });
+        self.check("shift", "one block", data_type, |runner| {
+            operations::folds_move(runner.device, data_type)
         });
     }
 

@@ -61,6 +61,8 @@ fn check_line(check: &Check) -> String {
 fn what(check: &str) -> &str {
     match check {
         "golden" => "recorded outputs",
+        "pixels" => "pictures to input, to the bit",
+        "shift" => "shift and cache, to the bit",
         "clip" => "streaming = the causal clip",
         "reference" => "this device = the reference on a CPU",
         "batch" => "a stream alone = in a batch, reset",

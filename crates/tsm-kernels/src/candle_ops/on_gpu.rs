@@ -1,13 +1,16 @@
-//! The operations on tensors that lie on a GPU, in f32 and f16, by the kernels of `cuda/planar.cuh`.
+//! The operations on tensors that lie on a GPU, in f32 and f16, by the kernels of `cuda/planar.cuh` and `cuda/picture.cuh`.
 //!
 //! They run on candle's own stream, between candle's own operations. The depthwise convolution has a backward pass.
+
+mod pixels;
+mod shift;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use candle_core::backend::BackendStorage;
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaModule, DevicePtr, DevicePtrMut, DeviceRepr, ValidAsZeroBits,
+    CudaModule, CudaView, DevicePtr, DevicePtrMut, DeviceRepr, ValidAsZeroBits,
 };
 use candle_core::cuda_backend::{CudaDType, CudaDevice};
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, DType, Error, Layout, Result, Shape, Tensor, bail};
@@ -15,8 +18,11 @@ use half::f16;
 
 use crate::bias_activation::Activation;
 use crate::cuda::planar::{self, Addend, Pass};
-use crate::cuda::{Element, Launch, kernels, launch};
+use crate::cuda::{Element, KernelArgs, Launch, kernels, launch};
 use crate::depthwise::DepthwiseShape;
+
+pub(super) use pixels::preprocess;
+pub(super) use shift::shift_and_cache;
 
 /// Whether these operations may take a tensor.
 pub(super) fn takes(x: &Tensor) -> bool {
@@ -124,22 +130,28 @@ fn run_as<T: CudaDType + DeviceRepr + ValidAsZeroBits>(
     let stream = device.cuda_stream();
     let mut output = device.alloc_zeros::<T>(len)?;
     if len > 0 {
-        let [first, second] = [0, 1].map(|index| {
-            let Some((start, end)) = layouts[index].contiguous_offsets() else {
-                bail!("the kernels take contiguous tensors only")
-            };
-            Ok(from[index].as_cuda_slice::<T>()?.slice(start..end))
-        });
-        let (first, second) = (first?, second?);
+        let (first, second) = (values::<T>(from[0], layouts[0])?, values::<T>(from[1], layouts[1])?);
         // The guards order this launch with others that use the same memory on other streams.
         let (first, _first_used) = first.device_ptr(&stream);
         let (second, _second_used) = second.device_ptr(&stream);
         let (to, _output_used) = output.device_ptr_mut(&stream);
-        let data = make([first, second], to);
-        let function = module(&device)?.load_function(&data.kernel).map_err(Error::wrap)?;
-        launch(&function, &data, &stream).map_err(Error::wrap)?;
+        launch_on(&device, &make([first, second], to))?;
     }
     Ok(CudaStorage::wrap_cuda_slice(output, device))
+}
+
+/// The values of a contiguous tensor.
+fn values<'a, T: CudaDType>(storage: &'a CudaStorage, layout: &Layout) -> Result<CudaView<'a, T>> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(storage.as_cuda_slice::<T>()?.slice(start..end)),
+        None => bail!("the kernels take contiguous tensors only"),
+    }
+}
+
+/// Puts one kernel on the stream of `device`.
+fn launch_on<A: KernelArgs>(device: &CudaDevice, data: &Launch<A>) -> Result<()> {
+    let function = module(device)?.load_function(&data.kernel).map_err(Error::wrap)?;
+    launch(&function, data, &device.cuda_stream()).map_err(Error::wrap)
 }
 
 /// The kernels on this GPU, loaded at their first use.

@@ -80,7 +80,7 @@ impl Rule {
         }
     }
 
-    fn of_yuv(
+    pub(super) fn of_yuv(
         width: usize,
         height: usize,
         subsampling: Subsampling,

@@ -30,11 +30,11 @@ pub(super) struct TablesKey {
 #[derive(Debug)]
 pub(super) struct Tables {
     pub(super) key: TablesKey,
-    luma: [i32; 256],
-    red_v: [i32; 256],
-    green_u: [i32; 256],
-    green_v: [i32; 256],
-    blue_u: [i32; 256],
+    pub(super) luma: [i32; 256],
+    pub(super) red_v: [i32; 256],
+    pub(super) green_u: [i32; 256],
+    pub(super) green_v: [i32; 256],
+    pub(super) blue_u: [i32; 256],
     factors: Factors,
 }
 

@@ -1,9 +1,15 @@
-//! What a kernel is told, as `cuda/layer.cuh` lays it out.
+//! What a kernel is told, as `cuda/layer.cuh` and `cuda/picture.cuh` lay it out.
+
+/// Arguments of a kernel, laid out as the struct that it takes; whoever makes a [`Launch`] pairs the two.
+pub(crate) trait KernelArgs: Copy {}
+
+impl KernelArgs for LayerArgs {}
+impl KernelArgs for PictureArgs {}
 
 /// Addresses and sizes of one launch; the mirror of `LayerArgs` there. Sizes in elements.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct LayerArgs {
+pub(crate) struct LayerArgs {
     pub(super) x: u64,
     pub(super) weight: u64,
     pub(super) bias: u64,
@@ -36,6 +42,28 @@ pub(super) struct LayerArgs {
     pub(super) is_f32_out: i32,
 }
 
+/// Addresses and sizes of a launch on pictures; the mirror of `PictureArgs` there.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PictureArgs {
+    pub(super) bytes: u64,
+    pub(super) words: u64,
+    pub(super) narrow: u64,
+    pub(super) y: u64,
+    pub(super) picture_bytes: i64,
+    pub(super) offset: [i64; 3],
+    pub(super) row_stride: [i64; 3],
+    pub(super) sample_step: [i64; 3],
+    pub(super) first_row: i32,
+    pub(super) rows: i32,
+    pub(super) width: i32,
+    pub(super) height: i32,
+    pub(super) chroma_columns_log2: i32,
+    pub(super) chroma_rows_log2: i32,
+    pub(super) columns_at: i32,
+    pub(super) rows_at: i32,
+}
+
 /// Where the memory of one stream lies: what the last step left, and where this one leaves it.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,7 +74,7 @@ pub(super) struct StreamFolds {
 
 /// A kernel, its grid, and what it is told.
 #[derive(Debug, Clone)]
-pub(crate) struct Launch {
+pub(crate) struct Launch<A = LayerArgs> {
     pub(crate) kernel: String,
     pub(super) grid: [u32; 3],
     #[cfg_attr(
@@ -54,7 +82,7 @@ pub(crate) struct Launch {
         expect(dead_code, reason = "the twins loop over the threads they know")
     )]
     pub(super) threads: u32,
-    pub(super) args: LayerArgs,
+    pub(super) args: A,
 }
 
 /// A size as the kernels count it.

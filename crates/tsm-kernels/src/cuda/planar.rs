@@ -104,6 +104,33 @@ pub(crate) fn sum(
     launch("planar_sum", rows.div_ceil(THREADS), args, element)
 }
 
+/// The shift of a step: `x [n, c, plane]` and the cache `[n, fold, plane]` to the shifted `x` and the new cache.
+///
+/// Moves bits, so what has the width of `element` may come as it.
+pub(crate) fn shift(
+    [pictures, channels, plane]: [usize; 3],
+    fold: usize,
+    [x, cache]: [u64; 2],
+    [shifted, next]: [u64; 2],
+    element: Element,
+) -> Launch {
+    let rows = pictures * channels * plane;
+    let args = LayerArgs {
+        x,
+        residual: cache,
+        y: shifted,
+        partial: next,
+        pictures: int(pictures),
+        in_h: 1,
+        in_w: int(plane),
+        in_c: int(channels),
+        fold_in: int(fold),
+        rows: int(rows),
+        ..LayerArgs::default()
+    };
+    launch("planar_shift", rows.div_ceil(THREADS), args, element)
+}
+
 /// Values of a picture's channel, of the input and of the output.
 pub(crate) fn planes(shape: &DepthwiseShape) -> [usize; 2] {
     [shape.height * shape.width, shape.out_height() * shape.out_width()]
@@ -117,7 +144,7 @@ fn launch(name: &str, blocks: usize, args: LayerArgs, element: Element) -> Launc
 #[cfg(test)]
 #[cfg(feature = "cuda-host-twins")]
 mod tests {
-    use candle_core::{Device, Tensor, Var};
+    use candle_core::{DType, Device, Tensor, Var};
     use proptest::prelude::*;
 
     use super::*;
@@ -181,6 +208,31 @@ mod tests {
             let from = |second: &HostMemory| [x_at.address(), second.address()];
             check(|to| sum(dims, Addend::Bias, Activation::Relu, from(bias_at), to, Element::F32), &with_bias);
             check(|to| sum(dims, Addend::Residual, Activation::Relu6, from(other_at), to, Element::F32), &with_other);
+        }
+
+        #[test]
+        fn the_shift_of_a_step_is_the_cpus(
+            n in 1usize..4, c in 1usize..9, fold in 0usize..9, h in 1usize..20, w in 1usize..20, halves: bool,
+        ) {
+            let fold = fold % (c + 1);
+            let element = if halves { Element::F16 } else { Element::F32 };
+            let dtype = if halves { DType::F16 } else { DType::F32 };
+            let random = |shape: &[usize]| {
+                Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+            };
+            let (x, cache) = (random(&[n, c, h, w]), random(&[n, fold, h, w]));
+            let (shifted, next) = crate::candle_ops::shift_and_cache(&x, &cache).unwrap();
+            let of = |tensor: &Tensor| {
+                HostMemory::of_floats(&numbers(&tensor.to_dtype(DType::F32).unwrap()), element)
+            };
+            let (x_at, cache_at) = (of(&x), of(&cache));
+            let blank = |tensor: &Tensor| HostMemory::of_floats(&vec![f32::NAN; tensor.elem_count()], element);
+            let (shifted_at, next_at) = (blank(&shifted), blank(&next));
+            let to = [shifted_at.address(), next_at.address()];
+            let from = [x_at.address(), cache_at.address()];
+            run(&shift([n, c, h * w], fold, from, to, element)).unwrap();
+            prop_assert_eq!(shifted_at.bytes(), of(&shifted).bytes());
+            prop_assert_eq!(next_at.bytes(), of(&next).bytes());
         }
     }
 }

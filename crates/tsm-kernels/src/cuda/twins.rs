@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use half::f16;
 
-use super::args::{Launch, LayerArgs, StreamFolds};
+use super::args::{KernelArgs, Launch, StreamFolds};
 use super::buffers::{Addresses, Sizes};
 use super::machine::{FoldsOf, Machine, MachineError, check};
 use super::program::{Element, Program, SLOTS, Slot};
@@ -34,8 +34,12 @@ impl HostMemory {
             Element::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
             Element::F16 => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
         };
+        Self::of_bytes(&bytes)
+    }
+
+    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
         let memory = Self::zeros(bytes.len());
-        memory.write(0, &bytes);
+        memory.write(0, bytes);
         memory
     }
 
@@ -76,15 +80,15 @@ impl Twins {
 }
 
 /// Runs one launch.
-pub(super) fn run(launch: &Launch) -> Result<(), MachineError> {
+pub(super) fn run<A: KernelArgs>(launch: &Launch<A>) -> Result<(), MachineError> {
     let no_kernel = || MachineError::NoKernel(launch.kernel.clone());
     let name = CString::new(launch.kernel.as_str()).map_err(|_nul| no_kernel())?;
     // SAFETY: the name ends with a zero; the function only compares it.
     let twin = unsafe { tsm_step_twin(name.as_ptr()) }.ok_or_else(no_kernel)?;
     let grid = launch.grid.map(|size| c_int::try_from(size).unwrap_or(c_int::MAX));
-    let args: *const LayerArgs = &raw const launch.args;
-    // SAFETY: the arguments have the layout that the twin expects (`args.rs` mirrors `layer.cuh`), and their addresses
-    // are of memories that live in the caller and are as large as the program's sizes say.
+    let args: *const A = &raw const launch.args;
+    // SAFETY: the arguments have the layout that the twin expects (`args.rs` mirrors `layer.cuh` and `picture.cuh`), and
+    // their addresses are of memories that live in the caller and are as large as the launch's sizes say.
     unsafe { twin(args.cast(), grid.as_ptr()) };
     Ok(())
 }

@@ -209,7 +209,7 @@ impl<'a> Builder<'a> {
             self.saved_multiply_adds += conv.saved_multiply_adds();
             Operation::Winograd(Box::new(conv), route)
         } else {
-            Operation::Conv(self.packed(unit, places)?, route)
+            Operation::Conv(Box::new(self.packed(unit, places)?), route)
         };
         self.operations.push(operation);
         Ok(())
@@ -242,7 +242,7 @@ impl<'a> Builder<'a> {
         let [weight, bias] = Folded::linear(self.weights, name)?.into_vecs()?;
         let way = Way::plain(from, to);
         let conv = Conv::new(self.level, way.places(), Filter::POINTWISE, &weight, &bias, Activation::None);
-        self.operations.push(Operation::Conv(conv, way.route()));
+        self.operations.push(Operation::Conv(Box::new(conv), way.route()));
         Ok(())
     }
 

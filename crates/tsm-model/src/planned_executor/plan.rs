@@ -48,7 +48,7 @@ impl Route {
 
 #[derive(Debug)]
 pub(super) enum Operation {
-    Conv(Conv, Route),
+    Conv(Box<Conv>, Route),
     Winograd(Box<Winograd>, Route),
     Depthwise(Depthwise, Route),
     InvertedResidual(Box<InvertedResidual>, Route),

@@ -7,19 +7,20 @@ use std::ffi::c_void;
 use candle_core::cuda_backend::cudarc;
 use cudarc::driver::{CudaFunction, CudaGraph, CudaStream, DriverError, result};
 
-use crate::cuda::args::{Launch, LayerArgs};
+use crate::cuda::args::{KernelArgs, Launch};
 
 /// Puts one kernel on `stream`.
-pub(crate) fn launch(
+pub(crate) fn launch<A: KernelArgs>(
     function: &CudaFunction,
-    launch: &Launch,
+    launch: &Launch<A>,
     stream: &CudaStream,
 ) -> Result<(), DriverError> {
     let [x, y, z] = launch.grid;
-    let args: *const LayerArgs = &raw const launch.args;
+    let args: *const A = &raw const launch.args;
     let mut params: [*mut c_void; 1] = [args.cast_mut().cast()];
-    // SAFETY: the kernel takes one `LayerArgs`, which the driver copies before it returns. The addresses in it are of
-    // memories as large as the program's sizes say, and `Gpu` keeps them until the stream has been waited for.
+    // SAFETY: the kernel takes one `A`, which the driver copies before it returns. The addresses in it are of memories
+    // as large as the launch's sizes say; `Gpu` keeps them until the stream has been waited for, and candle gives them
+    // back in the stream's order.
     unsafe {
         result::launch_kernel(
             function.cu_function(),
