@@ -18,8 +18,8 @@ use crate::spec::ModelSpec;
 /// Who runs a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExecutorChoice {
-    /// The fastest that can, for a network that streams: the planned one on the CPU for every [`PlanElement`], that of our own kernels on
-    /// a GPU in f32 and f16; Candle for all others.
+    /// The fastest that can, for a network that streams: the planned one on the CPU for every [`PlanElement`], that
+    /// of our own kernels on a GPU in f32 and f16; Candle for all others.
     Fastest(PlanOptions),
     /// Candle's operations: the reference, on any device.
     Candle,

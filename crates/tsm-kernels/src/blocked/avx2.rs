@@ -10,7 +10,7 @@ use super::kernels::{Kernels, Step, TileFn};
 use super::max_pool::PoolRow;
 use super::tile::Tile;
 use super::vector::Vector;
-use super::winograd::{self, Four, Outputs, Patch, Scheme, Two, WinogradFns};
+use super::winograd::{self, Four, Outputs, Scheme, Two, Window, WinogradFns};
 use crate::cpu_level::Avx2;
 
 /// Floats of a register.
@@ -116,11 +116,11 @@ unsafe fn max_pool(row: &PoolRow) {
 }
 
 /// # Safety
-/// As [`winograd::patch`], on a CPU with AVX2 and FMA.
+/// As [`winograd::window`], on a CPU with AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn patch<S: Scheme<T, M>, const T: usize, const M: usize>(patch: &Patch) {
+unsafe fn window<S: Scheme<T, M>, const T: usize, const M: usize>(window: &Window) {
     // SAFETY: as the caller says.
-    unsafe { winograd::patch::<TwoYmm, S, T, M>(patch) }
+    unsafe { winograd::window::<TwoYmm, S, T, M>(window) }
 }
 
 /// # Safety
@@ -144,8 +144,8 @@ pub(super) fn kernels(_cpu: Avx2) -> Kernels {
         depthwise: [depthwise::<1>, depthwise::<2>],
         max_pool,
         winograd: [
-            WinogradFns { patch: patch::<Two, 4, 2>, outputs: outputs::<Two, 4, 2> },
-            WinogradFns { patch: patch::<Four, 6, 4>, outputs: outputs::<Four, 6, 4> },
+            WinogradFns { window: window::<Two, 4, 2>, outputs: outputs::<Two, 4, 2> },
+            WinogradFns { window: window::<Four, 6, 4>, outputs: outputs::<Four, 6, 4> },
         ],
     }
 }

@@ -131,7 +131,7 @@ impl Conv {
     /// # Panics
     /// If a slice is too short, or the patch or the residual is missing.
     pub fn run(&self, team: &mut Team, pictures: usize, inputs: Inputs<'_>, y: &mut [f32]) {
-        let all = SharedInputs::new(self, pictures, inputs);
+        let all = SharedInputs::new(&self.places, pictures, inputs);
         let output = self.places.output;
         let y = SharedMut::new(y, pictures * output.len());
         let (threads, rows, blocks) = (team.threads(), output.height(), output.blocks());
@@ -145,7 +145,7 @@ impl Conv {
                 let band = first..mine.end.min(first.saturating_add(band));
                 for group in self.groups(blocks.clone()) {
                     for (picture, rows) in by_picture(band.clone(), rows) {
-                        let (of, y) = (all.picture(self, picture), y.at(picture * output.len()));
+                        let (of, y) = (all.picture(&self.places, picture), y.at(picture * output.len()));
                         // SAFETY: the lengths were checked, and each thread has rows or blocks of its own.
                         unsafe { self.run_group(&of, y, rows, group.clone()) };
                     }
@@ -276,9 +276,8 @@ impl SharedInputs {
     ///
     /// # Panics
     /// If a slice is too short, or the patch or the residual is missing.
-    pub(super) fn new(conv: &Conv, pictures: usize, inputs: Inputs<'_>) -> Self {
-        let places = &conv.places;
-        let patch = conv.patch_len();
+    pub(super) fn new(places: &Places, pictures: usize, inputs: Inputs<'_>) -> Self {
+        let patch = places.patch_len();
         let of = |slice: Option<&[f32]>, what: &str, len: usize| match slice {
             Some(slice) => SharedRef::new(slice, pictures * len),
             None => panic!("Conv: the {what} is missing"),
@@ -293,17 +292,16 @@ impl SharedInputs {
         }
     }
 
-    pub(super) fn picture(&self, conv: &Conv, picture: usize) -> Picture {
-        let places = &conv.places;
+    pub(super) fn picture(&self, places: &Places, picture: usize) -> Picture {
         Picture {
-            sources: [self.x.at(picture * places.input.len()), self.patch.at(picture * conv.patch_len())],
+            sources: [self.x.at(picture * places.input.len()), self.patch.at(picture * places.patch_len())],
             residual: self.residual.at(picture * places.residual.map_or(0, |layout| layout.len())),
         }
     }
 
     /// The same with another residual.
-    pub(super) fn with_residual(self, conv: &Conv, pictures: usize, residual: Option<&[f32]>) -> Self {
-        let Some(layout) = conv.places.residual else { return self };
+    pub(super) fn with_residual(self, places: &Places, pictures: usize, residual: Option<&[f32]>) -> Self {
+        let Some(layout) = places.residual else { return self };
         let Some(slice) = residual else { panic!("Conv: the residual is missing") };
         Self { residual: SharedRef::new(slice, pictures * layout.len()), ..self }
     }
@@ -313,10 +311,10 @@ impl SharedInputs {
     }
 }
 
-impl Conv {
+impl Places {
     /// Floats of a picture's patch.
     fn patch_len(&self) -> usize {
-        self.places.patch_blocks * self.places.input.plane()
+        self.patch_blocks * self.input.plane()
     }
 }
 

@@ -77,8 +77,8 @@ impl InvertedResidual {
         y: &mut [f32],
     ) {
         let output = self.project.places.output;
-        let all = SharedInputs::new(&self.expand, pictures, inputs).with_residual(
-            &self.project,
+        let all = SharedInputs::new(&self.expand.places, pictures, inputs).with_residual(
+            &self.project.places,
             pictures,
             inputs.residual,
         );
@@ -92,7 +92,7 @@ impl InvertedResidual {
             for (picture, rows) in by_picture(mine, output.height()) {
                 let of = Picture {
                     residual: all.residual_at(picture * residual_len),
-                    ..all.picture(&self.expand, picture)
+                    ..all.picture(&self.expand.places, picture)
                 };
                 // SAFETY: the lengths were checked, and each thread has rows and scratch of its own.
                 unsafe { self.run_rows(&of, scratch, y.at(picture * output.len()), rows) };

@@ -153,11 +153,11 @@ fn plain() -> Kernels {
         max_pool: super::max_pool::row::<Plain>,
         winograd: [
             WinogradFns {
-                patch: winograd::patch::<Plain, Two, 4, 2>,
+                window: winograd::window::<Plain, Two, 4, 2>,
                 outputs: winograd::outputs::<Plain, Two, 4, 2>,
             },
             WinogradFns {
-                patch: winograd::patch::<Plain, Four, 6, 4>,
+                window: winograd::window::<Plain, Four, 6, 4>,
                 outputs: winograd::outputs::<Plain, Four, 6, 4>,
             },
         ],

@@ -68,6 +68,7 @@ impl StoredRow<'_> {
             v.from(first_pair, chroma_row),
         ];
         let steps = self.yuv.map(|component| component.sample_step_bytes);
+        let Some(cpu) = Avx2::at(level) else { return 0 };
         self.prefetch(steps, yuv, columns.len());
         let done =
             Avx512::at(level).map_or(0, |cpu| avx512::row_of_pairs(cpu, factors, yuv, steps, skip, rgb));
@@ -75,7 +76,7 @@ impl StoredRow<'_> {
             return done;
         }
         // Rows shorter than a turn of AVX-512, too.
-        Avx2::at(level).map_or(0, |cpu| avx2::row_of_pairs(cpu, factors, yuv, steps, skip, rgb))
+        avx2::row_of_pairs(cpu, factors, yuv, steps, skip, rgb)
     }
 
     /// Asks for the same columns of a row to come; `yuv` are those of this one.

@@ -19,7 +19,7 @@ pub(super) enum Slot {
     Patch,
     /// A block's input on its way around.
     Shortcut,
-    /// Rows of the expanded tensor, each thread its own.
+    /// Each thread's own: rows of an expanded tensor, or windows and products of Winograd's way.
     Bands,
 }
 

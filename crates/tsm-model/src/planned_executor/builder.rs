@@ -202,9 +202,9 @@ impl<'a> Builder<'a> {
         let layouts = [places.input, places.output];
         let operation = if unit.is_depthwise() {
             Operation::Depthwise(self.packed_depthwise(unit, layouts)?, route)
-        } else if let Some(side) = Winograd::suits(&places, filter(unit)) {
+        } else if let Some(side) = Winograd::suits(&places, filter(unit), self.threads) {
             let [weight, bias] = Folded::conv(self.weights, unit)?.into_vecs()?;
-            let conv = Winograd::new(self.level, layouts, side, &weight, &bias, unit.activation);
+            let conv = Winograd::new(self.level, places, side, &weight, &bias, unit.activation);
             self.sizes.fixed(Slot::Bands, self.threads * conv.scratch_len());
             self.saved_multiply_adds += conv.saved_multiply_adds();
             Operation::Winograd(Box::new(conv), route)

@@ -113,7 +113,7 @@ impl Operation {
             }
             Self::Winograd(conv, route) => {
                 let (mut y, mut scratch) = (arena.take(route.to), arena.take(Slot::Bands));
-                conv.run(team, pictures, arena.slot(route.from), &mut scratch, &mut y);
+                conv.run(team, pictures, route.inputs(arena), &mut scratch, &mut y);
                 arena.put(route.to, y);
                 arena.put(Slot::Bands, scratch);
             }
