@@ -93,7 +93,7 @@ fn settings() -> LiveSettings {
             top_k: 5,
         },
         session: SessionOptions::default(),
-        stall_timeout: Duration::from_secs(60),
+        stall_timeout: Duration::from_mins(1),
         retries: Retries::Forever,
         frame_limit: Some(u64::try_from(SETTLED + COUNTED + ENDING).unwrap()),
     }
