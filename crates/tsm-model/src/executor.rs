@@ -161,6 +161,9 @@ pub enum StepError {
         "a two-way shift needs frames that are still to come, so it cannot label a stream; use a causal model"
     )]
     NotStreamable,
+    /// The network was loaded for streams alone.
+    #[error("this network was loaded for streams alone; load it with `Clips::Evaluated`")]
+    ClipsRefused,
     /// The clip has another shape.
     #[error("a clip must be [n, t, 3, h, w] with h and w multiples of 32, not {found:?}")]
     ClipShape {

@@ -49,7 +49,7 @@ pub use candle_executor::CandleExecutor;
 pub use cuda_executor::CudaExecutor;
 pub use executor::{ClipLogits, Executor, StateTensor, StepError, StreamState};
 pub use model::{ExecutorChoice, Model};
-pub use planned_executor::{PlanElement, PlanOptions, PlannedExecutor};
+pub use planned_executor::{Clips, PlanElement, PlanOptions, PlannedExecutor};
 pub use preprocess::InputSpec;
 pub use shift::{ShiftKind, ShiftPlace, ShiftSpec};
 pub use spec::{Backbone, ModelSpec};

@@ -19,7 +19,7 @@ use tsm_kernels::cpu_level::CpuLevel;
 
 use crate::architecture::Architecture;
 use crate::candle_executor::CandleExecutor;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Weights};
 use crate::device::ComputeError;
 use crate::executor::{
     ClipLogits, Executor, ExecutorId, StateBody, StateTensor, StepError, StreamState, check_lengths,
@@ -39,6 +39,18 @@ pub struct PlanOptions {
     pub threads: NonZeroUsize,
     /// Which instructions the kernels use.
     pub level: CpuLevel,
+    /// Whether whole clips are evaluated besides.
+    pub clips: Clips,
+}
+
+/// What [`Executor::forward_clip`] of a planned executor does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Clips {
+    /// Evaluates them, for which the checkpoint's tensors are kept.
+    #[default]
+    Evaluated,
+    /// Refuses them: whoever only steps has the memory of the tensors back.
+    Refused,
 }
 
 impl Default for PlanOptions {
@@ -47,7 +59,7 @@ impl Default for PlanOptions {
     fn default() -> Self {
         let wish = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { threads: wish.unwrap_or_else(cores), level: CpuLevel::detected() }
+        Self { threads: wish.unwrap_or_else(cores), level: CpuLevel::detected(), clips: Clips::default() }
     }
 }
 
@@ -72,7 +84,9 @@ impl PlanElement {
 /// Evaluates a network by a plan made for it.
 pub struct PlannedExecutor {
     id: ExecutorId,
+    /// Without its weights where clips are refused.
     checkpoint: Checkpoint,
+    clips_are: Clips,
     plan: Plan,
     team: Team,
     /// `[fold, h, w]` of each shifted block.
@@ -104,7 +118,7 @@ impl StateBody for Folds {
 impl PlannedExecutor {
     /// Plans the network of `checkpoint` for its input size.
     ///
-    /// The checkpoint's tensors are kept (shared, not copied) for [`Executor::forward_clip`].
+    /// The checkpoint's tensors are kept (shared, not copied) for [`Executor::forward_clip`], unless `options` refuse clips.
     ///
     /// # Errors
     /// [`ComputeError`] if a tensor is missing.
@@ -115,14 +129,18 @@ impl PlannedExecutor {
     ) -> Result<Self, ComputeError> {
         // Where another element needs kernels of its own.
         let PlanElement::F32 = element;
-        let (spec, checkpoint) = (&checkpoint.spec, checkpoint.clone());
+        let (spec, mut checkpoint) = (&checkpoint.spec, checkpoint.clone());
         let architecture = Architecture::of(spec);
         let team = Team::new(options.threads.get());
         let plan = Plan::new(&architecture, spec, &checkpoint.weights, options.level, team.threads())?;
+        if options.clips == Clips::Refused {
+            checkpoint.weights = Weights::new();
+        }
         let is_moved = |[fold, ..]: &[usize; 3]| *fold > 0 || spec.shift.is_streamable();
         let state_shapes = architecture.state_shapes(&spec.shift, spec.input.size_px);
         let state_shapes = state_shapes.into_iter().filter(is_moved).collect();
-        Ok(Self { id: ExecutorId::unique(), checkpoint, plan, team, state_shapes, clips: None })
+        let (id, clips_are) = (ExecutorId::unique(), options.clips);
+        Ok(Self { id, checkpoint, clips_are, plan, team, state_shapes, clips: None })
     }
 }
 
@@ -176,6 +194,9 @@ impl Executor for PlannedExecutor {
     }
 
     fn forward_clip(&mut self, clips: &Tensor) -> Result<ClipLogits, StepError> {
+        if self.clips_are == Clips::Refused {
+            return Err(StepError::ClipsRefused);
+        }
         let executor = match &mut self.clips {
             Some(executor) => executor,
             none => none.insert(CandleExecutor::new(&self.checkpoint, Device::Cpu, DType::F32)?),

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use proptest::prelude::*;
 use tsm_kernels::cpu_level::CpuLevel;
 use tsm_model::{
-    Backbone, DType, Device, ExecutorChoice, Model, ModelSpec, PlanOptions, ShiftKind, ShiftPlace, StepError,
-    StreamState,
+    Backbone, Clips, DType, Device, ExecutorChoice, Model, ModelSpec, PlanOptions, ShiftKind, ShiftPlace,
+    StepError, StreamState, Tensor,
 };
 
 use crate::made_up::{Numbers, checkpoint, spec};
@@ -14,7 +14,8 @@ use crate::made_up::{Numbers, checkpoint, spec};
 const CLASSES: usize = 7;
 
 fn planned(spec: ModelSpec, seed: u64, threads: usize, level: CpuLevel) -> Model {
-    let options = PlanOptions { threads: NonZeroUsize::new(threads).unwrap(), level };
+    let options =
+        PlanOptions { threads: NonZeroUsize::new(threads).unwrap(), level, ..PlanOptions::default() };
     let choice = ExecutorChoice::Fastest(options);
     Model::load_with(&checkpoint(spec, seed), Device::Cpu, DType::F32, choice).unwrap()
 }
@@ -153,4 +154,14 @@ fn a_state_of_the_other_executor_is_refused() {
     assert!(matches!(error, Err(StepError::ForeignState { index: 0 })), "{error:?}");
     let error = theirs.step(&frame, &mut [&mut our], &mut [0.0; CLASSES]);
     assert!(matches!(error, Err(StepError::ForeignState { index: 0 })), "{error:?}");
+}
+
+#[test]
+fn a_network_for_streams_alone_steps_as_ever_and_refuses_clips() {
+    let spec = spec(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, 32);
+    let choice = ExecutorChoice::Fastest(PlanOptions { clips: Clips::Refused, ..PlanOptions::default() });
+    let load = || Model::load_with(&checkpoint(spec.clone(), 2), Device::Cpu, DType::F32, choice).unwrap();
+    check(load(), reference(spec.clone(), 2), 6);
+    let clip = Tensor::zeros((1, 2, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
+    assert!(matches!(load().forward_clip(&clip), Err(StepError::ClipsRefused)));
 }

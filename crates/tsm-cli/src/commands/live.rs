@@ -10,7 +10,7 @@ use tsm_live::report::{FrameReport, SourceReport};
 use tsm_live::settings::{DecisionRule, DecisionSettings, LiveSettings, RateChoice, Retries};
 use tsm_live::sinks::{FirstLine, JsonLines, Sink, SourceLog, Text, TextStyle};
 use tsm_live::{Finished, OutputEnd, Viewer};
-use tsm_model::{Model, ModelSpec};
+use tsm_model::{Clips, DType, ExecutorChoice, Model, ModelSpec, PlanOptions};
 
 use crate::args::Fps;
 use crate::args::live::{ConnectionArgs, DecisionArg, FormatArg, LiveArgs, TransportArg};
@@ -35,7 +35,9 @@ pub(crate) fn run(args: &LiveArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let sources = sources(args)?;
     let checkpoint = model_source::open(&args.model)?;
     let settings = settings(args, &checkpoint.spec)?;
-    let mut model = Model::load(&checkpoint, args.device.open()?)?;
+    // Nobody asks for whole clips here: the tensors they need go with the checkpoint.
+    let choice = ExecutorChoice::Fastest(PlanOptions { clips: Clips::Refused, ..PlanOptions::default() });
+    let mut model = Model::load_with(&checkpoint, args.device.open()?, DType::F32, choice)?;
     drop(checkpoint);
     let mut sinks = sinks(args, &model, &sources, is_quiet);
     let note = !is_quiet && model_source::source(&args.model) == ModelSource::Shipped;
