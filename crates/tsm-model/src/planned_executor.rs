@@ -118,7 +118,8 @@ impl StateBody for Folds {
 impl PlannedExecutor {
     /// Plans the network of `checkpoint` for its input size.
     ///
-    /// The checkpoint's tensors are kept (shared, not copied) for [`Executor::forward_clip`], unless `options` refuse clips.
+    /// The checkpoint's tensors are kept (shared, not copied) for [`Executor::forward_clip`], unless `options` refuse
+    /// clips.
     ///
     /// # Errors
     /// [`ComputeError`] if a tensor is missing.
