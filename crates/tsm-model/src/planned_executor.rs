@@ -133,7 +133,7 @@ impl PlannedExecutor {
         let (spec, mut checkpoint) = (&checkpoint.spec, checkpoint.clone());
         let architecture = Architecture::of(spec);
         let team = Team::new(options.threads.get());
-        let plan = Plan::new(&architecture, spec, &checkpoint.weights, options.level, team.threads())?;
+        let plan = Plan::new(&architecture, spec, &checkpoint.weights, options.level, team.parts())?;
         if options.clips == Clips::Refused {
             checkpoint.weights = Weights::new();
         }
@@ -147,11 +147,8 @@ impl PlannedExecutor {
 
 impl fmt::Debug for PlannedExecutor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (spec, threads) = (self.spec(), self.team.threads());
-        f.debug_struct("PlannedExecutor")
-            .field("spec", spec)
-            .field("threads", &threads)
-            .finish_non_exhaustive()
+        let (spec, parts) = (self.spec(), self.team.parts());
+        f.debug_struct("PlannedExecutor").field("spec", spec).field("parts", &parts).finish_non_exhaustive()
     }
 }
 

@@ -134,19 +134,19 @@ impl Conv {
         let all = SharedInputs::new(&self.places, pictures, inputs);
         let output = self.places.output;
         let y = SharedMut::new(y, pictures * output.len());
-        let (threads, rows, blocks) = (team.threads(), output.height(), output.blocks());
-        let (split, band) = (self.split(pictures * rows, threads), self.band_rows(pictures));
-        team.run(&|thread| {
+        let (parts, rows, blocks) = (team.parts(), output.height(), output.blocks());
+        let (split, band) = (self.split(pictures * rows, parts), self.band_rows(pictures));
+        team.run(&|part| {
             let (mine, blocks) = match split {
-                Split::Rows => (share(pictures * rows, thread, threads), 0..blocks),
-                Split::Blocks => (0..pictures * rows, share(blocks, thread, threads)),
+                Split::Rows => (share(pictures * rows, part, parts), 0..blocks),
+                Split::Blocks => (0..pictures * rows, share(blocks, part, parts)),
             };
             for first in mine.clone().step_by(band) {
                 let band = first..mine.end.min(first.saturating_add(band));
                 for group in self.groups(blocks.clone()) {
                     for (picture, rows) in by_picture(band.clone(), rows) {
                         let (of, y) = (all.picture(&self.places, picture), y.at(picture * output.len()));
-                        // SAFETY: the lengths were checked, and each thread has rows or blocks of its own.
+                        // SAFETY: the lengths were checked, and each part has rows or blocks of its own.
                         unsafe { self.run_group(&of, y, rows, group.clone()) };
                     }
                 }
@@ -169,9 +169,9 @@ impl Conv {
 
     /// How threads divide the work. By rows each finds in its own cache what it wrote a layer before; but few rows
     /// cannot be shared evenly, and weights that fill the cache are better read by one thread than by all.
-    fn split(&self, rows: usize, threads: usize) -> Split {
+    fn split(&self, rows: usize, parts: usize) -> Split {
         let fits = self.weights.len() <= BAND_FLOATS;
-        if fits && has_enough_rows(rows, threads) { Split::Rows } else { Split::Blocks }
+        if fits && has_enough_rows(rows, parts) { Split::Rows } else { Split::Blocks }
     }
 
     /// Computes some rows of some blocks of a picture.

@@ -182,18 +182,18 @@ impl Depthwise {
     pub fn run_all(&self, team: &mut Team, pictures: usize, x: &[f32], y: &mut [f32]) {
         let (x, y) =
             (SharedRef::new(x, pictures * self.input.len()), SharedMut::new(y, pictures * self.output.len()));
-        let (blocks, height, threads) = (self.output.blocks(), self.output.height(), team.threads());
+        let (blocks, height, parts) = (self.output.blocks(), self.output.height(), team.parts());
         let rows = pictures * height;
-        team.run(&|thread| {
+        team.run(&|part| {
             // As the convolutions around it, so that a thread finds its rows or blocks in its own cache.
-            let (rows, blocks) = if has_enough_rows(rows, threads) {
-                (share(rows, thread, threads), 0..blocks)
+            let (rows, blocks) = if has_enough_rows(rows, parts) {
+                (share(rows, part, parts), 0..blocks)
             } else {
-                (0..rows, share(blocks, thread, threads))
+                (0..rows, share(blocks, part, parts))
             };
             for (picture, rows) in by_picture(rows, height) {
                 let (x, y) = (x.at(picture * self.input.len()), y.at(picture * self.output.len()));
-                // SAFETY: the lengths were checked; each thread has rows or blocks of its own.
+                // SAFETY: the lengths were checked; each part has rows or blocks of its own.
                 unsafe { self.run(x, y, rows, blocks.clone()) };
             }
         });

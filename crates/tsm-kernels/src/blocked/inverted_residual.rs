@@ -58,7 +58,7 @@ impl InvertedResidual {
         Self { expand, depthwise, project, band_rows, stride }
     }
 
-    /// Floats of scratch for each thread.
+    /// Floats of scratch for each part of a team's job.
     pub fn scratch_len(&self) -> usize {
         self.depthwise.input.len() + self.depthwise.output.len()
     }
@@ -66,7 +66,7 @@ impl InvertedResidual {
     /// Computes `pictures` pictures; `inputs.residual` is what `project` adds. The border of `y` becomes zero.
     ///
     /// # Panics
-    /// If a slice is too short (`scratch`: [`Self::scratch_len`] for each thread), or the patch or the residual is
+    /// If a slice is too short (`scratch`: [`Self::scratch_len`] for each part), or the patch or the residual is
     /// missing.
     pub fn run(
         &self,
@@ -82,19 +82,19 @@ impl InvertedResidual {
             pictures,
             inputs.residual,
         );
-        let threads = team.threads();
-        let scratch = SharedMut::new(scratch, threads * self.scratch_len());
+        let parts = team.parts();
+        let scratch = SharedMut::new(scratch, parts * self.scratch_len());
         let y = SharedMut::new(y, pictures * output.len());
         let residual_len = self.project.places.residual.map_or(0, |layout| layout.len());
-        team.run(&|thread| {
-            let scratch = scratch.at(thread * self.scratch_len());
-            let mine = share(pictures * output.height(), thread, threads);
+        team.run(&|part| {
+            let scratch = scratch.at(part * self.scratch_len());
+            let mine = share(pictures * output.height(), part, parts);
             for (picture, rows) in by_picture(mine, output.height()) {
                 let of = Picture {
                     residual: all.residual_at(picture * residual_len),
                     ..all.picture(&self.expand.places, picture)
                 };
-                // SAFETY: the lengths were checked, and each thread has rows and scratch of its own.
+                // SAFETY: the lengths were checked, and each part has rows and scratch of its own.
                 unsafe { self.run_rows(&of, scratch, y.at(picture * output.len()), rows) };
             }
         });

@@ -48,13 +48,13 @@ impl MaxPool {
     pub fn run(&self, team: &mut Team, pictures: usize, x: &[f32], y: &mut [f32]) {
         let (x, y) =
             (SharedRef::new(x, pictures * self.input.len()), SharedMut::new(y, pictures * self.output.len()));
-        let (blocks, threads) = (self.output.blocks(), team.threads());
-        team.run(&|thread| {
-            for unit in share(pictures * blocks, thread, threads) {
+        let (blocks, parts) = (self.output.blocks(), team.parts());
+        team.run(&|part| {
+            for unit in share(pictures * blocks, part, parts) {
                 let (picture, block) = (unit / blocks, unit % blocks);
                 let x = x.at(picture * self.input.len() + block * self.input.plane());
                 let y = y.at(picture * self.output.len() + block * self.output.plane());
-                // SAFETY: both are whole blocks; each unit belongs to one thread.
+                // SAFETY: both are whole blocks; each unit belongs to one part.
                 unsafe { self.block(x, y) };
             }
         });

@@ -17,11 +17,11 @@ pub fn pad(team: &mut Team, layout: &Layout, frames: &[f32], padded: &mut [f32])
         "pad: frames are no pictures of {layout:?}"
     );
     let padded = SharedMut::new(padded, planes * layout.plane());
-    let (width, rows, threads) = (layout.width(), planes * layout.height(), team.threads());
-    team.run(&|thread| {
-        for row in share(rows, thread, threads) {
+    let (width, rows, parts) = (layout.width(), planes * layout.height(), team.parts());
+    team.run(&|part| {
+        for row in share(rows, part, parts) {
             let at = row / layout.height() * layout.plane() + layout.at(row % layout.height(), 0);
-            // SAFETY: a row of a plane, which belongs to this thread.
+            // SAFETY: a row of a plane, which belongs to this part.
             let padded = unsafe { padded.part(at, width) };
             padded.copy_from_slice(&frames[row * width..][..width]);
         }

@@ -37,14 +37,14 @@ pub fn shift_into_patch(
     assert_eq!(patch.len(), fold_blocks(fold) * layout.plane(), "shift: the patch does not fit {layout:?}");
     let (pitch, width, border) = (layout.pitch(), layout.width(), layout.border());
     let pixels = layout.height() * width;
-    let (patch_len, state_len, threads) = (patch.len(), state.len(), team.threads());
+    let (patch_len, state_len, parts) = (patch.len(), state.len(), team.parts());
     let (patch, state) = (SharedMut::new(patch, patch_len), SharedMut::new(state, state_len));
-    team.run(&|thread| {
+    team.run(&|part| {
         for block in 0..fold_blocks(fold) {
             let lanes = LANES.min(fold - block * LANES);
-            for bordered in share(layout.height() + 2 * border, thread, threads) {
+            for bordered in share(layout.height() + 2 * border, part, parts) {
                 let at = block * layout.plane() + layout.bordered_row(bordered);
-                // SAFETY: a row of the patch, which belongs to this thread.
+                // SAFETY: a row of the patch, which belongs to this part.
                 let patch = unsafe { patch.part(at, pitch) };
                 patch.copy_from_slice(&x[at..][..pitch]);
                 if bordered < border || bordered >= layout.height() + border {

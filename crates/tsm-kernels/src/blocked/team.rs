@@ -1,13 +1,15 @@
 //! A few threads that do one job together, as often as a network has layers.
 //!
 //! ```text
-//!  caller   run(job) ─► job(0) ────────────► waits for the others ─► returns
-//!  worker 1 spins, then parks ─► job(1) ──► done
-//!  worker n spins, then parks ─► job(n) ──► done
+//!  caller    run(job) ─► claims part 0, then every part that nobody has ─► waits for those at work ─► returns
+//!  worker 1  spins, then parks ─► claims part 1, then others ─► done
+//!  worker n  spins, then parks ─► claims part n, then others ─► done
 //! ```
 //!
-//! A layer takes some ten microseconds, so a worker looks out for the next job for a while before it sleeps. The
-//! threads are the team's own: they are named, and joined when it is dropped.
+//! A layer takes some ten microseconds, so a worker looks out for the next job for a while before it sleeps. Each
+//! thread begins with its own part, whose rows lie in its cache; a part that its worker does not come to, because a
+//! decoder has its core, is another thread's. The threads are the team's own: they are named, and joined when it is
+//! dropped.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,7 +22,7 @@ const SPINS_BEFORE_SLEEP: usize = 2_000;
 /// Turns of waiting for the others before the caller lets other programs run.
 const SPINS_BEFORE_YIELD: usize = 200;
 
-/// What all threads do, each with its number.
+/// What is done for each part.
 type Job<'a> = dyn Fn(usize) + Sync + 'a;
 
 /// Threads that work on the same job at the same time; the caller is one of them.
@@ -31,14 +33,16 @@ pub struct Team {
 }
 
 /// What the caller tells the workers and they tell it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Board {
-    /// Where the caller's reference to its job lies; valid while a job is running.
+    /// Where the caller's reference to its job lies; valid while a part of it is claimed and not done.
     job: AtomicPtr<&'static Job<'static>>,
     /// Jobs announced so far.
     announced: AtomicUsize,
-    /// Workers that have not finished the last one.
-    running: AtomicUsize,
+    /// For each part, the last job of which it was claimed; a part of job `n` is free while this is `n - 1`.
+    claimed: Box<[AtomicUsize]>,
+    /// Parts of the last job that are not done.
+    left: AtomicUsize,
     has_panicked: AtomicBool,
     is_over: AtomicBool,
 }
@@ -47,8 +51,9 @@ impl Team {
     /// A team of `threads` threads, the caller included; at least one. Where the system refuses a thread, the team
     /// is smaller.
     pub fn new(threads: usize) -> Self {
-        let board = Arc::new(Board::default());
-        let workers = (1..threads.max(1))
+        let threads = threads.max(1);
+        let board = Arc::new(Board::new(threads));
+        let workers = (1..threads)
             .map_while(|number| {
                 let board = Arc::clone(&board);
                 thread::Builder::new()
@@ -60,30 +65,30 @@ impl Team {
         Self { board, workers }
     }
 
-    /// Threads of the team, the caller included.
-    pub fn threads(&self) -> usize {
-        self.workers.len() + 1
+    /// Parts of a job: one for each thread that was asked for, the caller included.
+    pub fn parts(&self) -> usize {
+        self.board.claimed.len()
     }
 
-    /// Runs `job` once on each thread, with numbers from 0 on, and waits for all of them.
+    /// Runs `job` once for each part, with numbers from 0 on, on whatever thread comes to it, and waits for all.
     ///
     /// # Panics
     /// If the job does, on any thread.
     pub fn run(&mut self, job: &Job<'_>) {
         if self.workers.is_empty() {
-            return job(0);
+            return (0..self.parts()).for_each(job);
         }
         let erased: *mut &Job<'_> = (&raw const job).cast_mut();
         // The lifetime ends with the wait below, which outlasts every use.
         self.board.job.store(erased.cast(), Ordering::Relaxed);
-        self.board.running.store(self.workers.len(), Ordering::Relaxed);
-        self.board.announced.fetch_add(1, Ordering::Release);
+        self.board.left.store(self.parts(), Ordering::Relaxed);
+        let number = self.board.announced.load(Ordering::Relaxed) + 1;
+        self.board.announced.store(number, Ordering::Release);
         for worker in &self.workers {
             worker.thread().unpark();
         }
-        let wait = WaitForAll(&self.board);
-        job(0);
-        drop(wait);
+        self.board.take_parts(number, 0);
+        self.board.wait_for_all();
         assert!(!self.board.has_panicked.load(Ordering::Relaxed), "a thread of the team panicked");
     }
 }
@@ -99,43 +104,64 @@ impl Drop for Team {
     }
 }
 
-/// Waits when dropped, so that no job ends while a worker is at it, even if the caller's own part panics.
-struct WaitForAll<'a>(&'a Board);
+impl Board {
+    fn new(parts: usize) -> Self {
+        Self {
+            job: AtomicPtr::default(),
+            announced: AtomicUsize::new(0),
+            claimed: (0..parts).map(|_| AtomicUsize::new(0)).collect(),
+            left: AtomicUsize::new(0),
+            has_panicked: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+        }
+    }
 
-impl Drop for WaitForAll<'_> {
-    fn drop(&mut self) {
+    fn work(&self, own: usize) {
+        let mut done = 0;
+        while let Some(number) = self.wait_for_job(done) {
+            self.take_parts(number, own);
+            done = number;
+        }
+    }
+
+    /// Does parts of job `number` until none is free, the one of thread `own` first.
+    fn take_parts(&self, number: usize, own: usize) {
+        for part in (own..self.claimed.len()).chain(0..own) {
+            let claim =
+                self.claimed[part].compare_exchange(number - 1, number, Ordering::Acquire, Ordering::Relaxed);
+            if claim.is_err() {
+                continue;
+            }
+            let job = self.job.load(Ordering::Relaxed);
+            // SAFETY: `run` of this very job waits for the part that was just claimed, so its reference lives. Of
+            // an older job no part is free, so whoever comes late claims nothing.
+            let job: &Job<'static> = unsafe { job.read() };
+            if catch_unwind(AssertUnwindSafe(|| job(part))).is_err() {
+                self.has_panicked.store(true, Ordering::Relaxed);
+            }
+            self.left.fetch_sub(1, Ordering::Release);
+        }
+    }
+
+    /// Waits until every part of the last job is done.
+    fn wait_for_all(&self) {
         let mut turns = 0;
-        while self.0.running.load(Ordering::Acquire) > 0 {
+        while self.left.load(Ordering::Acquire) > 0 {
             turns += 1;
             if turns % SPINS_BEFORE_YIELD == 0 { thread::yield_now() } else { std::hint::spin_loop() }
         }
     }
-}
 
-impl Board {
-    fn work(&self, number: usize) {
-        let mut done = 0;
-        while self.wait_for_job(done) {
-            done += 1;
-            let job = self.job.load(Ordering::Relaxed);
-            // SAFETY: the caller's reference lives until `running` is 0, which this worker has yet to lower.
-            let job: &Job<'static> = unsafe { job.read() };
-            if catch_unwind(AssertUnwindSafe(|| job(number))).is_err() {
-                self.has_panicked.store(true, Ordering::Relaxed);
-            }
-            self.running.fetch_sub(1, Ordering::Release);
-        }
-    }
-
-    /// Waits until more than `done` jobs are announced; false when the team is dissolved.
-    fn wait_for_job(&self, done: usize) -> bool {
+    /// Waits for a job that comes after job `done` and gives its number; none when the team is dissolved.
+    fn wait_for_job(&self, done: usize) -> Option<usize> {
         let mut turns = 0;
         loop {
-            if self.announced.load(Ordering::Acquire) != done {
-                return true;
+            let number = self.announced.load(Ordering::Acquire);
+            if number != done {
+                return Some(number);
             }
             if self.is_over.load(Ordering::Acquire) {
-                return false;
+                return None;
             }
             turns += 1;
             if turns > SPINS_BEFORE_SLEEP { thread::park() } else { std::hint::spin_loop() }
@@ -143,14 +169,14 @@ impl Board {
     }
 }
 
-/// The part of `total` units that falls to thread `number` of `threads`; the parts differ by one at most.
-pub(super) fn share(total: usize, number: usize, threads: usize) -> std::ops::Range<usize> {
-    total * number / threads..total * (number + 1) / threads
+/// The units of `total` that fall to part `number` of `parts`; they differ by one at most.
+pub(super) fn share(total: usize, number: usize, parts: usize) -> std::ops::Range<usize> {
+    total * number / parts..total * (number + 1) / parts
 }
 
-/// Whether threads that share `rows` rows get about the same.
-pub(super) fn has_enough_rows(rows: usize, threads: usize) -> bool {
-    rows >= 6 * threads
+/// Whether parts that share `rows` rows get about the same.
+pub(super) fn has_enough_rows(rows: usize, parts: usize) -> bool {
+    rows >= 6 * parts
 }
 
 #[cfg(test)]
@@ -158,17 +184,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_thread_runs_every_job_once() {
+    fn every_part_of_every_job_is_done_once() {
         for threads in 1..5 {
             let mut team = Team::new(threads);
-            assert_eq!(team.threads(), threads);
+            assert_eq!(team.parts(), threads);
             let counts: Vec<AtomicUsize> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
-            for _ in 0..200 {
-                team.run(&|number| {
-                    counts[number].fetch_add(1, Ordering::Relaxed);
+            for turn in 1..=2000 {
+                team.run(&|part| {
+                    counts[part].fetch_add(1, Ordering::Relaxed);
                 });
+                assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == turn));
             }
-            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == 200));
+        }
+    }
+
+    #[test]
+    fn parts_that_no_worker_comes_to_are_done_by_the_caller() {
+        // Its only worker ends without looking for a job.
+        let mut team = Team { board: Arc::new(Board::new(3)), workers: vec![thread::spawn(|| {})] };
+        for _ in 0..3 {
+            let done = AtomicUsize::new(0);
+            team.run(&|part| {
+                done.fetch_add(1 << (8 * part), Ordering::Relaxed);
+            });
+            assert_eq!(done.load(Ordering::Relaxed), 0x01_01_01);
         }
     }
 

@@ -168,7 +168,7 @@ impl Winograd {
         Self { places, side, chunk, segments, weights, bias: all_bias, no_bias, clamp, kernels }
     }
 
-    /// Floats of scratch for each thread.
+    /// Floats of scratch for each part of a team's job.
     pub fn scratch_len(&self) -> usize {
         self.windows_len() + self.positions() * self.places.output.blocks() * self.chunk * LANES
     }
@@ -185,7 +185,7 @@ impl Winograd {
     /// Convolves `pictures` pictures that lie one behind the other; the border of `y` becomes zero.
     ///
     /// # Panics
-    /// If a slice is too short (`scratch`: [`Self::scratch_len`] for each thread), or the patch or the residual is
+    /// If a slice is too short (`scratch`: [`Self::scratch_len`] for each part), or the patch or the residual is
     /// missing.
     pub fn run(
         &self,
@@ -195,20 +195,20 @@ impl Winograd {
         scratch: &mut [f32],
         y: &mut [f32],
     ) {
-        let threads = team.threads();
+        let parts = team.parts();
         let all = SharedInputs::new(&self.places, pictures, inputs);
         let y = SharedMut::new(y, pictures * self.places.output.len());
-        let scratch = SharedMut::new(scratch, threads * self.scratch_len());
+        let scratch = SharedMut::new(scratch, parts * self.scratch_len());
         let tiles = pictures * self.tiles_a_picture();
-        team.run(&|thread| {
-            let mine = share(tiles, thread, threads);
-            let scratch = scratch.at(thread * self.scratch_len());
+        team.run(&|part| {
+            let mine = share(tiles, part, parts);
+            let scratch = scratch.at(part * self.scratch_len());
             let chunks = mine.len().div_ceil(self.chunk);
             for chunk in 0..chunks {
-                let part = share(mine.len(), chunk, chunks);
-                let part = mine.start + part.start..mine.start + part.end;
-                // SAFETY: the lengths were checked, and each thread has tiles and scratch of its own.
-                unsafe { self.run_chunk(all, scratch, y, part) };
+                let tiles = share(mine.len(), chunk, chunks);
+                let tiles = mine.start + tiles.start..mine.start + tiles.end;
+                // SAFETY: the lengths were checked, and each part has tiles and scratch of its own.
+                unsafe { self.run_chunk(all, scratch, y, tiles) };
             }
         });
     }
