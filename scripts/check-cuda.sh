@@ -31,7 +31,7 @@ fi
 
 # Clippy's driver compiles as well as it lints: one pass does what `cargo clippy` and `cargo build` would do in two.
 # Without video there is no GStreamer to compile, and the lints see that build, too.
-export CUDA_COMPUTE_CAP=80 CARGO_TARGET_DIR=$cache/target
+export CUDA_COMPUTE_CAP=80 TSM_CUDA_ARCHS=80 CARGO_TARGET_DIR=$cache/target
 export RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS="-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__"
 cargo build --locked --profile cuda-check --bin tsm --no-default-features --features cuda
 gpu_build=$cache/target/cuda-check/tsm
