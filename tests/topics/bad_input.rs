@@ -144,3 +144,16 @@ fn servers_that_refuse_are_told_apart_and_no_password_is_shown() {
         run(&["live", &format!("rtsp://ada:wrongpass@127.0.0.1:{port}/x"), "--connect-timeout", "2"]);
     finished.assert_bad_input("no answer");
 }
+
+#[test]
+fn a_step_of_absurd_size_is_refused_before_it_takes_memory() {
+    run(&["bench", "--batch", "99999999"]).assert_bad_input("1 to 1024");
+    run(&["bench", "--threads", "5000"]).assert_bad_input("1 to 1024");
+}
+
+#[test]
+fn a_cpu_level_that_there_is_not_is_told_and_changes_nothing() {
+    let finished = Running::start_with(&["info"], &[("TSM_CPU", "AVX2")]).finish();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    assert_eq!(finished.stderr, "tsm: TSM_CPU=AVX2 changes nothing; it may be scalar, avx2, avx512\n");
+}

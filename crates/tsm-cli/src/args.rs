@@ -378,10 +378,10 @@ pub(crate) struct VerifyArgs {
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// Threads of a step [default: as many as there are cores]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::of_a_step)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Streams of a step
-    #[arg(long, default_value = "1", value_name = "B", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
+    #[arg(long, default_value = "1", value_name = "B", allow_negative_numbers = true, value_parser = values::of_a_step)]
     pub(crate) batch: NonZeroUsize,
     /// What is computed in; half precision needs a GPU
     #[arg(long, default_value = "f32")]

@@ -23,6 +23,7 @@ mod windows;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tsm_kernels::cpu_level::{CPU_LEVEL_VARIABLE, CpuLevel};
 
 use args::{Cli, Command};
 use exit_code::{Exit, Failure};
@@ -33,6 +34,9 @@ fn main() -> ExitCode {
         Err(error) => return args::explain(&error).into(),
     };
     logging::start(cli.verbose, cli.quiet);
+    if !cli.quiet {
+        warn_of_unknown_level();
+    }
     let exit = match gpu_build::hand_over(cli.command.device()).and_then(|_stays| run(&cli)) {
         Ok(exit) => exit,
         Err(failure) => {
@@ -43,6 +47,17 @@ fn main() -> ExitCode {
         }
     };
     exit.into()
+}
+
+/// Says that a CPU level of the environment changes nothing because there is none of that name.
+fn warn_of_unknown_level() {
+    if let Some(level) = std::env::var_os(CPU_LEVEL_VARIABLE).filter(|level| !level.is_empty())
+        && level.to_str().and_then(CpuLevel::from_name).is_none()
+    {
+        let level = talk::escaped(&level.to_string_lossy());
+        let known = CpuLevel::ALL.map(CpuLevel::name).join(", ");
+        talk::line(&format!("tsm: {CPU_LEVEL_VARIABLE}={level} changes nothing; it may be {known}"));
+    }
 }
 
 fn run(cli: &Cli) -> Result<Exit, Failure> {

@@ -56,6 +56,18 @@ pub(crate) fn count<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_no_such_number| "give a whole number of at least 1".to_owned())
 }
 
+/// The most threads and streams of a step that are tried: beyond them memory runs out, or threads only get in each
+/// other's way.
+const LARGEST_STEP: usize = 1024;
+
+/// Threads or streams of a step.
+pub(crate) fn of_a_step(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<NonZeroUsize>() {
+        Ok(count) if count.get() <= LARGEST_STEP => Ok(count),
+        _ => Err(format!("give a whole number from 1 to {LARGEST_STEP}")),
+    }
+}
+
 /// Attempts: zero or more.
 pub(crate) fn retries(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_no_such_number| "give a whole number of at least 0".to_owned())
