@@ -25,7 +25,7 @@ const SPINS_BEFORE_YIELD: usize = 200;
 /// What is done for each part.
 type Job<'a> = dyn Fn(usize) + Sync + 'a;
 
-/// Threads that work on the same job at the same time; the caller is one of them.
+/// Threads that share the parts of a job; the caller is one of them.
 #[derive(Debug)]
 pub struct Team {
     board: Arc<Board>,
@@ -89,7 +89,8 @@ impl Team {
         }
         self.board.take_parts(number, 0);
         self.board.wait_for_all();
-        assert!(!self.board.has_panicked.load(Ordering::Relaxed), "a thread of the team panicked");
+        let has_panicked = self.board.has_panicked.swap(false, Ordering::Relaxed);
+        assert!(!has_panicked, "a thread of the team panicked");
     }
 }
 
@@ -127,6 +128,10 @@ impl Board {
     /// Does parts of job `number` until none is free, the one of thread `own` first.
     fn take_parts(&self, number: usize, own: usize) {
         for part in (own..self.claimed.len()).chain(0..own) {
+            // Looked at first: an exchange that fails takes the line from the other threads all the same.
+            if self.claimed[part].load(Ordering::Relaxed) != number - 1 {
+                continue;
+            }
             let claim =
                 self.claimed[part].compare_exchange(number - 1, number, Ordering::Acquire, Ordering::Relaxed);
             if claim.is_err() {
@@ -136,7 +141,9 @@ impl Board {
             // SAFETY: `run` of this very job waits for the part that was just claimed, so its reference lives. Of
             // an older job no part is free, so whoever comes late claims nothing.
             let job: &Job<'static> = unsafe { job.read() };
-            if catch_unwind(AssertUnwindSafe(|| job(part))).is_err() {
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| job(part))) {
+                // Never dropped: a payload may panic itself, and nobody may leave before all parts are done.
+                let _kept = Box::leak(payload);
                 self.has_panicked.store(true, Ordering::Relaxed);
             }
             self.left.fetch_sub(1, Ordering::Release);
@@ -223,6 +230,31 @@ mod tests {
             }));
             assert!(result.is_err());
             assert_eq!(finished.load(Ordering::Relaxed), 2);
+        }
+    }
+
+    #[test]
+    fn a_payload_that_panics_when_dropped_reaches_nobody_and_the_team_goes_on() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("dropped");
+            }
+        }
+        let mut team = Team::new(3);
+        for culprit in 0..3 {
+            let finished = AtomicUsize::new(0);
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                team.run(&|part| {
+                    if part == culprit {
+                        std::panic::panic_any(Bomb);
+                    }
+                    finished.fetch_add(1, Ordering::Relaxed);
+                });
+            }));
+            assert!(result.is_err());
+            assert_eq!(finished.load(Ordering::Relaxed), 2);
+            team.run(&|_| {}); // what went wrong before is forgotten
         }
     }
 
