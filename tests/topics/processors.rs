@@ -13,19 +13,23 @@ const FRAMES: &str = "4";
 /// Seconds that an emulated run may take: fifty times what it does.
 const PATIENCE_SECS: &str = "300";
 
-/// Labels a clip; `wrapper` is what the program is started by.
-fn labelled(wrapper: &[&str]) -> Vec<Value> {
-    let clip = shared::clip("pose-squats.mp4");
-    let mut words: Vec<&str> = wrapper.to_vec();
-    words.push(tsm().to_str().unwrap());
-    words.extend(["live", clip.to_str().unwrap(), "--format", "jsonl", "--frames", FRAMES]);
+/// Starts `tsm` by `wrapper`, which may be nothing, and gives its stdout.
+fn output(wrapper: &[&str], arguments: &[&str]) -> String {
+    let words = [wrapper, &[tsm().to_str().unwrap()], arguments].concat();
     let (program, arguments) = words.split_first().unwrap();
     // A GPU build beside the program would be started outside of the emulator.
     let output = Command::new(program).args(arguments).env_remove("TSM_CPU").env("TSM_CUDA", "").output();
     let output =
         output.unwrap_or_else(|error| panic!("{program}: {error}; scripts/setup.sh --tests installs it"));
     assert!(output.status.success(), "{wrapper:?}: {}", String::from_utf8_lossy(&output.stderr));
-    let lines = String::from_utf8(output.stdout).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Labels a clip; `wrapper` is what the program is started by.
+fn labelled(wrapper: &[&str]) -> Vec<Value> {
+    let clip = shared::clip("pose-squats.mp4");
+    let arguments = ["live", clip.to_str().unwrap(), "--format", "jsonl", "--frames", FRAMES];
+    let lines = output(wrapper, &arguments);
     let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap());
     lines.filter(|line: &Value| line.get("frame").is_some()).collect()
 }
@@ -41,9 +45,12 @@ fn probabilities(line: &Value) -> Vec<(u64, f64)> {
     all
 }
 
-fn assert_as_here(processor: &str) {
-    let (here, there) =
-        (labelled(&[]), labelled(&["timeout", PATIENCE_SECS, "qemu-x86_64", "-cpu", processor]));
+/// Asserts that `processor`, on which the kernels of `level` run, gives what this one gives.
+fn assert_as_here(processor: &str, level: &str) {
+    let emulator = ["timeout", PATIENCE_SECS, "qemu-x86_64", "-cpu", processor];
+    let doctor = output(&emulator, &["doctor"]);
+    assert!(doctor.contains(&format!("cpu        {level},")), "{processor} is no {level}: {doctor}");
+    let (here, there) = (labelled(&[]), labelled(&emulator));
     assert_eq!(here.len(), there.len());
     assert!(!here.is_empty());
     for (here, there) in here.iter().zip(&there) {
@@ -57,10 +64,10 @@ fn assert_as_here(processor: &str) {
 
 #[test]
 fn a_processor_without_avx_gives_what_this_one_gives() {
-    assert_as_here("Nehalem");
+    assert_as_here("Nehalem", "scalar");
 }
 
 #[test]
 fn a_processor_without_avx512_gives_what_this_one_gives() {
-    assert_as_here("Haswell");
+    assert_as_here("Haswell", "avx2");
 }

@@ -53,18 +53,29 @@ mod tests {
     }
 
     #[test]
-    fn a_decoder_of_decodebin_is_limited_and_one_of_a_template_is_not() {
+    fn a_decoder_that_decodebin_adds_is_limited() {
         crate::init().unwrap();
         let pipeline = gst::Pipeline::new();
         limit(&pipeline);
-        let check = |asked: i32, expected: i32| {
-            let decoder = gst::ElementFactory::make("avdec_h264").property(PROPERTY, asked).build().unwrap();
-            let bin = gst::Bin::new();
-            pipeline.add(&bin).unwrap();
-            bin.add(&decoder).unwrap();
+        let (bin, decoder) = (gst::Bin::new(), gst::ElementFactory::make("avdec_h264").build().unwrap());
+        pipeline.add(&bin).unwrap();
+        bin.add(&decoder).unwrap();
+        let cores = thread::available_parallelism().unwrap().get();
+        assert_eq!(decoder.property::<i32>(PROPERTY), threads(cores));
+    }
+
+    #[test]
+    fn a_decoder_of_a_users_template_stays_as_it_stands_there() {
+        crate::init().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let template = folder.path().join("own.launch");
+        for (words, expected) in [("avdec_h264", UNSET), ("avdec_h264 max-threads=7", 7)] {
+            let launch = format!("filesrc location=absent ! h264parse ! {words} name=own ! appsink name=tsm");
+            std::fs::write(&template, launch).unwrap();
+            let source = crate::Source::custom(&template, None).unwrap();
+            let built = crate::pipeline::build(&source, &crate::SessionOptions::default()).unwrap();
+            let decoder = built.pipeline.by_name("own").unwrap();
             assert_eq!(decoder.property::<i32>(PROPERTY), expected);
-        };
-        check(UNSET, threads(thread::available_parallelism().unwrap().get()));
-        check(7, 7);
+        }
     }
 }

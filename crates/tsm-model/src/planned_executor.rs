@@ -53,11 +53,17 @@ pub enum Clips {
     Refused,
 }
 
+impl PlanOptions {
+    /// Threads that a plan is made for at most: more only get in each other's way.
+    pub const MOST_THREADS: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not zero");
+}
+
 impl Default for PlanOptions {
-    /// As many threads as `RAYON_NUM_THREADS` says (Candle's heed it as well), else as there are cores; the best
-    /// instructions that `TSM_CPU` allows.
+    /// As many threads as `RAYON_NUM_THREADS` says (Candle's heed it as well), [`Self::MOST_THREADS`] at most, else as
+    /// there are cores; the best instructions that `TSM_CPU` allows.
     fn default() -> Self {
         let wish = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
+        let wish = wish.map(|threads: NonZeroUsize| threads.min(Self::MOST_THREADS));
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Self { threads: wish.unwrap_or_else(cores), level: CpuLevel::detected(), clips: Clips::default() }
     }

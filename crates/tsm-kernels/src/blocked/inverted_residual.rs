@@ -1,14 +1,14 @@
 //! Expand, depthwise, project in bands of rows, so that the wide tensor between them stays in the cache.
 //!
 //! ```text
-//! each thread, its rows of y; for each band of them:
+//! each part, its rows of y; for each band of them:
 //!
 //!   x ─ expand: the rows the band needs and the last one left out ─► ring of rows, six times as wide as x
 //!                                                                      │ depthwise
 //!   y ◄─ project, + residual ◄──────────────────────────────────────── band
 //! ```
 //!
-//! The ring and the band are each thread's own and a few hundred kilobytes; where two threads' rows meet, both
+//! The ring and the band are each part's own and a few hundred kilobytes; where two parts' rows meet, both
 //! compute the one or two rows of the ring that they share.
 
 use std::ops::Range;

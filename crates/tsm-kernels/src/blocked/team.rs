@@ -48,8 +48,8 @@ struct Board {
 }
 
 impl Team {
-    /// A team of `threads` threads, the caller included; at least one. Where the system refuses a thread, the team
-    /// is smaller.
+    /// A team of `threads` threads, the caller included; at least one. Where the system refuses a thread, the
+    /// others do its part.
     pub fn new(threads: usize) -> Self {
         let threads = threads.max(1);
         let board = Arc::new(Board::new(threads));

@@ -318,6 +318,27 @@ proptest! {
 }
 
 #[test]
+fn wide_winograd_convolutions_go_through_in_smaller_chunks() {
+    // So many outputs that 28 tiles would exceed a chunk's bytes; 16 tiles are then two chunks of 14 at most.
+    let (channels, outputs, side) = (16, 272, 16);
+    let mut numbers = Numbers(5);
+    let (weight, bias) = (numbers.take(outputs * channels * 9), numbers.take(outputs));
+    let x = Planar::random(&mut numbers, [channels, side, side]);
+    let expected = convolved(&x, Filter { kernel: 3, stride: 1, padding: 1 }, outputs, 1, &weight, &bias);
+    let [input, output] = [channels, outputs].map(|channels| Layout::blocked(channels, side, side, 1));
+    let places = Places { input, output, residual: None, patch_blocks: 0 };
+    for level in CpuLevel::available() {
+        let conv = Winograd::new(level, places, TileSide::Four, &weight, &bias, Activation::None);
+        let positions_and_blocks = 36 * (input.blocks() + output.blocks());
+        assert_eq!(conv.scratch_len(), positions_and_blocks * 14 * LANES, "the smaller chunk");
+        let (mut y, mut scratch) = (dirty(output.len()), dirty(conv.scratch_len()));
+        let inputs = Inputs { x: &x.stored(&input), patch: None, residual: None };
+        conv.run(&mut Team::new(1), 1, inputs, &mut scratch, &mut y);
+        assert_close(level, &y, &output, &expected);
+    }
+}
+
+#[test]
 fn nan_passes_winograds_way_on_every_level() {
     let layout = Layout::blocked(1, 6, 6, 1);
     let places = Places { input: layout, output: layout, residual: None, patch_blocks: 0 };

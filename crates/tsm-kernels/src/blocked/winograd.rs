@@ -1,7 +1,7 @@
 //! A 3x3 convolution with stride 1 by Winograd's minimal filtering: four or two and a quarter times fewer products.
 //!
 //! ```text
-//! each thread, its tiles of M x M outputs, some at a time (a chunk, scratch of its own):
+//! each part, its tiles of M x M outputs, some at a time (a chunk, in the part's own scratch):
 //!
 //!   x ── window of T x T pixels a tile, T = M + 2 ─► [position][input block][tile]
 //!                                                        │ for each of the T² positions: a product over channels,
@@ -32,7 +32,8 @@ pub(super) use transform::{Four, Outputs, Scheme, Two, Window, outputs, window};
 /// Tiles of a chunk: two strips of the widest tile of pixels, or one where a chunk would exceed [`CHUNK_BYTES`].
 const CHUNKS: [usize; 2] = [28, 14];
 
-/// What the windows and products of a chunk may take: most of a core's second cache.
+/// What the windows and products of a chunk should take: most of a core's second cache. 14 tiles of the widest layers
+/// take more.
 const CHUNK_BYTES: usize = 1100 << 10;
 
 /// Tiles a picture from which on it pays: fewer do not make up for reading the larger weights.

@@ -20,8 +20,8 @@ use super::values_as;
 /// there, the next frame's cache.
 ///
 /// By a kernel of ours in f32, f16 and bf16, on the CPU and on a GPU; else, and where a gradient is wanted, by candle's
-/// operations. Both results are new tensors, with memories of
-/// their own; where `fold` is 0 nothing moves, and they are `x` and `cache`.
+/// operations. Both results are new tensors, with memories of their own; where `fold` is 0 nothing moves, and they are
+/// `x` and `cache`.
 ///
 /// # Errors
 /// If the shapes do not fit each other, or the devices or data types differ.

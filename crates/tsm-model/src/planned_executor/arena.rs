@@ -19,7 +19,7 @@ pub(super) enum Slot {
     Patch,
     /// A block's input on its way around.
     Shortcut,
-    /// Each thread's own: rows of an expanded tensor, or windows and products of Winograd's way.
+    /// Each part's own: rows of an expanded tensor, or windows and products of Winograd's way.
     Bands,
 }
 

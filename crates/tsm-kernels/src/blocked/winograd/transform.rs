@@ -164,8 +164,8 @@ pub(in super::super) unsafe fn window<V: Vector, S: Scheme<T, M>, const T: usize
 /// Takes a tile's products to its outputs.
 ///
 /// # Safety
-/// The T² positions, the bias and the residual inside the picture are readable, the outputs inside the picture are this call's alone, and the CPU
-/// has the instructions of `V`.
+/// The T² positions, the bias and the residual inside the picture are readable, the outputs inside the picture are
+/// this call's alone, and the CPU has the instructions of `V`.
 #[inline(always)]
 pub(in super::super) unsafe fn outputs<V: Vector, S: Scheme<T, M>, const T: usize, const M: usize>(
     to: &Outputs,
