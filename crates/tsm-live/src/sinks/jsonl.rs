@@ -9,6 +9,9 @@ use super::Sink;
 use crate::clock::{self, millis};
 use crate::report::{FrameReport, SourceReport};
 
+/// Room for a line from the start: no frame has to wait for more, whatever the names of its top classes.
+const USUAL_LINE_BYTES: usize = 4096;
+
 /// Writes JSON Lines, flushed line by line.
 pub struct JsonLines<W> {
     out: W,
@@ -83,7 +86,7 @@ struct SourceLine<'a> {
 impl<W: Write> JsonLines<W> {
     /// Writes to `out`, with one label a class.
     pub fn new(out: W, labels: Arc<[String]>) -> Self {
-        Self { out, labels, line: Vec::new() }
+        Self { out, labels, line: Vec::with_capacity(USUAL_LINE_BYTES) }
     }
 
     fn line(&mut self, line: &impl Serialize) -> io::Result<()> {

@@ -21,6 +21,9 @@ const BAR_CELLS: usize = 20;
 /// Cells of a label where several streams share the line.
 const SHARED_LABEL_CELLS: usize = 18;
 
+/// Room for a line from the start.
+const USUAL_LINE_BYTES: usize = 512;
+
 /// How text looks.
 #[derive(Debug, Clone, Copy)]
 pub enum TextStyle {
@@ -67,8 +70,18 @@ impl<W> std::fmt::Debug for Text<W> {
 impl<W: Write> Text<W> {
     /// Writes to `out` about `streams` streams, with one label a class.
     pub fn new(out: W, labels: Arc<[String]>, style: TextStyle, streams: usize) -> Self {
-        let streams = vec![Shown::default(); streams];
-        Self { out, labels, style, streams, line: String::new(), is_line_open: false }
+        // Room for every label from the start: no frame has to wait for more.
+        let longest = labels.iter().map(String::len).max().unwrap_or(0);
+        let shown = || Shown { label: String::with_capacity(longest), ..Shown::default() };
+        let streams = std::iter::repeat_with(shown).take(streams).collect();
+        Self {
+            out,
+            labels,
+            style,
+            streams,
+            line: String::with_capacity(USUAL_LINE_BYTES),
+            is_line_open: false,
+        }
     }
 
     fn plain(&mut self, report: &FrameReport) -> io::Result<()> {
