@@ -15,6 +15,7 @@
 //! | [`normalise`] | `(x / 255 - mean) / std`, planar | a table | |
 //! | [`depthwise`] | depthwise convolution | AVX2 for 3x3, stride 1 and 2 | to the bit |
 //! | [`mod@bias_activation`] | bias or residual, and the activation | the same code compiled for AVX2 | to the bit |
+//! | [`flow`] | optical flow between two frames, and its histograms | rows that the compiler makes vectors of | |
 //! | [`blocked`] | whole networks without candle: packed weights, channels in blocks of sixteen, a team of threads | one body compiled for AVX2 and AVX-512 | but for the roundings of fused multiply-adds |
 //! | [`candle_ops`] | depthwise, bias and activation, the 1x1 convolution, the shift of a step and preprocessing on tensors, over threads | | |
 //! | `cuda` | whole networks on an NVIDIA GPU: layers as data, launches, one graph a batch size (features `cuda`, `cuda-host-twins`) | kernels in `cuda/` | the same source compiled for the host |
@@ -85,6 +86,7 @@ pub mod cpu_level;
 #[cfg(any(feature = "cuda", feature = "cuda-host-twins"))]
 pub mod cuda;
 pub mod depthwise;
+pub mod flow;
 mod huge_pages;
 pub mod normalise;
 pub mod orientation;

@@ -116,9 +116,15 @@ pub struct Architecture {
     pub features: usize,
     /// Rows of the linear layer.
     pub classes: usize,
+    /// Numbers that tell motion ([`crate::spec::MotionFeatures`]); where there are any, [`Self::MOTION_WEIGHT`]
+    /// `[classes, motion_features]` weighs them, and what comes of it is added to the logits.
+    pub motion_features: usize,
 }
 
 impl Architecture {
+    /// Name of the layer on motion features. It has no bias: the linear layer's is enough.
+    pub const MOTION_WEIGHT: &str = "motion.weight";
+
     /// The network that `spec` describes.
     pub fn of(spec: &ModelSpec) -> Self {
         let mut network = match spec.backbone {
@@ -130,6 +136,7 @@ impl Architecture {
                 block.is_shifted = spec.shift.blocks.contains(&block.name);
             }
         }
+        network.motion_features = spec.motion_features.count();
         network
     }
 

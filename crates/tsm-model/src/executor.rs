@@ -18,6 +18,7 @@ use candle_core::Tensor;
 
 use crate::architecture::Architecture;
 use crate::device::ComputeError;
+use crate::motion_head::MotionMemory;
 use crate::spec::ModelSpec;
 
 /// Which executor made a state; no two executors of a process share one.
@@ -49,17 +50,30 @@ pub struct StreamState {
     owner: ExecutorId,
     age_steps: u64,
     body: Box<dyn StateBody>,
+    /// The previous frame, where the model looks at motion.
+    motion: Option<MotionMemory>,
 }
 
 impl StreamState {
     /// Wraps what `owner` keeps for a stream that has seen nothing.
     pub fn new(owner: ExecutorId, body: Box<dyn StateBody>) -> Self {
-        Self { owner, age_steps: 0, body }
+        Self { owner, age_steps: 0, body, motion: None }
+    }
+
+    /// The same, remembering frames as well.
+    pub(crate) fn with_motion(self, memory: MotionMemory) -> Self {
+        Self { motion: Some(memory), ..self }
+    }
+
+    /// What it remembers of the previous frame.
+    pub(crate) fn motion_mut(&mut self) -> Option<&mut MotionMemory> {
+        self.motion.as_mut()
     }
 
     /// Forgets everything: the next step is a first one.
     pub fn reset(&mut self) {
         self.body.reset();
+        self.motion.iter_mut().for_each(MotionMemory::forget);
         self.age_steps = 0;
     }
 
@@ -68,9 +82,9 @@ impl StreamState {
         self.age_steps
     }
 
-    /// Bytes of remembered features.
+    /// Bytes of remembered features, and of the previous frame where the model looks at motion.
     pub fn bytes(&self) -> usize {
-        self.body.bytes()
+        self.body.bytes() + self.motion.as_ref().map_or(0, MotionMemory::bytes)
     }
 
     /// The executor's own part, if `owner` made it and it is a `B`.
@@ -103,14 +117,15 @@ impl StreamState {
 
 impl Clone for StreamState {
     fn clone(&self) -> Self {
-        Self { owner: self.owner, age_steps: self.age_steps, body: self.body.boxed_clone() }
+        let Self { owner, age_steps, body, motion } = self;
+        Self { owner: *owner, age_steps: *age_steps, body: body.boxed_clone(), motion: motion.clone() }
     }
 }
 
 impl fmt::Debug for StreamState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { owner, age_steps, body } = self;
-        write!(f, "StreamState({owner:?}, {age_steps} steps, {} bytes)", body.bytes())
+        let Self { owner, age_steps, .. } = self;
+        write!(f, "StreamState({owner:?}, {age_steps} steps, {} bytes)", self.bytes())
     }
 }
 

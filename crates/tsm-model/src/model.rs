@@ -4,6 +4,8 @@
 //! file ─ Checkpoint::open ─► Checkpoint ─ Model::load ─► Model ─┬─ step         stream by stream
 //!                                                               └─ forward_clip whole clips
 //! ```
+//!
+//! Where the checkpoint has a layer on motion, it looks at the same frames beside the executor, and adds its logits.
 
 use candle_core::{DType, Device, Tensor};
 
@@ -12,6 +14,7 @@ use crate::candle_executor::CandleExecutor;
 use crate::checkpoint::Checkpoint;
 use crate::device::ComputeError;
 use crate::executor::{ClipLogits, Executor, StateTensor, StepError, StreamState};
+use crate::motion_head::MotionHead;
 use crate::planned_executor::{PlanElement, PlanOptions, PlannedExecutor};
 use crate::spec::ModelSpec;
 
@@ -35,6 +38,7 @@ impl Default for ExecutorChoice {
 /// A network with its weights on a device.
 pub struct Model {
     executor: Box<dyn Executor>,
+    motion: Option<MotionHead>,
     architecture: Architecture,
 }
 
@@ -81,7 +85,7 @@ impl Model {
             let on_gpu = |program| tsm_kernels::cuda::Gpu::new(&context, program);
             let executor =
                 crate::cuda_executor::CudaExecutor::new(checkpoint, device.clone(), dtype, on_gpu)?;
-            return Ok(Self::with_executor(Box::new(executor)));
+            return Self::seeing_motion(Box::new(executor), checkpoint);
         }
         let can_plan = device.is_cpu() && checkpoint.spec.shift.is_streamable();
         let executor: Box<dyn Executor> = match (choice, PlanElement::of(dtype)) {
@@ -90,13 +94,19 @@ impl Model {
             }
             _ => Box::new(CandleExecutor::new(checkpoint, device, dtype)?),
         };
-        Ok(Self::with_executor(executor))
+        Self::seeing_motion(executor, checkpoint)
     }
 
-    /// A model that another executor runs.
+    /// With what `checkpoint` has to weigh motion by.
+    fn seeing_motion(executor: Box<dyn Executor>, checkpoint: &Checkpoint) -> Result<Self, ComputeError> {
+        let motion = MotionHead::of(checkpoint)?;
+        Ok(Self { motion, ..Self::with_executor(executor) })
+    }
+
+    /// A model that another executor runs, and that sees no motion but what that executor does.
     pub fn with_executor(executor: Box<dyn Executor>) -> Self {
         let architecture = Architecture::of(executor.spec());
-        Self { executor, architecture }
+        Self { executor, motion: None, architecture }
     }
 
     /// What the model is.
@@ -116,7 +126,11 @@ impl Model {
 
     /// A state for a stream that has seen nothing.
     pub fn fresh_state(&self) -> StreamState {
-        self.executor.fresh_state()
+        let state = self.executor.fresh_state();
+        match &self.motion {
+            Some(head) => state.with_motion(head.fresh_memory()),
+            None => state,
+        }
     }
 
     /// Labels the next frame of each of n streams; see [`Executor::step`].
@@ -129,7 +143,11 @@ impl Model {
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError> {
-        self.executor.step(frames, states, logits)
+        self.executor.step(frames, states, logits)?;
+        if let Some(head) = &mut self.motion {
+            head.add_to_step(frames, states, logits);
+        }
+        Ok(())
     }
 
     /// Labels whole clips `[n, t, 3, h, w]`; see [`Executor::forward_clip`].
@@ -137,7 +155,11 @@ impl Model {
     /// # Errors
     /// [`StepError`].
     pub fn forward_clip(&mut self, clips: &Tensor) -> Result<ClipLogits, StepError> {
-        self.executor.forward_clip(clips)
+        let logits = self.executor.forward_clip(clips)?;
+        match &mut self.motion {
+            Some(head) => Ok(head.add_to_clips(clips, &logits)?),
+            None => Ok(logits),
+        }
     }
 
     /// Copies a stream's state out for comparison, one tensor a shifted block.

@@ -111,6 +111,33 @@ pub struct DecisionSpec {
     pub confirm: Option<usize>,
 }
 
+/// What a model sees of motion besides what its shift brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MotionFeatures {
+    /// Nothing.
+    #[default]
+    None,
+    /// Histograms of the optical flow since the previous frame, and how far they are from those before
+    /// ([`crate::motion_head`]), weighed by a linear layer of their own.
+    Flow,
+}
+
+impl MotionFeatures {
+    /// Numbers a frame.
+    pub const fn count(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Flow => crate::motion_head::FEATURES,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
 /// The newest metadata version that this program writes and reads.
 pub const SPEC_VERSION: u32 = 1;
 
@@ -125,6 +152,9 @@ pub struct ModelSpec {
     pub width: f64,
     /// What moves between frames, and where.
     pub shift: ShiftSpec,
+    /// What it sees of motion besides.
+    #[serde(skip_serializing_if = "MotionFeatures::is_none", default)]
+    pub motion_features: MotionFeatures,
     /// Picture size, resize rule and normalisation.
     pub input: InputSpec,
     /// Frame interval and sampling of training.
@@ -148,6 +178,7 @@ impl ModelSpec {
             backbone,
             width: 1.0,
             shift: ShiftSpec::causal(backbone),
+            motion_features: MotionFeatures::None,
             input: InputSpec::default(),
             sampling: SamplingSpec::default(),
             classes: (0..class_count).map(|class| class.to_string()).collect(),

@@ -6,7 +6,10 @@
 use std::num::NonZeroUsize;
 
 use tsm_kernels::allocations::CountingAllocator;
-use tsm_model::{Backbone, DType, Device, ExecutorChoice, Model, PlanOptions, ShiftKind, ShiftPlace};
+use tsm_model::{
+    Backbone, DType, Device, ExecutorChoice, Model, ModelSpec, MotionFeatures, PlanOptions, ShiftKind,
+    ShiftPlace,
+};
 
 #[expect(dead_code, reason = "shared with the other tests")]
 mod made_up;
@@ -16,8 +19,15 @@ static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 #[test]
 fn a_step_allocates_nothing_once_the_arena_has_grown() {
-    for backbone in [Backbone::MobilenetV2, Backbone::Resnet18, Backbone::Resnet50] {
+    let networks = [
+        (Backbone::MobilenetV2, MotionFeatures::None),
+        (Backbone::MobilenetV2, MotionFeatures::Flow),
+        (Backbone::Resnet18, MotionFeatures::None),
+        (Backbone::Resnet50, MotionFeatures::None),
+    ];
+    for (backbone, motion_features) in networks {
         let spec = made_up::spec(backbone, ShiftKind::Causal, ShiftPlace::Blockres, 64);
+        let spec = ModelSpec { motion_features, ..spec };
         let checkpoint = made_up::checkpoint(spec, 1);
         let options = PlanOptions { threads: NonZeroUsize::new(2).unwrap(), ..PlanOptions::default() };
         let choice = ExecutorChoice::Fastest(options);
@@ -34,6 +44,6 @@ fn a_step_allocates_nothing_once_the_arena_has_grown() {
             model.step(&frames, &mut [&mut first, &mut second], &mut logits).unwrap();
             model.step(&frames[..3 * 64 * 64], &mut [&mut first], &mut logits[..7]).unwrap();
         }
-        assert_eq!(ALLOCATOR.count() - before, 0, "{backbone}");
+        assert_eq!(ALLOCATOR.count() - before, 0, "{backbone}, {motion_features:?}");
     }
 }

@@ -2,7 +2,9 @@
 //! the future does not reach back.
 
 use proptest::prelude::*;
-use tsm_model::{Backbone, Device, Model, ShiftKind, ShiftPlace, StepError, StreamState, Tensor};
+use tsm_model::{
+    Backbone, Device, Model, ModelSpec, MotionFeatures, ShiftKind, ShiftPlace, StepError, StreamState, Tensor,
+};
 
 use crate::made_up::{Numbers, model, on_both, spec};
 
@@ -43,6 +45,62 @@ fn streaming_equals_the_causal_clip_for_every_backbone_and_place() {
                 assert_close(&clip(&mut model, &frames), &streamed(&mut model, &frames));
             }
         }
+    }
+}
+
+/// A network that weighs motion as well.
+fn seeing_motion(backbone: Backbone, kind: ShiftKind) -> ModelSpec {
+    let spec = spec(backbone, kind, ShiftPlace::Blockres, SIZE);
+    ModelSpec { motion_features: MotionFeatures::Flow, ..spec }
+}
+
+#[test]
+fn motion_streams_as_it_does_in_a_clip() {
+    for (backbone, kind) in [
+        (Backbone::MobilenetV2, ShiftKind::Causal),
+        (Backbone::MobilenetV2, ShiftKind::None),
+        (Backbone::Resnet18, ShiftKind::Causal),
+    ] {
+        let spec = seeing_motion(backbone, kind);
+        let blind = ModelSpec { motion_features: MotionFeatures::None, ..spec.clone() };
+        for (mut model, mut blind) in on_both(&spec, 1).into_iter().zip(on_both(&blind, 1)) {
+            let frames = Numbers::new(7).take(4 * FRAME);
+            let (seen, unseen) = (streamed(&mut model, &frames), streamed(&mut blind, &frames));
+            assert_close(&clip(&mut model, &frames), &seen);
+            assert_eq!(seen[..CLASSES], unseen[..CLASSES], "the first frame has no motion");
+            assert_ne!(seen[CLASSES..], unseen[CLASSES..]);
+        }
+    }
+}
+
+#[test]
+fn motion_is_each_streams_own_and_forgotten_with_its_state() {
+    for mut model in on_both(&seeing_motion(Backbone::MobilenetV2, ShiftKind::None), 1) {
+        let videos = [11, 12].map(|seed| Numbers::new(seed).take(3 * FRAME));
+        let alone = videos.each_ref().map(|video| streamed(&mut model, video));
+        let mut states = [model.fresh_state(), model.fresh_state()];
+        for t in 0..3 {
+            let frames: Vec<f32> =
+                videos.iter().flat_map(|video| video[t * FRAME..][..FRAME].to_vec()).collect();
+            let mut logits = vec![0.0; 2 * CLASSES];
+            model.step(&frames, &mut states.iter_mut().collect::<Vec<_>>(), &mut logits).unwrap();
+            for (alone, row) in alone.iter().zip(logits.chunks_exact(CLASSES)) {
+                assert_close(&alone[t * CLASSES..][..CLASSES], row);
+            }
+        }
+        let [mut state, _] = states;
+        let mut row = |state: &mut StreamState, at: usize| {
+            let mut logits = vec![0.0; CLASSES];
+            model.step(&videos[0][at * FRAME..][..FRAME], &mut [state], &mut logits).unwrap();
+            logits
+        };
+        let mut twin = state.clone();
+        assert_eq!(row(&mut state, 0), row(&mut twin, 0));
+        state.reset();
+        let (first, second) = (row(&mut state, 0), row(&mut state, 1));
+        assert_close(&alone[0][..CLASSES], &first);
+        assert_close(&alone[0][CLASSES..][..CLASSES], &second);
+        assert_ne!(row(&mut twin, 2), row(&mut state, 2), "the twin remembers another frame");
     }
 }
 

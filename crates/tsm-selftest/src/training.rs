@@ -40,6 +40,7 @@ pub(crate) fn loss_falls(device: &Device, size_px: usize) -> Result<Finding, Sel
     for step in 0..STEPS {
         let lesson = Lesson {
             pictures: &pictures,
+            motion: None,
             targets: &targets,
             teacher: None,
             depth: Depth::Whole,

@@ -8,6 +8,7 @@
 use std::time::Instant;
 
 use candle_core::{Device, Tensor};
+use tsm_model::MotionFeatures;
 use tsm_train::draws::Draws;
 use tsm_train::learner::{Learner, LearnerSpec, Lesson};
 use tsm_train::loss::{LossSpec, targets};
@@ -31,7 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn measure(batch_norm: BatchNormMode, size: usize) -> Result<(), Box<dyn std::error::Error>> {
-    let recipe = Recipe { from_scratch: true, size, ..Preset::Few.recipe() };
+    let motion_features = MotionFeatures::None;
+    let recipe = Recipe { from_scratch: true, size, motion_features, ..Preset::Few.recipe() };
     let classes: Vec<String> = (0..21).map(|class| class.to_string()).collect();
     let start = Start::of(&recipe, &classes, None)?;
     let spec = LearnerSpec {
@@ -63,6 +65,7 @@ fn measure(batch_norm: BatchNormMode, size: usize) -> Result<(), Box<dyn std::er
         let begun = Instant::now();
         let lesson = Lesson {
             pictures: &pictures,
+            motion: None,
             targets: &targets,
             teacher: None,
             depth: Depth::Whole,

@@ -47,6 +47,8 @@ pub struct LearnerSpec {
 pub struct Lesson<'a> {
     /// Normalised pictures `[n * t, 3, h, w]`, a clip's frames one after another.
     pub pictures: &'a Tensor,
+    /// What they tell of motion, `[n * t, motion_features]`, where the network weighs it.
+    pub motion: Option<&'a Tensor>,
     /// Soft targets `[n, classes]`.
     pub targets: &'a Tensor,
     /// The teachers' clip logits `[n, classes]`.
@@ -96,20 +98,25 @@ impl Learner {
         })
     }
 
-    /// The features of a batch, averaged over each clip's `t` frames, `[n][features]`, of the network as it stands:
-    /// statistics held still, nothing dropped.
+    /// The features of a batch and its `motion`, averaged over each clip's `t` frames, `[n][features + motion_features]`,
+    /// of the network as it stands: statistics held still, nothing dropped.
     ///
     /// # Errors
     /// If shapes do not fit, or the device refuses.
     pub fn clip_features(
         &mut self,
         pictures: &Tensor,
+        motion: Option<&Tensor>,
         t: usize,
         shift_strength: f64,
     ) -> Result<Vec<Vec<f32>>> {
         let depth = Depth::Head;
-        let pass = Pass { t, batch_norm: BatchNormMode::Frozen, depth, shift_strength, feature_mask: None };
-        let features = self.network.features(pictures, &pass)?;
+        let batch_norm = BatchNormMode::Frozen;
+        let pass = Pass { t, batch_norm, depth, shift_strength, feature_mask: None, motion: None };
+        let mut features = self.network.features(pictures, &pass)?;
+        if let Some(motion) = motion {
+            features = Tensor::cat(&[&features, motion], 1)?;
+        }
         let (rows, width) = features.dims2()?;
         features.reshape((rows / t, t, width))?.mean(1)?.to_vec2()
     }
@@ -139,6 +146,7 @@ impl Learner {
             depth: lesson.depth,
             shift_strength: lesson.shift_strength,
             feature_mask: mask.as_ref(),
+            motion: lesson.motion,
         };
         let frame_logits = self.network.forward(lesson.pictures, &pass)?;
         let loss = batch_loss(&frame_logits, lesson.targets, lesson.teacher, &self.spec.loss)?;
@@ -357,13 +365,17 @@ pub struct LearnerTensors {
 
 #[cfg(test)]
 mod tests {
+    use tsm_model::MotionFeatures;
+
     use super::*;
     use crate::optimiser::Method;
     use crate::recipe::{Preset, Recipe};
     use crate::start::Start;
 
     fn learner(method: Method) -> Learner {
-        let recipe = Recipe { from_scratch: true, width: 0.25, size: 32, ..Preset::Few.recipe() };
+        let motion_features = MotionFeatures::None;
+        let recipe =
+            Recipe { from_scratch: true, width: 0.25, size: 32, motion_features, ..Preset::Few.recipe() };
         let start = Start::of(&recipe, &["a".to_owned(), "b".to_owned()], None).unwrap();
         let optimiser = OptimiserSpec { method, momentum: 0.9, weight_decay: 0.0, clip_norm: None };
         let loss = LossSpec {
@@ -393,6 +405,7 @@ mod tests {
         let targets = Tensor::new(&[[1.0f32, 0.0]], &Device::Cpu).unwrap();
         let lesson = Lesson {
             pictures: &pictures,
+            motion: None,
             targets: &targets,
             teacher: None,
             depth: Depth::Head,

@@ -57,8 +57,8 @@ impl Mix {
         Some(Self { kind: Kind::Cutmix(sides), partners, keep })
     }
 
-    /// Mixes `pixels` `[n, t, 3, size, size]` and their `targets` `[n, classes]` in place.
-    pub fn apply(&self, pixels: &mut [f32], size_px: usize, targets: &mut [f32]) {
+    /// Mixes `pixels` `[n, t, 3, size, size]` in place, and what belongs to them: `others` such as targets `[n, classes]`.
+    pub fn apply(&self, pixels: &mut [f32], size_px: usize, others: &mut [&mut [f32]]) {
         let n = self.partners.len();
         let keep = match self.kind {
             Kind::Mixup => {
@@ -72,8 +72,8 @@ impl Mix {
                 share(size_px * size_px - (bottom - top) * (right - left), size_px * size_px)
             }
         };
-        if n > 0 {
-            blend(targets, &self.partners, keep);
+        for other in others.iter_mut().filter(|other| n > 0 && !other.is_empty()) {
+            blend(other, &self.partners, keep);
         }
     }
 }
@@ -143,7 +143,7 @@ mod tests {
         let mut pixels = [vec![0.0; 3 * SIZE * SIZE], vec![1.0; 3 * SIZE * SIZE]].concat();
         let mut targets = vec![1.0, 0.0, 0.0, 1.0];
         let mix = Mix::draw(spec, 2, &mut Draws::for_purpose(1, "mix", index)).unwrap();
-        mix.apply(&mut pixels, SIZE, &mut targets);
+        mix.apply(&mut pixels, SIZE, &mut [&mut targets]);
         (pixels, targets, mix)
     }
 

@@ -88,6 +88,9 @@ pub struct Pass<'a> {
     pub shift_strength: f64,
     /// Multiplies the features, `[n * t, features]`: dropout's zeros and 1 / (1 - p).
     pub feature_mask: Option<&'a Tensor>,
+    /// What the pictures tell of motion, `[n * t, motion_features]`, for a network that weighs it; only
+    /// [`TrainNetwork::forward`] looks at it.
+    pub motion: Option<&'a Tensor>,
 }
 
 /// Where activations stand.
@@ -168,7 +171,9 @@ impl TrainNetwork {
             let is_unit_of = |unit: &&ConvUnit| {
                 unit.conv == owner || (unit.norm == owner && self.is_live(owner, batch_norm))
             };
-            owner == self.architecture.linear || units.iter().any(is_unit_of)
+            owner == self.architecture.linear
+                || *name == Architecture::MOTION_WEIGHT
+                || units.iter().any(is_unit_of)
         };
         self.parameters.keys().map(String::as_str).filter(learns).collect()
     }
@@ -239,7 +244,15 @@ impl TrainNetwork {
         let linear = self.architecture.linear;
         let weight = self.parameter(&format!("{linear}.weight"), true)?;
         let bias = self.parameter(&format!("{linear}.bias"), true)?;
-        features.matmul(&weight.t()?)?.broadcast_add(&bias)
+        let logits = features.matmul(&weight.t()?)?.broadcast_add(&bias)?;
+        match (pass.motion, self.architecture.motion_features) {
+            (_, 0) => Ok(logits),
+            (Some(motion), _) => {
+                let weight = self.parameter(Architecture::MOTION_WEIGHT, true)?;
+                logits + motion.matmul(&weight.t()?)?
+            }
+            (None, _) => candle_core::bail!("the network weighs motion, and is told none"),
+        }
     }
 
     /// What the linear layer sees: features `[n * t, features]` of normalised pictures `[n * t, 3, h, w]`, without
@@ -274,16 +287,24 @@ impl TrainNetwork {
         training::global_average_pool(&x)
     }
 
-    /// Puts another linear layer in: `weight` `[classes, features]`, `bias` `[classes]`.
+    /// Puts another linear layer in: `weight` `[classes, features + motion_features]`, `bias` `[classes]`.
     ///
     /// # Errors
     /// If they have another shape.
     pub fn set_head(&mut self, weight: &Tensor, bias: &Tensor) -> Result<()> {
-        let linear = self.architecture.linear;
-        for (field, value) in [("weight", weight), ("bias", bias)] {
-            match self.parameters.get(&format!("{linear}.{field}")) {
+        let Architecture { linear, features, motion_features, .. } = self.architecture;
+        let mut values = vec![
+            (format!("{linear}.weight"), weight.narrow(1, 0, features)?.contiguous()?),
+            (format!("{linear}.bias"), bias.clone()),
+        ];
+        if motion_features > 0 {
+            let weight = weight.narrow(1, features, motion_features)?.contiguous()?;
+            values.push((Architecture::MOTION_WEIGHT.to_owned(), weight));
+        }
+        for (name, value) in values {
+            match self.parameters.get(&name) {
                 Some(var) => var.set(&value.to_device(var.device())?)?,
-                None => candle_core::bail!("parameter `{linear}.{field}` is missing"),
+                None => candle_core::bail!("parameter `{name}` is missing"),
             }
         }
         Ok(())

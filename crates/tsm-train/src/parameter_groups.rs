@@ -85,6 +85,9 @@ impl GroupPreset {
 }
 
 fn role(network: &Architecture, name: &str) -> Role {
+    if name == Architecture::MOTION_WEIGHT {
+        return Role::LinearWeight;
+    }
     let (owner, field) = name.rsplit_once('.').unwrap_or((name, ""));
     match field {
         _ if owner != network.linear && network.convs().any(|conv| conv.norm == owner) => Role::BatchNorm,

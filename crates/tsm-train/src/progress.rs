@@ -45,6 +45,13 @@ pub enum Event<'a> {
         /// Part of the training clips that it gets right where their group was held out.
         held_out_top1: f64,
     },
+    /// What the run starts from was judged.
+    StartJudged {
+        /// Mean cross entropy of the validation clips, in nats.
+        valid_loss: f64,
+        /// Share of right validation clips.
+        valid_top1: f64,
+    },
     /// A batch was learned from.
     Batch(&'a BatchReport),
     /// A clip could not be read and was left out.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tsm_model::spec::SamplingKind;
-use tsm_model::{Backbone, ShiftKind, ShiftPlace};
+use tsm_model::{Backbone, MotionFeatures, ShiftKind, ShiftPlace};
 
 use crate::network::BatchNormMode;
 use crate::optimiser::Method;
@@ -73,6 +73,9 @@ pub struct Recipe {
     pub shift_div: usize,
     /// First blocks that have no shift, whatever the backbone's rule; 0 leaves the rule alone.
     pub unshifted_blocks: usize,
+    /// What the network sees of motion besides its shift.
+    #[serde(default)]
+    pub motion_features: MotionFeatures,
     /// Frames of a clip.
     pub segments: usize,
     /// Side of the network's input in pixels.
@@ -118,7 +121,7 @@ pub struct Recipe {
     /// Part of the groups that is kept for validation, where no list is given.
     pub validation: f64,
 
-    /// Times that the run sees each clip.
+    /// Times that the run learns from each clip by steps; 0 where the solved head is to be all.
     pub epochs: usize,
     /// Clips of a batch.
     pub batch: usize,
@@ -224,6 +227,10 @@ impl Recipe {
             // The preset's ramp is for a start that does not know the shift; this one is made for it.
             all.insert("shift-ramp-epochs".to_owned(), toml::Value::Float(0.0));
         }
+        if !sees_successive_frames(preset, table) {
+            // Without neighbours in time there is no motion to see, and a network without a shift is to be blind to it.
+            all.insert("motion-features".to_owned(), toml::Value::String("none".to_owned()));
+        }
         all.extend(table.clone());
         let text = |e: toml::de::Error| RecipeError::Text(e.message().replace('\n', " "));
         let recipe: Self = all.try_into().map_err(text)?;
@@ -286,8 +293,7 @@ impl Recipe {
     }
 
     fn check_counts(&self) -> Result<(), RecipeError> {
-        let counts: [(&'static str, usize); 7] = [
-            ("epochs", self.epochs),
+        let counts: [(&'static str, usize); 6] = [
             ("batch", self.batch),
             ("accumulate", self.accumulate),
             ("workers", self.workers),
@@ -298,7 +304,10 @@ impl Recipe {
         for (name, value) in counts {
             ensure((1..=100_000).contains(&value), name, value, "1 to 100000")?;
         }
-        Ok(())
+        ensure(self.epochs <= 100_000, "epochs", self.epochs, "0 to 100000")?;
+        // Without a step the solved head is all that is learned.
+        let learns = self.epochs > 0 || self.head_views > 0;
+        ensure(learns, "head-views", self.head_views, "at least 1 where epochs is 0")
     }
 
     fn check_network(&self) -> Result<(), RecipeError> {
@@ -310,6 +319,15 @@ impl Recipe {
             return Err(RecipeError::Exclusive("flip off and flip pairs"));
         }
         self.check_motion_start()?;
+        if self.motion_features != MotionFeatures::None {
+            let is_successive = self.sampling == SamplingKind::FixedInterval;
+            ensure(
+                is_successive,
+                "sampling",
+                "not fixed_interval",
+                "fixed_interval with motion-features flow",
+            )?;
+        }
         let size = self.size;
         let fits = size > 0 && size.is_multiple_of(32) && size <= 1024;
         ensure(fits, "size", size, "a multiple of 32 up to 1024")?;
@@ -351,6 +369,17 @@ impl Recipe {
         ensure(is_beside, "place", "block", "blockres with motion-start")?;
         Ok(())
     }
+}
+
+/// Whether the frames of a clip follow each other, and the network is to tell what happens between them.
+fn sees_successive_frames(preset: &Recipe, table: &toml::Table) -> bool {
+    let said = |name: &str| table.get(name).and_then(toml::Value::as_str);
+    let is_successive = match said("sampling") {
+        Some(kind) => kind == "fixed_interval",
+        None => preset.sampling == SamplingKind::FixedInterval,
+    };
+    let has_shift = said("shift").map_or(preset.shift != ShiftKind::None, |kind| kind != "none");
+    is_successive && has_shift
 }
 
 fn ensure(

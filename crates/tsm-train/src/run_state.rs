@@ -54,8 +54,11 @@ pub struct EpochSums {
 /// The best validation so far.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Best {
-    /// Its epoch.
+    /// Its epoch, from 0.
     pub epoch: usize,
+    /// Whether it is what the run starts from, before its first step.
+    #[serde(default)]
+    pub is_start: bool,
     /// Its share of right labels; 0 while the head or the shift was still coming in.
     pub top1: f64,
     /// Its loss, which decides between equals.

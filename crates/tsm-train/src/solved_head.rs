@@ -12,6 +12,8 @@
 //! here does not, and on few clips ends higher (arXiv 2202.10054, "linear probing then fine-tuning").
 //! Nothing is drawn: the same features give the same head.
 
+use std::ops::Range;
+
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
 /// Ridge strengths that are tried, per feature and per clip.
@@ -116,6 +118,31 @@ pub fn solve(examples: &[Example], classes: usize, views: usize, own: &[usize]) 
         out.weight.extend(raw.into_iter().map(narrow));
     }
     Some(out)
+}
+
+impl SolvedHead {
+    /// Moves what features say on average from the bias to the last of them, which is 1 where they are known: frames whose
+    /// `features` are all 0 because nothing is known of them are then told by the others alone. Clips keep their logits,
+    /// on average over `examples`.
+    pub fn say_nothing_unknown(&mut self, examples: &[Example], features: Range<usize>) {
+        let Some(known) = features.clone().next_back() else { return };
+        let d = self.weight.len() / self.bias.len().max(1);
+        let mean = |k: usize| {
+            let sum: f64 = examples.iter().map(|example| f64::from(example.features[k])).sum();
+            sum / float(examples.len().max(1))
+        };
+        let means: Vec<f64> = features.clone().map(mean).collect();
+        let share = mean(known);
+        if share <= 0.0 {
+            return;
+        }
+        for (row, bias) in self.weight.chunks_exact_mut(d).zip(&mut self.bias) {
+            let said = row[features.clone()].iter().zip(&means).map(|(w, mean)| f64::from(*w) * mean);
+            let said: f64 = said.sum();
+            row[known] -= narrow(said / share);
+            *bias += narrow(said);
+        }
+    }
 }
 
 /// Mean and inverse deviation of each feature.
@@ -316,6 +343,32 @@ mod tests {
         }
         let constant = head.weight.chunks(4).map(|row| row[3]);
         assert!(constant.into_iter().all(|w| w == 0.0), "a feature that never changes says nothing");
+    }
+
+    #[test]
+    fn what_is_unknown_says_nothing_and_clips_keep_their_logits() {
+        // The second half of the features: two that tell something, and a 1; known in three frames of four.
+        let shown = |example: &Example| [example.features[2], 0.75 * 3.0, 0.75 * example.features[1], 0.75];
+        let mut examples = examples();
+        for example in &mut examples {
+            example.features = shown(example).to_vec();
+        }
+        let before = solve(&examples, 3, 1, &[]).unwrap();
+        let mut after = before.clone();
+        after.say_nothing_unknown(&examples, 1..4);
+        let mean = |head: &SolvedHead, class: usize| -> f32 {
+            let of = |example: &Example| logits(head, &example.features)[class];
+            examples.iter().map(of).sum::<f32>() / 60.0
+        };
+        for class in 0..3 {
+            assert!((mean(&before, class) - mean(&after, class)).abs() < 1e-4);
+            let known = [0.0, 3.0, examples.iter().map(|e| e.features[2]).sum::<f32>() / 45.0, 1.0];
+            let (unknown, usual) = (logits(&after, &[0.0; 4])[class], logits(&after, &known)[class]);
+            assert!(
+                (unknown - usual).abs() < 1e-4,
+                "usual motion and none known are alike: {usual} {unknown}"
+            );
+        }
     }
 
     #[test]

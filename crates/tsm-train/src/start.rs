@@ -88,6 +88,7 @@ pub fn model_spec(recipe: &Recipe, classes: &[String]) -> ModelSpec {
     let first = Architecture::of(&spec).blocks.into_iter().take(recipe.unshifted_blocks);
     let unshifted: Vec<String> = first.map(|block| block.name).collect();
     spec.shift.blocks.retain(|block| !unshifted.contains(block));
+    spec.motion_features = recipe.motion_features;
     spec.input = InputSpec::with_size(recipe.size);
     spec.sampling = SamplingSpec { kind: recipe.sampling, frame_interval_millis: 1000.0 / recipe.fps };
     spec
@@ -142,7 +143,8 @@ impl Start {
         let mut weights = Weights::new();
         let linear = Architecture::of(&spec).linear;
         for parameter in Architecture::of(&spec).parameters() {
-            let is_head = parameter.name.rsplit_once('.').is_some_and(|(owner, _)| owner == linear);
+            let owner = parameter.name.rsplit_once('.').map(|(owner, _)| owner);
+            let is_head = owner == Some(linear) || parameter.name == Architecture::MOTION_WEIGHT;
             let tensor = match from.weights.get(&parameter.name) {
                 Some(tensor) if !(is_head && head == HeadStart::New) => tensor.copy()?,
                 _ => random_tensor(&parameter, linear, seed)?,
@@ -170,6 +172,10 @@ fn random(spec: &ModelSpec, seed: u64) -> candle_core::Result<Weights> {
 /// The first value of a parameter that no checkpoint gives.
 fn random_tensor(parameter: &ParameterShape, linear: &str, seed: u64) -> candle_core::Result<Tensor> {
     let shape = parameter.shape.as_slice();
+    if parameter.name == Architecture::MOTION_WEIGHT {
+        // It has no say until it has learned one: a network that never saw motion goes on as it was.
+        return Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu);
+    }
     let (owner, field) = parameter.name.rsplit_once('.').unwrap_or((&parameter.name, ""));
     let spread = match (shape, owner == linear, field) {
         ([out, _, k, _], ..) => (2.0 / float(out * k * k)).sqrt(),

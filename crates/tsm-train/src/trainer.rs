@@ -34,11 +34,13 @@ mod artefacts;
 mod epoch_end;
 mod error;
 mod first_head;
+mod motion_eyes;
 mod motion_paths;
 mod plan;
 mod validation;
 
 use first_head::FirstHead;
+use motion_eyes::{MotionEyes, motion_tensor};
 use motion_paths::Begun;
 use plan::Plan;
 
@@ -124,6 +126,7 @@ struct Run<'a> {
     job: Job<'a>,
     plan: Plan,
     learner: Learner,
+    motion: Option<MotionEyes>,
     loader: Loader,
     record: RunRecord,
     resumed_at: Option<Position>,
@@ -170,10 +173,12 @@ impl<'a> Run<'a> {
         let options = plan::loader_options(job.recipe, record.position);
         let loader = Loader::start(&source, plan::train_mode(&job)?, &options)?;
         let now = clock::now();
+        let motion = MotionEyes::of_start(&job.start);
         Ok(Self {
             job,
             plan,
             learner,
+            motion,
             loader,
             record,
             resumed_at,
@@ -200,8 +205,15 @@ impl<'a> Run<'a> {
         };
         match first_head::solved(&self.job, &self.plan, &mut self.learner, &own, observer, should_stop)? {
             FirstHead::Solved(head) => self.learner.set_head(head)?,
+            FirstHead::Unwanted if self.job.recipe.epochs > 0 => {
+                self.begun = clock::now();
+                return Ok(End::Complete);
+            }
             FirstHead::Unwanted => {}
             FirstHead::Stopped => return Ok(End::Stopped),
+        }
+        if self.judge_start(observer, should_stop)? == End::Stopped {
+            return Ok(End::Stopped);
         }
         self.begun = clock::now();
         Ok(End::Complete)
@@ -260,10 +272,11 @@ impl<'a> Run<'a> {
         let Position { epoch, batch: index, .. } = self.record.position;
         let labels: Vec<usize> = batch.targets.iter().map(|class| class_index(*class)).collect();
         let global = self.plan.batches * epoch + index;
-        let Prepared { pictures, targets, shown } = self.tensors(&mut batch, &labels, global)?;
+        let Prepared { pictures, motion, targets, shown } = self.tensors(&mut batch, &labels, global)?;
         let teacher = self.job.teachers.logits(&pictures, labels.len())?;
         let lesson = Lesson {
             pictures: &pictures,
+            motion: motion.as_ref(),
             targets: &targets,
             teacher: teacher.as_ref(),
             depth: self.plan.depth(epoch),
@@ -284,21 +297,29 @@ impl<'a> Run<'a> {
     }
 
     /// The batch as tensors, mixed where the recipe says so.
-    fn tensors(&self, batch: &mut Batch, labels: &[usize], global: usize) -> candle_core::Result<Prepared> {
+    fn tensors(
+        &mut self,
+        batch: &mut Batch,
+        labels: &[usize],
+        global: usize,
+    ) -> candle_core::Result<Prepared> {
         let recipe = self.job.recipe;
         let (n, classes) = (labels.len(), self.job.dataset.classes.len());
         let targets = loss::targets(labels, classes, recipe.label_smoothing, &Device::Cpu)?;
         let mut targets: Vec<f32> = targets.flatten_all()?.to_vec1()?;
+        // Of the pictures as they were: two that are laid over each other move like neither.
+        let mut motion = self.motion.as_mut().map(|eyes| eyes.of(batch)).unwrap_or_default();
         let mut draws = Draws::for_purpose(recipe.seed, "mixing", global as u64);
         if let Some(mix) = Mix::draw(MixSpec { mixup: recipe.mixup, cutmix: recipe.cutmix }, n, &mut draws) {
-            mix.apply(&mut batch.pixels, recipe.size, &mut targets);
+            mix.apply(&mut batch.pixels, recipe.size, &mut [&mut targets, &mut motion]);
         }
         let pixels = std::mem::take(&mut batch.pixels);
         let rows = pixels.len() / (3 * recipe.size * recipe.size);
         let pictures = Tensor::from_vec(pixels, (rows, 3, recipe.size, recipe.size), &self.job.device)?;
+        let motion = motion_tensor(motion, rows, &self.job.device)?;
         let shown = targets.chunks(classes).map(largest).collect();
         let targets = Tensor::from_vec(targets, (n, classes), &self.job.device)?;
-        Ok(Prepared { pictures, targets, shown })
+        Ok(Prepared { pictures, motion, targets, shown })
     }
 
     /// Notes a clip that cannot be read; told once.
@@ -361,6 +382,8 @@ impl<'a> Run<'a> {
 struct Prepared {
     /// `[n * t, 3, h, w]`.
     pictures: Tensor,
+    /// `[n * t, motion_features]`, where the network weighs it.
+    motion: Option<Tensor>,
     /// `[n, classes]`.
     targets: Tensor,
     /// The class that is right for each clip: of a mixed one, the larger.

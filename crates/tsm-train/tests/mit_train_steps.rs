@@ -103,6 +103,7 @@ fn check(reference: &Reference) {
     for step in 0..4 {
         let lesson = Lesson {
             pictures: &pictures,
+            motion: None,
             targets: &targets,
             teacher: None,
             depth: Depth::Whole,

@@ -54,6 +54,7 @@ fn features(network: &mut TrainNetwork, pictures: &Tensor, shift_strength: f64) 
         depth: Depth::Head,
         shift_strength,
         feature_mask: None,
+        motion: None,
     };
     let rows = network.features(pictures, &pass).unwrap().to_vec2::<f32>().unwrap();
     rows.into_iter().skip(T - 1).step_by(T).collect()

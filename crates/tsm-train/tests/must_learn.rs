@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
-use tsm_model::ShiftKind;
 use tsm_model::checkpoint::{Checkpoint, SpecOverrides};
+use tsm_model::{MotionFeatures, ShiftKind};
 use tsm_train::clip_store::ClipStore;
 use tsm_train::dataset;
 use tsm_train::dataset::groups::GroupRule;
@@ -37,10 +37,12 @@ fn made(task: tasks::Task, stride: usize, folder: &Path) -> Option<()> {
 }
 
 /// Validation top-1 after a short run from the shipped weights.
-fn learned(slides: &Path, output: &Path, shift: ShiftKind) -> f64 {
+fn learned(slides: &Path, output: &Path, shift: ShiftKind, motion_features: MotionFeatures) -> f64 {
     let recipe = Recipe {
         shift,
-        motion_start: true,
+        motion_features,
+        // Circuits where the network is to see motion by itself.
+        motion_start: motion_features == MotionFeatures::None,
         shift_ramp_epochs: 0.0,
         size: 64,
         epochs: 1,
@@ -81,9 +83,12 @@ fn a_shift_learns_what_only_time_tells() {
     if made(tasks::Task::Slides, 16, &data).is_none() {
         return;
     }
-    let causal = learned(&data, &folder.path().join("causal.safetensors"), ShiftKind::Causal);
-    let still = learned(&data, &folder.path().join("none.safetensors"), ShiftKind::None);
+    let of = |name: &str, shift, motion| learned(&data, &folder.path().join(name), shift, motion);
+    let causal = of("causal.safetensors", ShiftKind::Causal, MotionFeatures::None);
+    let still = of("none.safetensors", ShiftKind::None, MotionFeatures::None);
+    let flow = of("flow.safetensors", ShiftKind::Causal, MotionFeatures::Flow);
     assert!(causal >= 0.6, "with the shift {causal} of the validation clips are right");
+    assert!(flow >= 0.8, "with flow beside it {flow}");
     assert!(still <= 0.5, "without one {still}, and no more than half can be");
 }
 

@@ -170,6 +170,31 @@ fn circuits_a_solved_head_still_layers_and_adamw_are_resumed_at_the_same_bits() 
 }
 
 #[test]
+fn a_solved_head_is_judged_before_the_first_step_and_may_be_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("clips");
+    std::fs::create_dir(&data).unwrap();
+    if clips(&data).is_none() {
+        return;
+    }
+    let output = folder.path().join("m.safetensors");
+    let solved = Recipe { head_views: 1, epochs: 0, ..recipe() };
+    assert_eq!(run(&data, &output, &solved, 0, false).unwrap().end, End::Stopped);
+    assert!(!RunFolder::beside(&output).last().exists());
+    let finished = run(&data, &output, &solved, usize::MAX, false).unwrap();
+    assert_eq!((finished.end, finished.record.history.len()), (End::Complete, 0));
+    let start = finished.record.best.unwrap();
+    assert!(start.is_start);
+    let (best, last) = (RunFolder::beside(&output).best(), RunFolder::beside(&output).last());
+    let model =
+        tsm_model::checkpoint::Checkpoint::open(&best, &tsm_model::checkpoint::SpecOverrides::default())
+            .unwrap();
+    let motion = model.weights.get(tsm_model::Architecture::MOTION_WEIGHT).unwrap();
+    assert!(motion.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() > 0.0, "flow has a say");
+    assert_eq!(RunState::open(&last).unwrap().record.best.unwrap(), start);
+}
+
+#[test]
 fn a_run_of_other_choices_is_not_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("clips");

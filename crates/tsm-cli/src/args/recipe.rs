@@ -32,6 +32,9 @@ pub(crate) struct RecipeArgs {
     /// First blocks without a shift, besides those that never have one
     #[arg(long, value_name = "N", help_heading = "Network")]
     unshifted_blocks: Option<usize>,
+    /// What it sees of motion besides: histograms of optical flow, or nothing
+    #[arg(long, value_parser = ["none", "flow"], help_heading = "Network")]
+    motion_features: Option<String>,
     /// Frames of a clip
     #[arg(long, value_name = "N", help_heading = "Network")]
     segments: Option<usize>,
@@ -90,7 +93,7 @@ pub(crate) struct RecipeArgs {
     /// Part of the groups that is kept for validation
     #[arg(long, value_name = "PART", help_heading = "Data")]
     validation: Option<f64>,
-    /// Times that each clip is seen
+    /// Times that each clip is learned from by steps; 0: the head is solved, and that is all
     #[arg(long, value_name = "N", help_heading = "Optimisation")]
     epochs: Option<usize>,
     /// Clips of a batch

@@ -1,7 +1,8 @@
 //! `tsm info`: what a model is and what it costs.
 
 use serde_json::json;
-use tsm_model::{Architecture, ModelSpec, ShiftKind};
+use tsm_model::motion_head::MotionMemory;
+use tsm_model::{Architecture, ModelSpec, MotionFeatures, ShiftKind};
 
 use crate::args::InfoArgs;
 use crate::exit_code::{Exit, Failure};
@@ -34,21 +35,26 @@ fn cost(spec: &ModelSpec) -> Cost {
     let shapes = network.state_shapes(&spec.shift, size);
     let floats: usize = shapes.iter().map(|shape| shape.iter().product::<usize>()).sum();
     let is_streamed = spec.shift.kind == ShiftKind::Causal;
+    let motion_bytes = if spec.motion_features.is_none() { 0 } else { MotionMemory::new(size, size).bytes() };
     Cost {
         parameters: network.parameter_count(),
         multiply_adds: network.multiply_adds(size),
-        state_bytes: if is_streamed { floats * size_of::<f32>() } else { 0 },
+        state_bytes: motion_bytes + if is_streamed { floats * size_of::<f32>() } else { 0 },
     }
 }
 
-/// The model in a few words: `mobilenetv2 x1, causal shift 1/8 in 10 blocks, 224 px, 27 classes`.
+/// The model in a few words: `mobilenetv2 x1, causal shift 1/8 in 10 blocks, flow, 224 px, 27 classes`.
 pub(crate) fn one_line(spec: &ModelSpec) -> String {
-    let ModelSpec { backbone, width, shift, input, classes, .. } = spec;
+    let ModelSpec { backbone, width, shift, motion_features, input, classes, .. } = spec;
     let shift = match shift.kind {
         ShiftKind::None => "no shift".to_owned(),
         kind => format!("{} shift 1/{} in {} blocks", kind.name(), shift.div, shift.blocks.len()),
     };
-    format!("{backbone} x{width}, {shift}, {} px, {} classes", input.size_px, classes.len())
+    let motion = match motion_features {
+        MotionFeatures::None => "",
+        MotionFeatures::Flow => ", flow",
+    };
+    format!("{backbone} x{width}, {shift}{motion}, {} px, {} classes", input.size_px, classes.len())
 }
 
 fn as_text(source: &ModelSource, spec: &ModelSpec, cost: &Cost) -> String {

@@ -67,6 +67,9 @@ impl Architecture {
         let (linear, classes) = (self.linear, self.classes);
         all.push(parameter(format!("{linear}.weight"), vec![classes, self.features], true));
         all.push(parameter(format!("{linear}.bias"), vec![classes], true));
+        if self.motion_features > 0 {
+            all.push(parameter(Self::MOTION_WEIGHT.to_owned(), vec![classes, self.motion_features], true));
+        }
         all
     }
 

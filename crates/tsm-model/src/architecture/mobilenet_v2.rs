@@ -41,6 +41,7 @@ pub(super) fn architecture(width: f64, classes: usize) -> Architecture {
         linear: "classifier.1",
         features,
         classes,
+        motion_features: 0,
     }
 }
 

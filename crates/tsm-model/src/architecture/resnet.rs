@@ -45,6 +45,7 @@ pub(super) fn architecture(backbone: Backbone, classes: usize) -> Architecture {
         linear: "fc",
         features: channels,
         classes,
+        motion_features: 0,
     }
 }
 

@@ -276,6 +276,7 @@ impl Bench<'_> {
             depth: Depth::Head,
             shift_strength: 1.0,
             feature_mask: None,
+            motion: None,
         };
         for pictures in self.pictures {
             self.network.watched(pictures, &pass, &mut |site, map| {

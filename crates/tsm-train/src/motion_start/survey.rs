@@ -105,6 +105,7 @@ pub(super) fn survey(
             depth: Depth::Head,
             shift_strength: 0.0,
             feature_mask: None,
+            motion: None,
         };
         let light = brightness(pictures, super::brightness_weights(input))?;
         let features = network.watched(pictures, &pass, &mut |site, map| match site {

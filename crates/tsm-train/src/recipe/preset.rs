@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use tsm_model::spec::{DEFAULT_FRAME_HZ, SamplingKind};
-use tsm_model::{Backbone, ShiftKind, ShiftPlace};
+use tsm_model::{Backbone, MotionFeatures, ShiftKind, ShiftPlace};
 
 use super::{ClassWeights, CropChoice, FlipChoice, Recipe};
 use crate::network::BatchNormMode;
@@ -90,6 +90,7 @@ fn few() -> Recipe {
         place: ShiftPlace::Blockres,
         shift_div: 8,
         unshifted_blocks: 0,
+        motion_features: MotionFeatures::Flow,
         segments: 8,
         size: 160,
         pretrained: None,
@@ -150,6 +151,7 @@ fn many() -> Recipe {
     Recipe {
         size: 224,
         batch_norm: BatchNormMode::Train,
+        motion_features: MotionFeatures::None,
         batch: 16,
         epochs: 30,
         lr: 0.01,
@@ -163,6 +165,7 @@ fn mit() -> Recipe {
     Recipe {
         backbone: Backbone::Resnet50,
         shift: ShiftKind::Mit,
+        motion_features: MotionFeatures::None,
         size: 224,
         sampling: SamplingKind::Uniform,
         jitter_brightness: 0.0,

@@ -1,4 +1,4 @@
-//! The end of an epoch: validation, record, the best model, a save.
+//! The end of an epoch, and what precedes the first: validation, record, the best model, a save.
 
 use std::time::SystemTime;
 
@@ -48,18 +48,14 @@ impl Run<'_> {
         let ranked = validation.as_ref().map(|v| if self.plan.is_whole_after(epoch) { v.top1 } else { 0.0 });
         let is_best = match validation.as_ref().zip(ranked) {
             Some((Validation { loss, .. }, top1)) => {
-                best.is_none_or(|best| top1 > best.top1 || (top1 >= best.top1 && *loss < best.loss))
+                best.is_none_or(|best: Best| top1 > best.top1 || (top1 >= best.top1 && *loss < best.loss))
             }
             None => best.is_none(),
         };
         if is_best {
-            match self.checkpoint()?.save(&self.job.folder.best(), Storage::F32) {
-                // A statistic can be infinite while the loss still is not.
-                Err(CheckpointError::BadValues { .. }) => return Err(self.not_finite()),
-                saved => saved?,
-            }
-            self.record.best =
-                validation.as_ref().zip(ranked).map(|(v, top1)| Best { epoch, top1, loss: v.loss });
+            self.save_best()?;
+            let ranked = validation.as_ref().zip(ranked);
+            self.record.best = ranked.map(|(v, top1)| Best { epoch, is_start: false, top1, loss: v.loss });
         }
         self.record.history.push(record);
         self.record.position = Position { epoch: epoch + 1, batch: 0, step };
@@ -69,6 +65,34 @@ impl Run<'_> {
         self.save()?;
         observer.event(&Event::Epoch { record: &record, is_best });
         Ok(End::Complete)
+    }
+
+    /// Validation of what the run starts from, before its first step: on few clips no epoch may be better than a solved
+    /// head, and then that is the model. Stopped within it, the run starts again.
+    pub(super) fn judge_start(
+        &mut self,
+        observer: &mut dyn Observer,
+        should_stop: &dyn Fn() -> bool,
+    ) -> Result<End, TrainError> {
+        if !self.job.validation.is_empty() {
+            let Some(Validation { loss, top1, .. }) = self.validate(should_stop)? else {
+                return Ok(End::Stopped);
+            };
+            self.record.best = Some(Best { epoch: 0, is_start: true, top1, loss });
+            observer.event(&Event::StartJudged { valid_loss: loss, valid_top1: top1 });
+        }
+        self.save_best()?;
+        self.job.folder.write_history(&self.record)?;
+        self.save()?;
+        Ok(End::Complete)
+    }
+
+    fn save_best(&self) -> Result<(), TrainError> {
+        match self.checkpoint()?.save(&self.job.folder.best(), Storage::F32) {
+            // A statistic can be infinite while the loss still is not.
+            Err(CheckpointError::BadValues { .. }) => Err(self.not_finite()),
+            saved => Ok(saved?),
+        }
     }
 
     fn validate(&self, should_stop: &dyn Fn() -> bool) -> Result<Option<Validation>, TrainError> {

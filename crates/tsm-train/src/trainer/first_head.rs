@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::motion_eyes::{MotionEyes, motion_tensor};
 use super::plan::{self, Plan};
 use super::{Job, TrainError};
 use crate::dataset::class_index;
@@ -19,6 +20,7 @@ use crate::run_state::Position;
 use crate::solved_head::{Example, SolvedHead, solve};
 
 use candle_core::Tensor;
+use tsm_model::motion_head::HALVES;
 
 /// How gathering ended.
 pub(super) enum FirstHead {
@@ -52,14 +54,18 @@ pub(super) fn solved(
     let loader = Loader::start(&plan::source(job, job.train), plan::train_mode(job)?, &options)?;
     let groups = numbered_groups(job);
     let mut examples = Vec::new();
+    let mut eyes = MotionEyes::of_start(&job.start);
     for batch in loader {
         let mut batch = batch?;
         if should_stop() {
             return Ok(FirstHead::Stopped);
         }
+        let motion = eyes.as_mut().map(|eyes| eyes.of(&batch)).unwrap_or_default();
+        let motion = motion_tensor(motion, batch.clips.len() * batch.frames, &job.device)?;
         let shape = (batch.clips.len() * batch.frames, 3, batch.side_px, batch.side_px);
         let pictures = Tensor::from_vec(std::mem::take(&mut batch.pixels), shape, &job.device)?;
-        let features = learner.clip_features(&pictures, batch.frames, plan.shift_strength(0, 0))?;
+        let (t, shift_strength) = (batch.frames, plan.shift_strength(0, 0));
+        let features = learner.clip_features(&pictures, motion.as_ref(), t, shift_strength)?;
         for ((features, clip), class) in features.into_iter().zip(&batch.clips).zip(&batch.targets) {
             if features.iter().all(|x| x.is_finite()) {
                 let group = groups[job.dataset.clips[*clip].group.as_str()];
@@ -68,7 +74,15 @@ pub(super) fn solved(
         }
         observer.event(&Event::HeadBatch { clips: examples.len(), all: views * job.train.len() });
     }
-    let head = solve(&examples, job.dataset.classes.len(), views, own_features);
+    let network = learner.network().architecture();
+    let seen = network.features..network.features + network.motion_features;
+    let own_features: Vec<usize> = own_features.iter().copied().chain(seen).collect();
+    let mut head = solve(&examples, job.dataset.classes.len(), views, &own_features);
+    if let (Some(head), true) = (&mut head, network.motion_features > 0) {
+        for half in HALVES {
+            head.say_nothing_unknown(&examples, network.features + half.start..network.features + half.end);
+        }
+    }
     Ok(head.map_or(FirstHead::Unwanted, |head| {
         observer.event(&Event::HeadSolved { held_out_top1: head.held_out_top1 });
         FirstHead::Solved(head)

@@ -62,7 +62,7 @@ impl Plan {
             head_epochs: recipe.head_epochs,
             frozen_blocks: recipe.frozen_blocks,
             // What the shift moves is read by the circuits alone, which are blind without it.
-            shift_ramp_epochs: recipe.shift_ramp_epochs,
+            shift_ramp_epochs: if recipe.epochs == 0 { 0.0 } else { recipe.shift_ramp_epochs },
         }
     }
 

@@ -78,6 +78,12 @@ impl Observer for Bar {
                     "first head solved: top-1 {percent:.1} % of training clips whose group it had not seen"
                 ));
             }
+            Event::StartJudged { valid_loss, valid_top1 } => {
+                let percent = 100.0 * valid_top1;
+                self.line(&format!(
+                    "start: centre view of the validation clips: loss {valid_loss:.4}, top-1 {percent:.1} %, the best so far"
+                ));
+            }
             Event::Batch(report) => self.batch(report),
             Event::Skipped { reason, .. } => self.line(&format!("left out: {reason}")),
             Event::Epoch { record, is_best } => {

@@ -1,11 +1,12 @@
 //! The own format: written, read again, and refused where it does not hold together.
 
+use candle_core::{Device, Tensor};
 use proptest::prelude::*;
 
 use super::made;
 use crate::checkpoint::{Checkpoint, Origin, SpecOverrides, Storage};
 use crate::shift::{ShiftKind, ShiftPlace};
-use crate::spec::{Backbone, DecisionSpec, ModelSpec};
+use crate::spec::{Backbone, DecisionSpec, ModelSpec, MotionFeatures};
 
 fn model() -> Checkpoint {
     let bytes = made::as_safetensors(&made::tiny(), None);
@@ -40,6 +41,24 @@ fn what_is_saved_is_loaded_again() {
     for name in model.weights.names() {
         assert_eq!(elements(&loaded, name), elements(&model, name), "{name}");
     }
+}
+
+#[test]
+fn a_layer_on_motion_is_described_saved_and_missed() {
+    let mut model = model();
+    model.spec.motion_features = MotionFeatures::Flow;
+    let folder = tempfile::tempdir().unwrap();
+    let error = model.save(&folder.path().join("m"), Storage::F32).unwrap_err().to_string();
+    assert!(error.contains("motion.weight"), "{error}");
+    let shape = (3, MotionFeatures::Flow.count());
+    let weight = Tensor::full(0.5f32, shape, &Device::Cpu).unwrap().contiguous().unwrap();
+    model.weights.insert("motion.weight", weight);
+    let loaded = saved_and_opened(&model, Storage::F16);
+    assert_eq!(loaded.spec, model.spec);
+    assert_eq!(elements(&loaded, "motion.weight"), elements(&model, "motion.weight"));
+    model.spec.motion_features = MotionFeatures::None;
+    let error = model.save(&folder.path().join("m"), Storage::F32).unwrap_err().to_string();
+    assert!(error.contains("motion.weight"), "what nobody reads is not written: {error}");
 }
 
 #[cfg(unix)]

@@ -103,6 +103,7 @@ output = "m.safetensors"
 group-regex = "x(.)"
 tune-from = "t.safetensors"
 restart = true
+motion-features = "none"
 "#;
 
 #[test]

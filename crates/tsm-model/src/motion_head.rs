@@ -1,0 +1,222 @@
+//! The layer on motion: histograms of the optical flow since the previous frame, weighed beside the network's features.
+//!
+//! ```text
+//! frame [3, h, w] ─┬─ Executor ─ features ─ linear ─────────────────────────────────┬─ + ─► logits
+//!                  └─ MotionReader ─ flow ─ histograms h ─┬─ h ─────────────────┬─ motion.weight
+//!                          ▲                              └─ |h - usual| ───────┘
+//!                          └─ MotionMemory, a stream each: the previous frame in grey, usual = 0.8 usual + 0.2 h
+//! ```
+//!
+//! The second half of the features tells how motion changes: a hand that waves goes to and fro, a fall happens once. Behind
+//! each half stands a 1 where it is known, by whose weight a frame without a past says nothing instead of "nothing moves".
+//!
+//! A linear layer on features and motion together is the sum of two, so the network knows nothing of it, and any executor
+//! runs it. It looks back alone: a clip and a stream of its frames have the same logits. The first frame of a stream has
+//! no motion, the second no change of it. It is for few clips, which teach a shift between pretrained features little; the idea of a second
+//! stream that sees flow is Simonyan and Zisserman's (2014).
+
+use std::ops::Range;
+
+use candle_core::{DType, Device, Tensor};
+use tsm_kernels::flow::{self, FlowEstimator, Grey, Histograms, Plane};
+
+use crate::architecture::Architecture;
+use crate::checkpoint::Checkpoint;
+use crate::device::ComputeError;
+use crate::executor::{ClipLogits, StreamState};
+use crate::preprocess::InputSpec;
+use crate::spec::MotionFeatures;
+
+/// Numbers of one flow.
+const OF_FLOW: usize = flow::FEATURES;
+
+/// Numbers that tell the motion of a frame: [`HALVES`] one behind the other.
+pub const FEATURES: usize = 2 * (OF_FLOW + 1);
+
+/// What features are known together: the flow's own, and how far each is from what was usual. The last of each half is 1
+/// where the half is known, and all of it 0 where it is not.
+pub const HALVES: [Range<usize>; 2] = [0..OF_FLOW + 1, OF_FLOW + 1..FEATURES];
+
+/// Part of what was usual that stays so at each frame: it is what was seen in the last half second.
+const USUAL_KEPT: f32 = 0.8;
+
+/// What came before a frame of a stream, as far as motion is concerned.
+#[derive(Debug, Clone)]
+pub struct MotionMemory {
+    previous: Plane,
+    /// `[OF_FLOW]`.
+    usual: Vec<f32>,
+    /// Frames seen; two make a first flow.
+    frames: usize,
+}
+
+impl MotionMemory {
+    /// That of a stream of frames of `height` x `width` that has seen nothing.
+    pub fn new(height: usize, width: usize) -> Self {
+        let [rows, columns] = Grey::shape(height, width);
+        Self { previous: Plane::zeros(rows, columns), usual: vec![0.0; OF_FLOW], frames: 0 }
+    }
+
+    /// As before the first frame.
+    pub const fn forget(&mut self) {
+        self.frames = 0;
+    }
+
+    /// Bytes of what is remembered.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.previous.values()) + size_of_val(self.usual.as_slice())
+    }
+}
+
+/// Reads motion off normalised frames, one after another.
+#[derive(Debug, Clone)]
+pub struct MotionReader {
+    grey: Grey,
+    now: Plane,
+    estimator: FlowEstimator,
+    histograms: Histograms,
+}
+
+impl MotionReader {
+    /// For frames that were normalised as `input` says.
+    pub fn new(input: &InputSpec) -> Self {
+        Self {
+            grey: Grey::new(input.mean, input.std),
+            now: Plane::default(),
+            estimator: FlowEstimator::default(),
+            histograms: Histograms::default(),
+        }
+    }
+
+    /// Writes the motion from the frame that `memory` holds to `frame` `[3, height, width]` into `out` `[FEATURES]`, zeros
+    /// where it holds none, and lets it hold `frame`.
+    ///
+    /// # Panics
+    /// If a length is another, or `memory` is of frames of another size.
+    pub fn read(
+        &mut self,
+        memory: &mut MotionMemory,
+        frame: &[f32],
+        [height, width]: [usize; 2],
+        out: &mut [f32],
+    ) {
+        self.grey.of(frame, height, width, &mut self.now);
+        out.fill(0.0);
+        let (flow, change) = out.split_at_mut(HALVES[0].end);
+        let (own, is_known) = flow.split_at_mut(OF_FLOW);
+        if memory.frames > 0 {
+            let flow = self.estimator.flow(&memory.previous, &self.now);
+            self.histograms.describe(flow, own);
+            is_known.fill(1.0);
+        }
+        match memory.frames {
+            0 => {}
+            1 => memory.usual.copy_from_slice(own),
+            _ => {
+                let (change, is_known) = change.split_at_mut(OF_FLOW);
+                is_known.fill(1.0);
+                for ((usual, own), change) in memory.usual.iter_mut().zip(&*own).zip(change) {
+                    *change = (own - *usual).abs();
+                    *usual = USUAL_KEPT * *usual + (1.0 - USUAL_KEPT) * own;
+                }
+            }
+        }
+        std::mem::swap(&mut memory.previous, &mut self.now);
+        memory.frames = memory.frames.saturating_add(1);
+    }
+
+    /// Motion of clips `[n, t, 3, height, width]`, normalised: `[n, t, FEATURES]`. The first frame of each has none.
+    ///
+    /// # Panics
+    /// If `clips` is no whole number of clips.
+    pub fn read_clips(&mut self, clips: &[f32], t: usize, [height, width]: [usize; 2]) -> Vec<f32> {
+        let frame = 3 * height * width;
+        assert!(clips.len().is_multiple_of(t * frame), "read_clips: no whole number of clips");
+        let mut out = vec![0.0; clips.len() / frame * FEATURES];
+        let mut memory = MotionMemory::new(height, width);
+        for (clip, out) in clips.chunks_exact(t * frame).zip(out.chunks_exact_mut(t * FEATURES)) {
+            memory.forget();
+            for (frame, out) in clip.chunks_exact(frame).zip(out.chunks_exact_mut(FEATURES)) {
+                self.read(&mut memory, frame, [height, width], out);
+            }
+        }
+        out
+    }
+}
+
+/// The layer and what it reads with.
+#[derive(Debug, Clone)]
+pub(crate) struct MotionHead {
+    reader: MotionReader,
+    size_px: usize,
+    /// `[classes, FEATURES]`.
+    weight: Vec<f32>,
+    features: Vec<f32>,
+}
+
+impl MotionHead {
+    /// That of `checkpoint`, if it has one.
+    ///
+    /// # Errors
+    /// [`ComputeError`] if its tensor is missing.
+    pub(crate) fn of(checkpoint: &Checkpoint) -> Result<Option<Self>, ComputeError> {
+        if checkpoint.spec.motion_features == MotionFeatures::None {
+            return Ok(None);
+        }
+        let input = &checkpoint.spec.input;
+        let Some(weight) = checkpoint.weights.get(Architecture::MOTION_WEIGHT) else {
+            let text = format!("tensor `{}` is missing", Architecture::MOTION_WEIGHT);
+            return Err(candle_core::Error::Msg(text).into());
+        };
+        let weight = weight.flatten_all()?.to_vec1()?;
+        let (reader, features) = (MotionReader::new(input), vec![0.0; FEATURES]);
+        Ok(Some(Self { reader, size_px: input.size_px, weight, features }))
+    }
+
+    /// The memory of a stream that has seen nothing.
+    pub(crate) fn fresh_memory(&self) -> MotionMemory {
+        MotionMemory::new(self.size_px, self.size_px)
+    }
+
+    /// Adds what motion says to the logits `[n, classes]` of n streams' frames, and remembers these.
+    pub(crate) fn add_to_step(
+        &mut self,
+        frames: &[f32],
+        states: &mut [&mut StreamState],
+        logits: &mut [f32],
+    ) {
+        let Self { reader, size_px, weight, features } = self;
+        let rows = frames.chunks_exact(3 * *size_px * *size_px);
+        let rows = rows.zip(logits.chunks_exact_mut(weight.len() / FEATURES));
+        for (state, (frame, logits)) in states.iter_mut().zip(rows) {
+            let Some(memory) = state.motion_mut() else { continue };
+            reader.read(memory, frame, [*size_px; 2], features);
+            for (logit, weights) in logits.iter_mut().zip(weight.chunks_exact(FEATURES)) {
+                *logit +=
+                    weights.iter().zip(&*features).map(|(weight, feature)| weight * feature).sum::<f32>();
+            }
+        }
+    }
+
+    /// `logits` with what motion says of `clips` `[n, t, 3, h, w]`.
+    ///
+    /// # Errors
+    /// If candle refuses.
+    pub(crate) fn add_to_clips(
+        &mut self,
+        clips: &Tensor,
+        logits: &ClipLogits,
+    ) -> candle_core::Result<ClipLogits> {
+        let (n, t, _, h, w) = clips.dims5()?;
+        let values: Vec<f32> =
+            clips.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        let features =
+            Tensor::from_vec(self.reader.read_clips(&values, t, [h, w]), (n * t, FEATURES), &Device::Cpu)?;
+        let weight =
+            Tensor::from_slice(&self.weight, (self.weight.len() / FEATURES, FEATURES), &Device::Cpu)?;
+        let own = features.matmul(&weight.t()?)?.reshape(logits.segments.shape())?;
+        let own = own.to_device(logits.segments.device())?.to_dtype(logits.segments.dtype())?;
+        let segments = (&logits.segments + own)?;
+        Ok(ClipLogits { consensus: segments.mean(1)?, segments })
+    }
+}
