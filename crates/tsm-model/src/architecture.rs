@@ -122,7 +122,7 @@ pub struct Architecture {
 }
 
 impl Architecture {
-    /// Name of the layer on motion features. It has no bias: the linear layer's is enough.
+    /// Name of the layer on motion features. It has no bias: those that are 1 where motion is known stand for it.
     pub const MOTION_WEIGHT: &str = "motion.weight";
 
     /// The network that `spec` describes.

@@ -75,9 +75,12 @@ impl Run<'_> {
         should_stop: &dyn Fn() -> bool,
     ) -> Result<End, TrainError> {
         if !self.job.validation.is_empty() {
-            let Some(Validation { loss, top1, .. }) = self.validate(should_stop)? else {
+            let Some(Validation { loss, top1, skipped, .. }) = self.validate(should_stop)? else {
                 return Ok(End::Stopped);
             };
+            for Skipped { clip, reason } in &skipped {
+                self.leave_out(*clip, reason, observer);
+            }
             self.record.best = Some(Best { epoch: 0, is_start: true, top1, loss });
             observer.event(&Event::StartJudged { valid_loss: loss, valid_top1: top1 });
         }
