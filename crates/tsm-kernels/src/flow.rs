@@ -2,29 +2,34 @@
 //! layer can weigh.
 //!
 //! ```text
-//!  network input [3, h, w] ─ Grey::of ─► about 40 x 40 ─┐ previous
-//!                            Grey::of ─► about 40 x 40 ─┤ now
+//!  network input [3, h, w] ─ Grey::of ─► Pyramid of about 40 x 40 ─┐ previous
+//!                            Grey::of ─► Pyramid of about 40 x 40 ─┤ now
+//!                                                       ┌──────────┘
 //!                                                       ▼
 //!                FlowEstimator: 10 x 10 ─► 20 x 20 ─► 40 x 40, one Lucas/Kanade step each
 //!                                                       │ (u, v) a pixel, in parts of the frame
 //!                                                       ▼
-//!                histograms: direction x speed, direction x place, edges of motion ─► [FEATURES]
+//!                histograms: direction x speed, the mover, direction x place around it, edges ─► [FEATURES]
 //! ```
 //!
 //! A shift lets a network compare features of two frames, but one that was trained on pictures has none that compare
 //! well, and few clips do not teach it. This is what the comparison comes to, in closed form. Sources: Lucas and Kanade
 //! 1981, Bouguet 2001 (pyramid); histograms of flow and of its edges: Laptev et al. 2008, Dalal et al. 2006.
 //!
-//! Plain loops over rows, which the compiler makes vectors of without changing a bit; nothing is allocated once the
+//! Plain loops, without a path of their own for any CPU: the compiler makes vectors of most of those over rows (not of
+//! warping and the histograms, which go where the numbers say), and no bit depends on it. Nothing is allocated once the
 //! buffers have grown.
 
 mod histograms;
 mod lucas_kanade;
+mod mover;
 mod plane;
+mod pyramid;
 
 pub use histograms::{FEATURES, Histograms};
 pub use lucas_kanade::FlowEstimator;
 pub use plane::Plane;
+pub use pyramid::Pyramid;
 
 /// Sides of the grey picture that flow is measured on: the shorter one is at least this, and less than twice of it.
 const LEAST_SIDE: usize = 32;
@@ -62,12 +67,17 @@ impl Grey {
         [height / factor, width / factor]
     }
 
-    /// Writes the grey picture of `input` `[3, height, width]` to `out`.
+    /// Makes `out` the grey picture of `input` `[3, height, width]` and its halves.
     ///
     /// # Panics
     /// If `input` has another length.
-    pub fn of(&self, input: &[f32], height: usize, width: usize, out: &mut Plane) {
+    pub fn of(&self, input: &[f32], height: usize, width: usize, out: &mut Pyramid) {
         assert_eq!(input.len(), 3 * height * width, "Grey::of: the input is not [3, height, width]");
+        out.fill(|picture| self.draw(input, [height, width], picture));
+    }
+
+    /// Writes the grey picture alone.
+    fn draw(&self, input: &[f32], [height, width]: [usize; 2], out: &mut Plane) {
         let factor = Self::factor(height, width);
         let [rows, columns] = Self::shape(height, width);
         out.resize(rows, columns);

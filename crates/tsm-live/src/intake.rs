@@ -186,7 +186,8 @@ impl Intake {
         }
         let epoch = self.progress.epoch.load(Ordering::Relaxed);
         let when_full = if is_live { WhenFull::DropOlder } else { WhenFull::Wait };
-        match self.sender.send(SampledFrame { frame, pts: media_time, epoch }, when_full) {
+        let source_step = self.sampler.source_step();
+        match self.sender.send(SampledFrame { frame, pts: media_time, epoch, source_step }, when_full) {
             Ok(()) => Flow::Continue,
             Err(_closed) => Flow::Stop,
         }

@@ -16,6 +16,7 @@ mod crew;
 pub mod decision;
 mod histogram;
 mod intake;
+mod motion_reach;
 mod newest_frame;
 mod preprocess;
 pub mod report;
@@ -32,6 +33,7 @@ mod viewer;
 mod writer;
 
 pub use histogram::DurationHistogram;
+pub use motion_reach::MotionReach;
 pub use preprocess::{PreprocessError, Preprocessor, UprightShape, picture_of};
 pub use runtime::{Finished, LiveError, OutputEnd, run};
 pub use sampler::{Admission, FrameSampler, SampleRate};

@@ -26,6 +26,8 @@ pub(crate) struct SampledFrame {
     pub(crate) pts: Duration,
     /// Changes wherever the stream breaks: frames of different epochs share no state.
     pub(crate) epoch: u64,
+    /// How far apart the source's own frames lie.
+    pub(crate) source_step: Duration,
 }
 
 /// What a sender does when the queue is full.

@@ -25,7 +25,7 @@ use crate::report::{FrameReport, Latency, Report};
 use crate::sampler::SampleRate;
 use crate::settings::{LiveSettings, RateChoice};
 use crate::sinks::Sink;
-use crate::stream::{Stream, StreamPhase};
+use crate::stream::{Stream, StreamPhase, model_interval};
 use crate::summary::Summary;
 use crate::supervisor::{Notice, Supervisor};
 use crate::viewer::{Viewer, Window};
@@ -139,6 +139,8 @@ struct Runtime<'a> {
     given_up: Option<LiveError>,
     /// The first source that failed after it had worked.
     failed: Option<LiveError>,
+    /// That flow has other speeds at the chosen rate is said once, whatever the number of streams.
+    is_warned_of_speeds: bool,
     ending: RunEnding,
 }
 
@@ -186,10 +188,10 @@ impl<'a> Runtime<'a> {
         let (wake_sender, wake) = bounded(1);
         let (notice_sender, notices) = bounded(64);
         let mut crew = Crew::new();
-        let rate = sample_rate(settings.rate, model.spec().sampling.frame_interval_millis);
+        let rate = sample_rate(settings.rate, model_interval(model.spec()));
         let mut streams = Vec::with_capacity(sources.len());
         for (index, source) in sources.iter().enumerate() {
-            let (stream, sender) = Stream::new(source, model, wake_sender.clone());
+            let (stream, sender) = Stream::new(source, model, rate, wake_sender.clone());
             let supervisor = Supervisor {
                 stream: index,
                 source: source.clone(),
@@ -223,6 +225,7 @@ impl<'a> Runtime<'a> {
             last_label: None,
             given_up: None,
             failed: None,
+            is_warned_of_speeds: false,
             ending: RunEnding::ByItself,
         })
     }
@@ -358,6 +361,8 @@ impl<'a> Runtime<'a> {
             stream
                 .prepare(&sampled, &mut self.batch.frames[end - values..end])
                 .map_err(|source| LiveError::Preprocess { name: stream.name.clone(), source })?;
+            self.is_warned_of_speeds = self.is_warned_of_speeds
+                || stream.warn_of_other_speeds(self.settings.rate, self.model.spec());
             let arrival = sampled.frame.arrival();
             self.batch.members.push(Member {
                 stream: index,
@@ -458,10 +463,10 @@ fn counted(attempts: u32) -> String {
     format!("{attempts} attempt{plural}")
 }
 
-fn sample_rate(rate: RateChoice, model_interval_millis: f64) -> SampleRate {
+fn sample_rate(rate: RateChoice, model_interval: Duration) -> SampleRate {
     match rate {
         RateChoice::All => SampleRate::AllFrames,
         RateChoice::Hertz(hz) => SampleRate::Every(Duration::from_secs_f64(1.0 / hz)),
-        RateChoice::Model => SampleRate::Every(Duration::from_secs_f64(model_interval_millis / 1000.0)),
+        RateChoice::Model => SampleRate::Every(model_interval),
     }
 }

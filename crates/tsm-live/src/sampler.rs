@@ -18,7 +18,7 @@ use tsm_ingest::Pts;
 const LONGEST_GAP: Duration = Duration::from_secs(1);
 
 /// Containers round time stamps to milliseconds, the first one and this one.
-const ROUNDING: Duration = Duration::from_millis(1);
+pub(crate) const ROUNDING: Duration = Duration::from_millis(1);
 
 /// How often frames are taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,6 +51,8 @@ pub struct FrameSampler {
 struct Origin {
     first: Pts,
     last: Pts,
+    /// From the frame before to the last one, and the step before that.
+    steps: [Option<Duration>; 2],
     /// The next multiple of the interval that is due.
     due: u64,
 }
@@ -68,19 +70,16 @@ impl FrameSampler {
 
     /// Decides about the frame at `pts`.
     pub fn admit(&mut self, pts: Pts) -> Admission {
-        let Some(origin) = &mut self.origin else {
-            self.origin = Some(Origin { first: pts, last: pts, due: 1 });
+        let going_on = self.origin.as_mut().and_then(|origin| {
+            let step = pts.since_start().checked_sub(origin.last.since_start())?;
+            (step <= LONGEST_GAP).then_some((origin, step))
+        });
+        let Some((origin, step)) = going_on else {
+            self.origin = Some(Origin { first: pts, last: pts, steps: [None; 2], due: 1 });
             return Admission::UseAfresh;
         };
-        let is_broken = match pts.since_start().checked_sub(origin.last.since_start()) {
-            None => true,
-            Some(gap) => gap > LONGEST_GAP,
-        };
-        if is_broken {
-            self.origin = Some(Origin { first: pts, last: pts, due: 1 });
-            return Admission::UseAfresh;
-        }
         origin.last = pts;
+        origin.steps = [Some(step), origin.steps[0]];
         let SampleRate::Every(interval) = self.rate else {
             return Admission::Use;
         };
@@ -92,6 +91,13 @@ impl FrameSampler {
         }
         origin.due = reached.saturating_add(1);
         Admission::Use
+    }
+
+    /// How far apart the source's own frames lie, used or not: the shorter of its last two steps, since frames may be
+    /// missing in one. Zero at the first frame.
+    pub fn source_step(&self) -> Duration {
+        let steps = self.origin.as_ref().map_or([None; 2], |origin| origin.steps);
+        steps.into_iter().flatten().min().unwrap_or(Duration::ZERO)
     }
 }
 
@@ -149,6 +155,16 @@ mod tests {
         let mut sampler = FrameSampler::new(SampleRate::AllFrames);
         let admissions = [0, 40, 1040, 2100, 2140, 80, 120].map(|ms| sampler.admit(millis(ms)));
         assert_eq!(admissions, [UseAfresh, Use, Use, UseAfresh, Use, UseAfresh, Use]);
+    }
+
+    #[test]
+    fn the_sources_step_is_told_over_a_gap_and_forgotten_over_a_break() {
+        let mut sampler = FrameSampler::new(SampleRate::Every(Duration::from_millis(100)));
+        let steps = [0, 40, 80, 400, 440, 2000, 2500, 3000].map(|ms| {
+            sampler.admit(millis(ms));
+            u64::try_from(sampler.source_step().as_millis()).unwrap()
+        });
+        assert_eq!(steps, [0, 40, 40, 40, 40, 0, 500, 500]);
     }
 
     #[test]

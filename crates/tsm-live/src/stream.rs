@@ -1,6 +1,7 @@
 //! One stream as the model thread sees it: its queue, state, picture plan and decider.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use tsm_ingest::{Frame, Source};
@@ -8,9 +9,11 @@ use tsm_model::{Model, ModelSpec, StreamState};
 
 use crate::decision::{Decider, Decision, Ranking};
 use crate::intake::StreamProgress;
+use crate::motion_reach::{MotionReach, reads_other_speeds};
 use crate::newest_frame::{FrameReceiver, FrameSender, SampledFrame, newest_frame};
 use crate::preprocess::{PreprocessError, Preprocessor};
 use crate::runtime::LiveError;
+use crate::sampler::SampleRate;
 use crate::settings::{DecisionSettings, RateChoice};
 
 /// Frames a second assumed of a source that does not say, for the length of the window only.
@@ -36,6 +39,7 @@ pub(crate) struct Stream {
     progress: Arc<StreamProgress>,
     preprocessor: Preprocessor,
     decider: Option<Decider>,
+    reach: MotionReach,
     nominal_hz: Option<f64>,
     epoch: u64,
     labelled: u64,
@@ -44,7 +48,12 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// A stream of `source`, and the end that its supervisor sends frames into.
-    pub(crate) fn new(source: &Source, model: &Model, wake: Sender<()>) -> (Self, FrameSender) {
+    pub(crate) fn new(
+        source: &Source,
+        model: &Model,
+        rate: SampleRate,
+        wake: Sender<()>,
+    ) -> (Self, FrameSender) {
         let (sender, receiver) = newest_frame(wake);
         let is_live = matches!(source, Source::Webcam(_) | Source::Rtsp(_) | Source::Test);
         let stream = Self {
@@ -55,6 +64,7 @@ impl Stream {
             progress: Arc::new(StreamProgress::new(is_live)),
             preprocessor: Preprocessor::new(model.spec().input.clone()),
             decider: None,
+            reach: MotionReach::new(model_interval(model.spec()), rate),
             nominal_hz: None,
             epoch: 0,
             labelled: 0,
@@ -78,17 +88,25 @@ impl Stream {
         self.progress.frames_in() > 0
     }
 
-    /// The waiting frame. A new epoch begins with nothing remembered.
+    /// The waiting frame. What says nothing about it is forgotten.
     pub(crate) fn take(&mut self) -> Option<SampledFrame> {
         let sampled = self.receiver.take()?;
-        if sampled.epoch != self.epoch {
-            self.epoch = sampled.epoch;
+        self.forget_before(sampled.epoch, sampled.pts, sampled.source_step);
+        Some(sampled)
+    }
+
+    /// A new epoch begins with nothing remembered; behind missing frames, motion is unknown.
+    fn forget_before(&mut self, epoch: u64, pts: Duration, source_step: Duration) {
+        let is_out_of_reach = self.reach.is_exceeded(pts, source_step);
+        if epoch != self.epoch {
+            self.epoch = epoch;
             self.state.reset();
             if let Some(decider) = &mut self.decider {
                 decider.reset();
             }
+        } else if is_out_of_reach {
+            self.state.forget_motion();
         }
-        Some(sampled)
     }
 
     /// Writes the network's input for the frame, `[3, size, size]`.
@@ -99,6 +117,20 @@ impl Stream {
     ) -> Result<(), PreprocessError> {
         self.nominal_hz = nominal_hz(&sampled.frame);
         self.preprocessor.run(&sampled.frame, input)
+    }
+
+    /// Warns where frames were chosen at a rate at which flow has other speeds than `spec`'s model learned, and tells
+    /// whether it did.
+    pub(crate) fn warn_of_other_speeds(&self, rate: RateChoice, spec: &ModelSpec) -> bool {
+        let Some(hz) = other_speeds_hz(rate, self.nominal_hz, spec) else { return false };
+        let (stream, model_hz) = (self.name.as_str(), model_hz(spec));
+        tracing::warn!(
+            stream,
+            hz,
+            model_hz,
+            "the model looks at optical flow, and at this rate motion has other speeds than it learned"
+        );
+        true
     }
 
     /// Decides about a frame, in the memory of a used ranking; the first frame fixes the length of the window.
@@ -114,7 +146,7 @@ impl Stream {
         let wanted_hz = match rate {
             RateChoice::All => source_hz,
             RateChoice::Hertz(hz) => hz,
-            RateChoice::Model => 1000.0 / spec.sampling.frame_interval_millis,
+            RateChoice::Model => model_hz(spec),
         };
         let hz = wanted_hz.min(source_hz);
         let decider = self.decider.get_or_insert_with(|| Decider::new(settings, spec.classes.len(), hz));
@@ -140,8 +172,90 @@ impl Stream {
     }
 }
 
+/// The time between two frames that the model learned from.
+pub(crate) fn model_interval(spec: &ModelSpec) -> Duration {
+    Duration::from_secs_f64(spec.sampling.frame_interval_millis / 1000.0)
+}
+
+fn model_hz(spec: &ModelSpec) -> f64 {
+    1000.0 / spec.sampling.frame_interval_millis
+}
+
+/// The rate of the frames of a source of `source_hz`, where it was chosen, the model looks at flow, and the rate is
+/// clearly not the model's. Of all frames of a source that does not tell its rate nothing is known.
+fn other_speeds_hz(rate: RateChoice, source_hz: Option<f64>, spec: &ModelSpec) -> Option<f64> {
+    let chosen_hz = match rate {
+        RateChoice::Model => return None,
+        RateChoice::Hertz(hz) => source_hz.map_or(hz, |source_hz| hz.min(source_hz)),
+        RateChoice::All => source_hz?,
+    };
+    let is_other = !spec.motion_features.is_none() && reads_other_speeds(model_hz(spec), chosen_hz);
+    is_other.then_some(chosen_hz)
+}
+
 /// Frames a second that the stream says it has; none for a variable rate.
 fn nominal_hz(frame: &Frame) -> Option<f64> {
     let (frames, seconds) = frame.format().nominal_rate?;
     (frames > 0 && seconds > 0).then(|| f64::from(frames) / f64::from(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tsm_model::checkpoint::{Checkpoint, SpecOverrides};
+    use tsm_model::{Backbone, Device, MotionFeatures};
+
+    use super::*;
+
+    #[test]
+    fn a_chosen_rate_of_other_speeds_is_told_of_models_that_look_at_flow() {
+        use RateChoice::{All, Hertz, Model};
+        let blind = ModelSpec::new(Backbone::MobilenetV2, 3);
+        let spec = ModelSpec { motion_features: MotionFeatures::Flow, ..blind.clone() };
+        let cases = [
+            (Model, Some(5.0), None),
+            (Hertz(30.0), None, Some(30.0)),
+            (Hertz(30.0), Some(25.0), Some(25.0)),
+            (Hertz(30.0), Some(12.5), None),
+            (Hertz(6.0), Some(30.0), Some(6.0)),
+            (Hertz(10.0), Some(30.0), None),
+            (All, Some(30.0), Some(30.0)),
+            (All, Some(15.0), None),
+            (All, None, None),
+        ];
+        for (rate, source_hz, told) in cases {
+            assert_eq!(other_speeds_hz(rate, source_hz, &spec), told, "{rate:?} of {source_hz:?}");
+            assert_eq!(other_speeds_hz(rate, source_hz, &blind), None);
+        }
+    }
+
+    #[test]
+    fn missing_frames_forget_motion_and_a_break_forgets_everything() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tsm-cli/models/actions.safetensors");
+        let checkpoint = Checkpoint::open(&file, &SpecOverrides::default()).unwrap();
+        assert_eq!(checkpoint.spec.motion_features, MotionFeatures::Flow, "else there is nothing to forget");
+        let mut model = tsm_model::Model::load(&checkpoint, Device::Cpu).unwrap();
+        let (side, classes) = (checkpoint.spec.input.size_px, checkpoint.spec.classes.len());
+        let rate = SampleRate::Every(model_interval(&checkpoint.spec));
+        let (wake, _woken) = crossbeam_channel::bounded(1);
+        let (mut stream, _sender) = Stream::new(&Source::Test, &model, rate, wake);
+        let mut twin = model.fresh_state();
+        let mut logits = [vec![0.0; classes], vec![0.0; classes]];
+        for (at, (epoch, millis)) in (0u8..).zip([(1, 0), (1, 83), (1, 167), (1, 333), (1, 417), (2, 500)]) {
+            let row = |x: usize| f32::from(u16::try_from(x % 17).unwrap()) / 8.0 - f32::from(at) / 6.0;
+            let frame: Vec<f32> = (0..3 * side * side).map(|i| row(i + i / side * usize::from(at))).collect();
+            stream.forget_before(epoch, Duration::from_millis(millis), Duration::from_millis(33));
+            match millis {
+                333 => twin.forget_motion(),
+                500 => twin.reset(),
+                _ => {}
+            }
+            let [ours, expected] = &mut logits;
+            model.step(&frame, &mut [&mut stream.state], ours).unwrap();
+            model.step(&frame, &mut [&mut twin], expected).unwrap();
+            assert_eq!(ours, expected, "frame at {millis} ms");
+            assert_eq!(stream.state.age_steps(), if epoch == 2 { 1 } else { u64::from(at) + 1 });
+        }
+    }
 }

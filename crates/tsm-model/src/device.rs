@@ -1,6 +1,5 @@
-//! Where tensors live, as the user names it, and what a device says when it fails.
+//! Where tensors live, as the user names it, and why a network cannot be evaluated there.
 
-use std::fmt;
 use std::str::FromStr;
 
 use candle_core::Device;
@@ -76,24 +75,40 @@ impl DeviceChoice {
     }
 }
 
-/// A failed tensor operation. Candle's own message may carry a backtrace; this one is a line.
-#[derive(Debug)]
-pub struct ComputeError(candle_core::Error);
+/// Why a network cannot be made or evaluated, in a line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ComputeError {
+    /// A tensor operation failed. Candle's own message may carry a backtrace; it is left out.
+    #[error("{}", first_line(.0))]
+    Operation(candle_core::Error),
+    /// The weights lack a tensor that the description speaks of.
+    #[error("tensor `{tensor}` is missing; are description and weights of two models?")]
+    MissingTensor {
+        /// Its name.
+        tensor: &'static str,
+    },
+    /// A tensor has another shape than the description says.
+    #[error("tensor `{tensor}` is {found:?}, but the model needs {needed:?}")]
+    TensorShape {
+        /// Its name.
+        tensor: &'static str,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that fits.
+        needed: Vec<usize>,
+    },
+}
 
 impl From<candle_core::Error> for ComputeError {
     fn from(error: candle_core::Error) -> Self {
-        Self(error)
+        Self::Operation(error)
     }
 }
 
-impl fmt::Display for ComputeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.to_string();
-        f.write_str(text.lines().next().unwrap_or("unknown fault"))
-    }
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or("unknown fault").to_owned()
 }
-
-impl std::error::Error for ComputeError {}
 
 #[cfg(test)]
 mod tests {

@@ -43,14 +43,15 @@ pub trait StateBody: Any + Send {
     fn bytes(&self) -> usize;
 }
 
-/// What one stream remembers between frames: the moved channels of every shifted block.
+/// What one stream remembers between frames: the moved channels of every shifted block and, where the model looks at
+/// motion, the previous frame in grey and what motion was usual.
 ///
 /// Made by [`Executor::fresh_state`] and understood by that executor alone; another one refuses it.
 pub struct StreamState {
     owner: ExecutorId,
     age_steps: u64,
     body: Box<dyn StateBody>,
-    /// The previous frame, where the model looks at motion.
+    /// The previous frame in grey and what motion was usual, where the model looks at motion.
     motion: Option<MotionMemory>,
 }
 
@@ -60,21 +61,33 @@ impl StreamState {
         Self { owner, age_steps: 0, body, motion: None }
     }
 
-    /// The same, remembering frames as well.
+    /// The same, remembering motion as well.
     pub(crate) fn with_motion(self, memory: MotionMemory) -> Self {
         Self { motion: Some(memory), ..self }
     }
 
-    /// What it remembers of the previous frame.
-    pub(crate) fn motion_mut(&mut self) -> Option<&mut MotionMemory> {
+    /// Whether it remembers motion.
+    pub(crate) const fn has_motion(&self) -> bool {
+        self.motion.is_some()
+    }
+
+    /// What it remembers of motion.
+    pub(crate) const fn motion_mut(&mut self) -> Option<&mut MotionMemory> {
         self.motion.as_mut()
     }
 
     /// Forgets everything: the next step is a first one.
     pub fn reset(&mut self) {
         self.body.reset();
-        self.motion.iter_mut().for_each(MotionMemory::forget);
+        self.forget_motion();
         self.age_steps = 0;
+    }
+
+    /// Forgets the previous frame and what motion was usual, where the model looks at motion: that of the next frame is
+    /// unknown, as a first one's. The shifted features and the count of steps stay. For a frame that the flow since the
+    /// previous one says nothing of, since frames between them are missing.
+    pub fn forget_motion(&mut self) {
+        self.motion.iter_mut().for_each(MotionMemory::forget);
     }
 
     /// Steps since it was made or reset.
@@ -82,7 +95,8 @@ impl StreamState {
         self.age_steps
     }
 
-    /// Bytes of remembered features, and of the previous frame where the model looks at motion.
+    /// Bytes of remembered features, and of the previous frame in grey and what motion was usual where the model looks
+    /// at motion.
     pub fn bytes(&self) -> usize {
         self.body.bytes() + self.motion.as_ref().map_or(0, MotionMemory::bytes)
     }
@@ -231,7 +245,8 @@ pub trait Executor: Send {
     /// [`StepError::ClipShape`], or a failed operation.
     fn forward_clip(&mut self, clips: &Tensor) -> Result<ClipLogits, StepError>;
 
-    /// Copies a state out, one tensor a shifted block in network order.
+    /// Copies a state's folds out, one tensor a shifted block in network order. What it remembers of motion is not
+    /// among them.
     ///
     /// # Errors
     /// [`StepError::ForeignState`] if it was made elsewhere.

@@ -52,7 +52,7 @@ impl Model {
     /// Puts `checkpoint` on `device`, computing in f32.
     ///
     /// # Errors
-    /// [`ComputeError`] if the device refuses or runs out of memory.
+    /// [`ComputeError`] if the device refuses or runs out of memory, or a tensor is missing or of another shape.
     pub fn load(checkpoint: &Checkpoint, device: Device) -> Result<Self, ComputeError> {
         Self::load_as(checkpoint, device, DType::F32)
     }
@@ -143,6 +143,10 @@ impl Model {
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError> {
+        if self.motion.is_some() {
+            // Before the executor moves any state on.
+            MotionHead::check(states)?;
+        }
         self.executor.step(frames, states, logits)?;
         if let Some(head) = &mut self.motion {
             head.add_to_step(frames, states, logits);
@@ -162,11 +166,37 @@ impl Model {
         }
     }
 
-    /// Copies a stream's state out for comparison, one tensor a shifted block.
+    /// Copies a stream's state out for comparison, one tensor a shifted block, without what it remembers of motion.
     ///
     /// # Errors
     /// [`StepError::ForeignState`] if another network made it.
     pub fn export_state(&self, state: &StreamState) -> Result<Vec<StateTensor>, StepError> {
         self.executor.export_state(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::{Origin, Weights};
+    use crate::spec::{Backbone, MotionFeatures};
+
+    #[test]
+    fn a_state_without_motion_is_refused_before_any_state_moves_on() {
+        let mut spec = ModelSpec::new(Backbone::MobilenetV2, 3);
+        spec.motion_features = MotionFeatures::Flow;
+        spec.input.size_px = 32;
+        let mut weights = Weights::new();
+        for parameter in Architecture::of(&spec).parameters() {
+            let zeros = Tensor::zeros(parameter.shape, DType::F32, &Device::Cpu).unwrap();
+            weights.insert(parameter.name, zeros);
+        }
+        let checkpoint = Checkpoint { spec, weights, origin: Origin::Own };
+        let mut model = Model::load(&checkpoint, Device::Cpu).unwrap();
+        let (mut own, mut blind) = (model.fresh_state(), model.executor.fresh_state());
+        let frames = vec![0.0; 2 * 3 * 32 * 32];
+        let refused = model.step(&frames, &mut [&mut own, &mut blind], &mut [0.0; 2 * 3]);
+        assert!(matches!(refused, Err(StepError::ForeignState { index: 1 })), "{refused:?}");
+        assert_eq!([own, blind].map(|state| state.age_steps()), [0, 0]);
     }
 }

@@ -1,29 +1,34 @@
 //! The layer on motion: histograms of the optical flow since the previous frame, weighed beside the network's features.
 //!
 //! ```text
-//! frame [3, h, w] ─┬─ Executor ─ features ─ linear ─────────────────────────────────┬─ + ─► logits
-//!                  └─ MotionReader ─ flow ─ histograms h ─┬─ h ─────────────────┬─ motion.weight
-//!                          ▲                              └─ |h - usual| ───────┘
-//!                          └─ MotionMemory, a stream each: the previous frame in grey, usual = 0.8 usual + 0.2 h
+//! frame [3, h, w] ─┬─ Executor ─ features ─ linear ───────────────────────────────┬─ + ─► logits
+//!                  └─ MotionReader ─ flow ─ histograms h ─┬─ h ───────────┬─ weight ┘
+//!                          ▲                              └─ |h - usual| ─┘
+//!                          └─ MotionMemory, a stream each: the previous frame in grey,
+//!                                                          usual = 0.8 usual + 0.2 h
 //! ```
 //!
-//! The second half of the features tells how motion changes: a hand that waves goes to and fro, a fall happens once. Behind
-//! each half stands a 1 where it is known, by whose weight a frame without a past says nothing instead of "nothing moves".
+//! The second half of the features tells how motion changes: a hand that waves goes to and fro, a fall happens once.
+//! Behind each half stands a 1 where it is known, by whose weight a frame without a past says nothing instead of
+//! "nothing moves".
 //!
-//! A linear layer on features and motion together is the sum of two, so the network knows nothing of it, and any executor
-//! runs it. It looks back alone: a clip and a stream of its frames have the same logits. The first frame of a stream has
-//! no motion, the second no change of it. It is for few clips, which teach a shift between pretrained features little; the idea of a second
-//! stream that sees flow is Simonyan and Zisserman's (2014).
+//! A linear layer on features and motion together is the sum of two, so the network knows nothing of it, and any
+//! executor runs it. It looks back alone: a clip and a stream of its frames have the same logits. The first frame of a
+//! stream has no motion, the second no change of it. It is for few clips, which teach a shift between pretrained
+//! features little; the idea of a second stream that sees flow is Simonyan and Zisserman's (2014).
+//!
+//! It knows no time: a flow is that between two frames, however far apart they lie. Who knows when they were taken says
+//! so with [`StreamState::forget_motion`].
 
 use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
-use tsm_kernels::flow::{self, FlowEstimator, Grey, Histograms, Plane};
+use tsm_kernels::flow::{self, FlowEstimator, Grey, Histograms, Pyramid};
 
 use crate::architecture::Architecture;
 use crate::checkpoint::Checkpoint;
 use crate::device::ComputeError;
-use crate::executor::{ClipLogits, StreamState};
+use crate::executor::{ClipLogits, StepError, StreamState};
 use crate::preprocess::InputSpec;
 use crate::spec::MotionFeatures;
 
@@ -33,20 +38,22 @@ const OF_FLOW: usize = flow::FEATURES;
 /// Numbers that tell the motion of a frame: [`HALVES`] one behind the other.
 pub const FEATURES: usize = 2 * (OF_FLOW + 1);
 
-/// What features are known together: the flow's own, and how far each is from what was usual. The last of each half is 1
-/// where the half is known, and all of it 0 where it is not.
+/// What features are known together: the flow's own, and how far each is from what was usual. The last of each half is
+/// 1 where the half is known, and all of it 0 where it is not.
 pub const HALVES: [Range<usize>; 2] = [0..OF_FLOW + 1, OF_FLOW + 1..FEATURES];
 
-/// Part of what was usual that stays so at each frame: it is what was seen in the last half second.
+/// Part of what was usual that stays so at each frame: it is what the last five or so showed, whatever their rate; less
+/// than half a second at 12 frames a second.
 const USUAL_KEPT: f32 = 0.8;
 
 /// What came before a frame of a stream, as far as motion is concerned.
 #[derive(Debug, Clone)]
 pub struct MotionMemory {
-    previous: Plane,
+    /// The previous frame in grey.
+    previous: Pyramid,
     /// `[OF_FLOW]`.
     usual: Vec<f32>,
-    /// Frames seen; two make a first flow.
+    /// Frames seen since it was made or forgot; two make a first flow.
     frames: usize,
 }
 
@@ -54,17 +61,17 @@ impl MotionMemory {
     /// That of a stream of frames of `height` x `width` that has seen nothing.
     pub fn new(height: usize, width: usize) -> Self {
         let [rows, columns] = Grey::shape(height, width);
-        Self { previous: Plane::zeros(rows, columns), usual: vec![0.0; OF_FLOW], frames: 0 }
+        Self { previous: Pyramid::zeros(rows, columns), usual: vec![0.0; OF_FLOW], frames: 0 }
     }
 
-    /// As before the first frame.
+    /// Forgets everything: the motion of the next frame is unknown, as before the first one.
     pub const fn forget(&mut self) {
         self.frames = 0;
     }
 
     /// Bytes of what is remembered.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.previous.values()) + size_of_val(self.usual.as_slice())
+        self.previous.bytes() + size_of_val(self.usual.as_slice())
     }
 }
 
@@ -72,7 +79,7 @@ impl MotionMemory {
 #[derive(Debug, Clone)]
 pub struct MotionReader {
     grey: Grey,
-    now: Plane,
+    now: Pyramid,
     estimator: FlowEstimator,
     histograms: Histograms,
 }
@@ -82,14 +89,14 @@ impl MotionReader {
     pub fn new(input: &InputSpec) -> Self {
         Self {
             grey: Grey::new(input.mean, input.std),
-            now: Plane::default(),
+            now: Pyramid::default(),
             estimator: FlowEstimator::default(),
             histograms: Histograms::default(),
         }
     }
 
-    /// Writes the motion from the frame that `memory` holds to `frame` `[3, height, width]` into `out` `[FEATURES]`, zeros
-    /// where it holds none, and lets it hold `frame`.
+    /// Writes the motion from the frame that `memory` holds to `frame` `[3, height, width]` into `out` `[FEATURES]`,
+    /// zeros where it holds none, and lets it hold `frame`.
     ///
     /// # Panics
     /// If a length is another, or `memory` is of frames of another size.
@@ -149,6 +156,7 @@ impl MotionReader {
 pub(crate) struct MotionHead {
     reader: MotionReader,
     size_px: usize,
+    classes: usize,
     /// `[classes, FEATURES]`.
     weight: Vec<f32>,
     features: Vec<f32>,
@@ -158,19 +166,23 @@ impl MotionHead {
     /// That of `checkpoint`, if it has one.
     ///
     /// # Errors
-    /// [`ComputeError`] if its tensor is missing.
+    /// [`ComputeError`] if its tensor is missing or has another shape.
     pub(crate) fn of(checkpoint: &Checkpoint) -> Result<Option<Self>, ComputeError> {
-        if checkpoint.spec.motion_features == MotionFeatures::None {
+        let Checkpoint { spec, weights, .. } = checkpoint;
+        if spec.motion_features == MotionFeatures::None {
             return Ok(None);
         }
-        let input = &checkpoint.spec.input;
-        let Some(weight) = checkpoint.weights.get(Architecture::MOTION_WEIGHT) else {
-            let text = format!("tensor `{}` is missing", Architecture::MOTION_WEIGHT);
-            return Err(candle_core::Error::Msg(text).into());
-        };
+        let (tensor, classes, size_px) =
+            (Architecture::MOTION_WEIGHT, spec.classes.len(), spec.input.size_px);
+        let weight = weights.get(tensor).ok_or(ComputeError::MissingTensor { tensor })?;
+        let needed = [classes, FEATURES];
+        if weight.dims() != needed {
+            let (found, needed) = (weight.dims().to_vec(), needed.to_vec());
+            return Err(ComputeError::TensorShape { tensor, found, needed });
+        }
         let weight = weight.flatten_all()?.to_vec1()?;
-        let (reader, features) = (MotionReader::new(input), vec![0.0; FEATURES]);
-        Ok(Some(Self { reader, size_px: input.size_px, weight, features }))
+        let (reader, features) = (MotionReader::new(&spec.input), vec![0.0; FEATURES]);
+        Ok(Some(Self { reader, size_px, classes, weight, features }))
     }
 
     /// The memory of a stream that has seen nothing.
@@ -178,18 +190,31 @@ impl MotionHead {
         MotionMemory::new(self.size_px, self.size_px)
     }
 
+    /// Whether all `states` remember motion, as those do that a model with such a layer has made.
+    ///
+    /// # Errors
+    /// [`StepError::ForeignState`] of the first that does not.
+    pub(crate) fn check(states: &[&mut StreamState]) -> Result<(), StepError> {
+        match states.iter().position(|state| !state.has_motion()) {
+            Some(index) => Err(StepError::ForeignState { index }),
+            None => Ok(()),
+        }
+    }
+
     /// Adds what motion says to the logits `[n, classes]` of n streams' frames, and remembers these.
+    ///
+    /// # Panics
+    /// If a state has not passed [`Self::check`].
     pub(crate) fn add_to_step(
         &mut self,
         frames: &[f32],
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) {
-        let Self { reader, size_px, weight, features } = self;
-        let rows = frames.chunks_exact(3 * *size_px * *size_px);
-        let rows = rows.zip(logits.chunks_exact_mut(weight.len() / FEATURES));
+        let Self { reader, size_px, classes, weight, features } = self;
+        let rows = frames.chunks_exact(3 * *size_px * *size_px).zip(logits.chunks_exact_mut(*classes));
         for (state, (frame, logits)) in states.iter_mut().zip(rows) {
-            let Some(memory) = state.motion_mut() else { continue };
+            let memory = state.motion_mut().expect("a state without motion was refused before the step");
             reader.read(memory, frame, [*size_px; 2], features);
             for (logit, weights) in logits.iter_mut().zip(weight.chunks_exact(FEATURES)) {
                 *logit +=
@@ -212,11 +237,13 @@ impl MotionHead {
             clips.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
         let features =
             Tensor::from_vec(self.reader.read_clips(&values, t, [h, w]), (n * t, FEATURES), &Device::Cpu)?;
-        let weight =
-            Tensor::from_slice(&self.weight, (self.weight.len() / FEATURES, FEATURES), &Device::Cpu)?;
+        let weight = Tensor::from_slice(&self.weight, (self.classes, FEATURES), &Device::Cpu)?;
         let own = features.matmul(&weight.t()?)?.reshape(logits.segments.shape())?;
         let own = own.to_device(logits.segments.device())?.to_dtype(logits.segments.dtype())?;
         let segments = (&logits.segments + own)?;
         Ok(ClipLogits { consensus: segments.mean(1)?, segments })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,6 +91,18 @@ pub enum SamplingKind {
     Unknown,
 }
 
+impl SamplingKind {
+    /// Its name in flags and files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Dense => "dense",
+            Self::FixedInterval => "fixed_interval",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// The rate at which frames go into a model that does not say how it was trained.
 pub const DEFAULT_FRAME_HZ: f64 = 12.0;
 

@@ -2,11 +2,13 @@
 //! the future does not reach back.
 
 use proptest::prelude::*;
+use tsm_model::motion_head::{self, MotionReader};
 use tsm_model::{
-    Backbone, Device, Model, ModelSpec, MotionFeatures, ShiftKind, ShiftPlace, StepError, StreamState, Tensor,
+    Architecture, Backbone, Device, Model, ModelSpec, MotionFeatures, ShiftKind, ShiftPlace, StepError,
+    StreamState, Tensor,
 };
 
-use crate::made_up::{Numbers, model, on_both, spec};
+use crate::made_up::{Numbers, checkpoint, model, on_both, spec};
 
 const SIZE: usize = 32;
 const FRAME: usize = 3 * SIZE * SIZE;
@@ -15,17 +17,31 @@ const CLASSES: usize = 7;
 /// Logits of each frame of a stream, from a fresh state.
 fn streamed(model: &mut Model, frames: &[f32]) -> Vec<f32> {
     let mut state = model.fresh_state();
-    let mut logits = vec![0.0; frames.len() / FRAME * CLASSES];
-    for (frame, row) in frames.chunks_exact(FRAME).zip(logits.chunks_exact_mut(CLASSES)) {
-        model.step(frame, &mut [&mut state], row).unwrap();
-    }
+    frames.chunks_exact(frame_len(model)).flat_map(|frame| row(model, &mut state, frame)).collect()
+}
+
+/// Logits of a stream's next frame.
+fn row(model: &mut Model, state: &mut StreamState, frame: &[f32]) -> Vec<f32> {
+    let mut logits = vec![0.0; CLASSES];
+    model.step(frame, &mut [state], &mut logits).unwrap();
     logits
 }
 
 fn clip(model: &mut Model, frames: &[f32]) -> Vec<f32> {
-    let t = frames.len() / FRAME;
-    let clip = Tensor::from_slice(frames, (1, t, 3, SIZE, SIZE), &Device::Cpu).unwrap();
+    let side = model.spec().input.size_px;
+    clip_of(model, frames, [side, side])
+}
+
+/// Logits of each frame of a clip of any size.
+fn clip_of(model: &mut Model, frames: &[f32], [height, width]: [usize; 2]) -> Vec<f32> {
+    let t = frames.len() / (3 * height * width);
+    let clip = Tensor::from_slice(frames, (1, t, 3, height, width), &Device::Cpu).unwrap();
     model.forward_clip(&clip).unwrap().segments.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Values of a frame.
+fn frame_len(model: &Model) -> usize {
+    3 * model.spec().input.size_px.pow(2)
 }
 
 /// Within 1e-4 of the largest logit.
@@ -49,22 +65,29 @@ fn streaming_equals_the_causal_clip_for_every_backbone_and_place() {
 }
 
 /// A network that weighs motion as well.
-fn seeing_motion(backbone: Backbone, kind: ShiftKind) -> ModelSpec {
-    let spec = spec(backbone, kind, ShiftPlace::Blockres, SIZE);
+fn seeing_motion(backbone: Backbone, kind: ShiftKind, size_px: usize) -> ModelSpec {
+    let spec = spec(backbone, kind, ShiftPlace::Blockres, size_px);
     ModelSpec { motion_features: MotionFeatures::Flow, ..spec }
+}
+
+/// A network on both executors, each with its twin that does not see motion.
+fn beside_blind(spec: &ModelSpec) -> impl Iterator<Item = (Model, Model)> {
+    let blind = ModelSpec { motion_features: MotionFeatures::None, ..spec.clone() };
+    on_both(spec, 1).into_iter().zip(on_both(&blind, 1))
 }
 
 #[test]
 fn motion_streams_as_it_does_in_a_clip() {
-    for (backbone, kind) in [
-        (Backbone::MobilenetV2, ShiftKind::Causal),
-        (Backbone::MobilenetV2, ShiftKind::None),
-        (Backbone::Resnet18, ShiftKind::Causal),
+    for (backbone, kind, size_px) in [
+        (Backbone::MobilenetV2, ShiftKind::Causal, 32),
+        (Backbone::MobilenetV2, ShiftKind::None, 32),
+        (Backbone::Resnet18, ShiftKind::Causal, 32),
+        // Flow is measured on pictures of 32, and of 48.
+        (Backbone::MobilenetV2, ShiftKind::Causal, 64),
+        (Backbone::MobilenetV2, ShiftKind::Causal, 96),
     ] {
-        let spec = seeing_motion(backbone, kind);
-        let blind = ModelSpec { motion_features: MotionFeatures::None, ..spec.clone() };
-        for (mut model, mut blind) in on_both(&spec, 1).into_iter().zip(on_both(&blind, 1)) {
-            let frames = Numbers::new(7).take(4 * FRAME);
+        for (mut model, mut blind) in beside_blind(&seeing_motion(backbone, kind, size_px)) {
+            let frames = Numbers::new(7).take(4 * frame_len(&model));
             let (seen, unseen) = (streamed(&mut model, &frames), streamed(&mut blind, &frames));
             assert_close(&clip(&mut model, &frames), &seen);
             assert_eq!(seen[..CLASSES], unseen[..CLASSES], "the first frame has no motion");
@@ -74,8 +97,82 @@ fn motion_streams_as_it_does_in_a_clip() {
 }
 
 #[test]
+fn motion_of_a_wide_clip_is_weighed_beside_the_network() {
+    let (spec, size) = (seeing_motion(Backbone::MobilenetV2, ShiftKind::Causal, 64), [64, 96]);
+    let frames = Numbers::new(7).take(4 * 3 * 64 * 96);
+    let motion = MotionReader::new(&spec.input).read_clips(&frames, 4, size);
+    let weight = checkpoint(spec.clone(), 1).weights.get(Architecture::MOTION_WEIGHT).unwrap().clone();
+    let weight: Vec<f32> = weight.flatten_all().unwrap().to_vec1().unwrap();
+    let weigh = |features: &[f32]| -> Vec<f32> {
+        let rows = weight.chunks_exact(motion_head::FEATURES);
+        rows.map(|row| row.iter().zip(features).map(|(weight, feature)| weight * feature).sum()).collect()
+    };
+    let own: Vec<f32> = motion.chunks_exact(motion_head::FEATURES).flat_map(weigh).collect();
+    assert!(own[..CLASSES].iter().all(|logit| *logit == 0.0) && own[CLASSES..].iter().all(|l| *l != 0.0));
+    for (mut model, mut blind) in beside_blind(&spec) {
+        let unseen = clip_of(&mut blind, &frames, size);
+        let sum: Vec<f32> = unseen.iter().zip(&own).map(|(unseen, own)| unseen + own).collect();
+        assert_close(&clip_of(&mut model, &frames, size), &sum);
+    }
+}
+
+#[test]
+fn a_clip_of_another_size_does_not_disturb_a_stream() {
+    for mut model in on_both(&seeing_motion(Backbone::MobilenetV2, ShiftKind::Causal, 64), 1) {
+        let frames = Numbers::new(7).take(4 * frame_len(&model));
+        let undisturbed = streamed(&mut model, &frames);
+        let mut state = model.fresh_state();
+        for (frame, undisturbed) in
+            frames.chunks_exact(frame_len(&model)).zip(undisturbed.chunks_exact(CLASSES))
+        {
+            clip_of(&mut model, &Numbers::new(8).take(2 * 3 * 96 * 32), [96, 32]);
+            assert_eq!(row(&mut model, &mut state, frame), undisturbed);
+        }
+    }
+}
+
+#[test]
+fn forgotten_motion_is_unknown_at_the_next_frame_and_the_shift_goes_on() {
+    for (mut model, mut blind) in beside_blind(&seeing_motion(Backbone::MobilenetV2, ShiftKind::Causal, 32)) {
+        let frames = Numbers::new(7).take(4 * FRAME);
+        let unseen = streamed(&mut blind, &frames);
+        let mut state = model.fresh_state();
+        for (index, (frame, unseen)) in
+            frames.chunks_exact(FRAME).zip(unseen.chunks_exact(CLASSES)).enumerate()
+        {
+            if index == 2 {
+                state.forget_motion();
+            }
+            let is_unknown = row(&mut model, &mut state, frame) == unseen;
+            assert_eq!(is_unknown, index == 0 || index == 2, "frame {index}");
+        }
+        assert_eq!(state.age_steps(), 4);
+    }
+}
+
+#[test]
+fn a_refused_step_leaves_motion_as_it_was() {
+    let spec = seeing_motion(Backbone::MobilenetV2, ShiftKind::Causal, 32);
+    for (mut model, blind) in beside_blind(&spec) {
+        let frames = Numbers::new(7).take(3 * FRAME);
+        let (mut state, mut foreign) = (model.fresh_state(), blind.fresh_state());
+        for frame in frames[..2 * FRAME].chunks_exact(FRAME) {
+            row(&mut model, &mut state, frame);
+        }
+        let mut twin = state.clone();
+        let last = &frames[2 * FRAME..];
+        let (short, two) = (&last[..FRAME - 1], [last, last].concat());
+        assert!(model.step(short, &mut [&mut state], &mut [0.0; CLASSES]).is_err());
+        assert!(model.step(last, &mut [&mut state], &mut [0.0; CLASSES - 1]).is_err());
+        let error = model.step(&two, &mut [&mut state, &mut foreign], &mut [0.0; 2 * CLASSES]);
+        assert!(matches!(error, Err(StepError::ForeignState { index: 1 })), "{error:?}");
+        assert_eq!(row(&mut model, &mut state, last), row(&mut model, &mut twin, last));
+    }
+}
+
+#[test]
 fn motion_is_each_streams_own_and_forgotten_with_its_state() {
-    for mut model in on_both(&seeing_motion(Backbone::MobilenetV2, ShiftKind::None), 1) {
+    for mut model in on_both(&seeing_motion(Backbone::MobilenetV2, ShiftKind::None, SIZE), 1) {
         let videos = [11, 12].map(|seed| Numbers::new(seed).take(3 * FRAME));
         let alone = videos.each_ref().map(|video| streamed(&mut model, video));
         let mut states = [model.fresh_state(), model.fresh_state()];

@@ -1,26 +1,23 @@
 //! How well a model labels known clips: by views, as its training did, or streamed, as live recognition does.
 //!
 //! ```text
-//! views    clip ─ crops x clips of frames ─ forward_clip ─ mean of logits ─┐
+//! views    clip ─ crops x clips of frames ─ clip_logits ─ mean of logits ─┐
 //! online   clip ─ frames by PTS ─ step, step, … ─ mean of logits ──────────┼─► Predictions ─► Evaluation
 //! joined   clip, clip, … ─ steps with and without a reset at the joints ───┘
 //! ```
 //!
 //! Every clip that can be read counts, whatever the batch; the others are named. It chooses no clips.
 
-use candle_core::{Device, Tensor};
 use serde::Serialize;
 use tsm_model::{Model, StepError};
 
+use crate::clip_logits::mean_logits;
 use crate::dataset::{Dataset, class_index};
 use crate::largest::largest;
 use crate::loader::online::{OnlineClips, OnlinePart};
-use crate::loader::{EvalView, Loader, LoaderError, LoaderOptions, LoaderSource, Mode, Skipped};
+use crate::loader::{Batch, EvalView, Loader, LoaderError, LoaderOptions, LoaderSource, Mode, Skipped};
 use crate::metrics::{JudgedClip, Metrics, Predictions, PredictionsError, ScoreKind};
 use crate::streaming::{ClipStream, OnlineFigures, figures};
-
-/// Rows that go through the network at once.
-const MOST_ROWS: usize = 4;
 
 /// Streamed frames after which the caller is asked whether to go on within a clip.
 const FRAMES_BETWEEN_LOOKS: usize = 256;
@@ -174,7 +171,7 @@ pub fn by_views(
     for (done, batch) in Loader::start(source, Mode::Eval(view), &options)?.enumerate() {
         let batch = batch?;
         if let (Some(clip), Some(class)) = (batch.clips.first(), batch.targets.first()) {
-            let scores = mean_logits(model, &batch.pixels, batch.shape())?;
+            let scores = mean_of_views(model, &batch)?;
             let class = class_index(*class);
             right += usize::from(largest(&scores) == class);
             evaluation.push(*clip, &scores, class)?;
@@ -187,26 +184,14 @@ pub fn by_views(
     Ok(evaluation)
 }
 
-/// Mean clip logits over the rows of one video.
-pub(crate) fn mean_logits(
-    model: &mut Model,
-    pixels: &[f32],
-    shape: [usize; 5],
-) -> Result<Vec<f32>, EvaluateError> {
-    let [rows, frames, channels, height, width] = shape;
-    let row = frames * channels * height * width;
+/// Mean logits over the views of one video, `[classes]`.
+pub(crate) fn mean_of_views(model: &mut Model, batch: &Batch) -> Result<Vec<f32>, EvaluateError> {
     let mut sum = vec![0.0f64; model.spec().classes.len()];
-    for some in pixels.chunks(MOST_ROWS * row) {
-        let clips =
-            Tensor::from_slice(some, (some.len() / row, frames, channels, height, width), &Device::Cpu)?;
-        for logits in model.forward_clip(&clips)?.consensus.to_vec2::<f32>()? {
-            for (sum, logit) in sum.iter_mut().zip(logits) {
-                *sum += f64::from(logit);
-            }
-        }
+    for logits in mean_logits(model, batch)? {
+        sum.iter_mut().zip(logits).for_each(|(sum, logit)| *sum += f64::from(logit));
     }
     #[expect(clippy::cast_precision_loss, reason = "views are few")]
-    let count = rows.max(1) as f64;
+    let count = batch.shape()[0].max(1) as f64;
     #[expect(clippy::cast_possible_truncation, reason = "logits are single precision")]
     let mean = sum.iter().map(|sum| (sum / count) as f32).collect();
     Ok(mean)
@@ -246,7 +231,7 @@ pub fn online(
         match part? {
             OnlinePart::Frame(frame) => {
                 for stream in std::iter::once(&mut alone).chain(&mut endless) {
-                    stream.step(model, &frame.pixels, frame.starts_afresh)?;
+                    stream.step(model, &frame.pixels, frame.forgets)?;
                 }
                 frames += 1;
                 // A long clip can be stopped, too.

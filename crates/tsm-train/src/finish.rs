@@ -83,7 +83,9 @@ pub fn finish(
     let provenance = &mut checkpoint.spec.provenance;
     provenance.insert("config".to_owned(), clips.settings.to_owned());
     provenance.insert("data".to_owned(), clips.source.to_owned());
-    let card = card(&checkpoint, clips, evaluation.as_ref(), fit);
+    let mut card = card(&checkpoint, clips, evaluation.as_ref(), fit);
+    let chose = if recipe.epochs > 0 { "chose the best epoch" } else { "fitted the confidence" };
+    card.limits.push(format!("The figures are of validation clips that also {chose}."));
     folder.write("README.md", card.markdown().as_bytes())?;
     checkpoint.save(output.0, output.1).map_err(TrainError::from)?;
     Ok(evaluation)
@@ -152,10 +154,7 @@ fn card(
         results: row.into_iter().collect(),
         calibration,
         classes: metrics.map(|metrics| metrics.classes).unwrap_or_default(),
-        limits: vec![
-            "It knows only these classes and will name one of them whatever it sees.".to_owned(),
-            "The figures are of validation clips that also chose the best epoch.".to_owned(),
-        ],
+        limits: vec!["It knows only these classes and will name one of them whatever it sees.".to_owned()],
         credits: Vec::new(),
         commands: Vec::new(),
     }

@@ -4,7 +4,7 @@ use candle_core::D;
 use serde::Serialize;
 use tsm_model::Model;
 
-use crate::evaluate::{EvaluateError, mean_logits};
+use crate::evaluate::{EvaluateError, mean_of_views};
 use crate::loader::{EvalView, Loader, LoaderOptions, LoaderSource, Mode};
 
 /// A class with its probability.
@@ -48,7 +48,7 @@ pub fn infer(
             }
         }
         let Some(clip) = batch.clips.first() else { continue };
-        let logits = mean_logits(model, &batch.pixels, batch.shape())?;
+        let logits = mean_of_views(model, &batch)?;
         let ranking = Ok(ranked(model, &logits, top_k)?);
         if !told(Answer { clip: *clip, ranking }) {
             return Ok(());

@@ -98,27 +98,15 @@ impl Learner {
         })
     }
 
-    /// The features of a batch and its `motion`, averaged over each clip's `t` frames, `[n][features + motion_features]`,
-    /// of the network as it stands: statistics held still, nothing dropped.
+    /// The features of the frames of clips of `t`, `[n * t, features]`, of the network as it stands: statistics held
+    /// still, nothing dropped.
     ///
     /// # Errors
     /// If shapes do not fit, or the device refuses.
-    pub fn clip_features(
-        &mut self,
-        pictures: &Tensor,
-        motion: Option<&Tensor>,
-        t: usize,
-        shift_strength: f64,
-    ) -> Result<Vec<Vec<f32>>> {
-        let depth = Depth::Head;
-        let batch_norm = BatchNormMode::Frozen;
+    pub fn frame_features(&mut self, pictures: &Tensor, t: usize, shift_strength: f64) -> Result<Vec<f32>> {
+        let (depth, batch_norm) = (Depth::Head, BatchNormMode::Frozen);
         let pass = Pass { t, batch_norm, depth, shift_strength, feature_mask: None, motion: None };
-        let mut features = self.network.features(pictures, &pass)?;
-        if let Some(motion) = motion {
-            features = Tensor::cat(&[&features, motion], 1)?;
-        }
-        let (rows, width) = features.dims2()?;
-        features.reshape((rows / t, t, width))?.mean(1)?.to_vec2()
+        self.network.features(pictures, &pass)?.flatten_all()?.to_vec1()
     }
 
     /// Starts from another linear layer. Before the first step only.

@@ -56,6 +56,9 @@ mod ahead;
 pub mod augment;
 pub mod averaging;
 #[cfg(feature = "video")]
+mod clip_logits;
+pub mod clip_means;
+#[cfg(feature = "video")]
 pub mod clip_store;
 #[cfg(feature = "video")]
 mod clock;

@@ -177,6 +177,8 @@ pub struct Batch {
     pub targets: Vec<u32>,
     /// The clip of each row, as an index into the data set.
     pub clips: Vec<usize>,
+    /// The frames of each row that its clip has; the rest repeat one ([`Sampling::shown_frames`]).
+    pub shown_frames: Vec<usize>,
     /// The clips of this batch that could not be read, each time they were met.
     pub skipped: Vec<Skipped>,
     /// How long the caller waited for this batch.
@@ -317,6 +319,7 @@ impl Loader {
             views: self.mode.views(),
             targets: Vec::new(),
             clips: Vec::new(),
+            shown_frames: Vec::new(),
             skipped: Vec::new(),
             waited: Duration::ZERO,
         };
@@ -358,6 +361,7 @@ impl Batch {
             self.pixels.extend_from_slice(&row.pixels);
             self.targets.extend(std::iter::repeat_n(target, self.views));
             self.clips.extend(std::iter::repeat_n(clip, self.views));
+            self.shown_frames.extend(row.shown_frames);
         }
     }
 }

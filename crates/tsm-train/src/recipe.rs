@@ -320,13 +320,11 @@ impl Recipe {
         }
         self.check_motion_start()?;
         if self.motion_features != MotionFeatures::None {
-            let is_successive = self.sampling == SamplingKind::FixedInterval;
-            ensure(
-                is_successive,
-                "sampling",
-                "not fixed_interval",
-                "fixed_interval with motion-features flow",
-            )?;
+            let sampling = self.sampling;
+            let is_successive = sampling == SamplingKind::FixedInterval;
+            ensure(is_successive, "sampling", sampling.name(), "fixed_interval with motion-features flow")?;
+            let has_past = self.segments >= 2;
+            ensure(has_past, "segments", self.segments, "at least 2 with motion-features flow")?;
         }
         let size = self.size;
         let fits = size > 0 && size.is_multiple_of(32) && size <= 1024;
@@ -378,8 +376,10 @@ fn sees_successive_frames(preset: &Recipe, table: &toml::Table) -> bool {
         Some(kind) => kind == "fixed_interval",
         None => preset.sampling == SamplingKind::FixedInterval,
     };
+    let segments = table.get("segments").and_then(toml::Value::as_integer);
+    let has_past = segments.map_or(preset.segments >= 2, |segments| segments >= 2);
     let has_shift = said("shift").map_or(preset.shift != ShiftKind::None, |kind| kind != "none");
-    is_successive && has_shift
+    is_successive && has_past && has_shift
 }
 
 fn ensure(
@@ -425,6 +425,24 @@ mod tests {
         assert!(error("learning-rate = 1.0").contains("unknown field `learning-rate`"));
         assert!(error("epochs = \"many\"").contains("invalid type"));
         assert!(error("from-scratch = true\npretrained = \"x\"").contains("exclude each other"));
+    }
+
+    #[test]
+    fn motion_is_weighed_where_frames_follow_each_other_and_time_is_looked_at() {
+        let read = |text: &str| {
+            let recipe = Recipe::from_table(&Preset::Few.recipe(), &text.parse().unwrap());
+            recipe.map(|recipe| recipe.motion_features).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(""), Ok(MotionFeatures::Flow));
+        for blind in ["shift = \"none\"", "sampling = \"uniform\"", "segments = 1"] {
+            assert_eq!(read(blind), Ok(MotionFeatures::None), "{blind}");
+        }
+        let flow = |text: &str| read(&format!("motion-features = \"flow\"\n{text}"));
+        assert_eq!(flow("shift = \"none\""), Ok(MotionFeatures::Flow));
+        let refused = flow("sampling = \"uniform\"").unwrap_err();
+        assert_eq!(refused, "sampling is uniform, it must be fixed_interval with motion-features flow");
+        let refused = flow("segments = 1").unwrap_err();
+        assert_eq!(refused, "segments is 1, it must be at least 2 with motion-features flow");
     }
 
     #[test]

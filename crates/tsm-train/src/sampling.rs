@@ -129,6 +129,15 @@ impl Sampling {
             }
         }
     }
+
+    /// How many of the chosen frames of one view a stream would show before its picture stands still: all but those that
+    /// stand in for frames that a short clip lacks. Other samplings than that of a stream know no such frames.
+    pub fn shown_frames(self, indices: &[usize]) -> usize {
+        match self {
+            Self::FixedInterval { .. } => interval::shown_frames(indices),
+            Self::Uniform(_) | Self::Dense => indices.len(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -14,12 +14,16 @@
 
 use std::ops::Range;
 
-use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+use nalgebra::DVector;
+
+mod sums;
+
+use sums::{Spread, Sums};
 
 /// Ridge strengths that are tried, per feature and per clip.
 const STRENGTHS: [f64; 4] = [0.3, 1.0, 3.0, 10.0];
 
-/// The strength at which loudness is chosen.
+/// The one of them at which loudness is chosen.
 const USUAL_STRENGTH: f64 = 3.0;
 
 /// Parts that the groups are dealt into to judge strength and scale.
@@ -28,11 +32,8 @@ const PARTS: usize = 3;
 /// Logit scales that are tried: from nearly even probabilities to nearly certain ones.
 const SCALES: [f64; 9] = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0];
 
-/// How much louder than the rest the features are tried that tell something of their own.
-const LOUDNESS: [f64; 4] = [1.0, 2.0, 4.0, 8.0];
-
-/// Spread below which a feature says nothing.
-const LEAST_SPREAD: f64 = 1e-4;
+/// How much louder than the rest the features are tried, beside as loud, that tell something of their own.
+const LOUDER: [f64; 3] = [2.0, 4.0, 8.0];
 
 /// One row of features and what it shows.
 #[derive(Debug, Clone)]
@@ -63,61 +64,24 @@ pub struct SolvedHead {
 }
 
 /// Solves the layer from `examples`, `views` rows a clip, with `own` features that may be louder than the rest; nothing
-/// where there are fewer than two rows or no features.
-pub fn solve(examples: &[Example], classes: usize, views: usize, own: &[usize]) -> Option<SolvedHead> {
+/// where there are fewer than two rows or no features, or `should_stop` said so meanwhile.
+pub fn solve(
+    examples: &[Example],
+    classes: usize,
+    views: usize,
+    own: &[usize],
+    should_stop: &dyn Fn() -> bool,
+) -> Option<SolvedHead> {
     let d = examples.first().map_or(0, |example| example.features.len());
     if examples.len() < 2 || d == 0 || classes == 0 {
         return None;
     }
-    let even = Spread::of(examples, d);
-    let even_parts: Vec<Sums> =
-        (0..PARTS).map(|part| Sums::of(&even, examples, classes, |group| group % PARTS == part)).collect();
-    let right = |rows: &[(DVector<f64>, usize)]| rows.iter().filter(|(y, class)| y.imax() == *class).count();
-    let louder = |loudness: f64| {
-        let mut gains = vec![1.0; d];
-        own.iter().filter(|k| **k < d).for_each(|k| gains[*k] = loudness);
-        let parts: Vec<Sums> = even_parts.iter().map(|part| part.scaled(&gains)).collect();
-        (even.scaled(&gains), parts)
-    };
-    let loudness = if own.is_empty() {
-        1.0
-    } else {
-        let tried = LOUDNESS.map(|loudness| {
-            let (spread, parts) = louder(loudness);
-            let whole = parts.iter().fold(Sums::empty(d, classes), Sums::plus);
-            let rows = held_out(&whole, &parts, &spread, examples, USUAL_STRENGTH * float(views));
-            (loudness, right(&rows))
-        });
-        tried.into_iter().reduce(|a, b| if b.1 > a.1 { b } else { a })?.0
-    };
-    let (spread, parts) = louder(loudness);
-    let whole = parts.iter().fold(Sums::empty(d, classes), Sums::plus);
-    let tried = STRENGTHS.map(|strength| {
-        let rows = held_out(&whole, &parts, &spread, examples, strength * float(views));
-        (strength, rows)
-    });
-    // The first of equals: the weakest that does as well.
-    let (strength, rows) = tried.into_iter().reduce(|a, b| if right(&b.1) > right(&a.1) { b } else { a })?;
-    let loss = |scale: f64| rows.iter().map(|(y, class)| surprise(y, *class, scale)).sum::<f64>();
-    let scale = SCALES.into_iter().reduce(|a, b| if loss(b) < loss(a) { b } else { a })?;
-    let held_out_top1 = if rows.is_empty() { 0.0 } else { float(right(&rows)) / float(rows.len()) };
-    let (weight, bias) = whole.solve(strength * float(views))?;
-    let mut out = SolvedHead {
-        weight: Vec::with_capacity(classes * d),
-        bias: Vec::with_capacity(classes),
-        strength,
-        scale,
-        loudness,
-        held_out_top1,
-    };
-    for class in 0..classes {
-        let own = weight.column(class);
-        let raw: Vec<f64> = own.iter().zip(&spread.inverse).map(|(w, inverse)| w * inverse * scale).collect();
-        let moved: f64 = raw.iter().zip(&spread.mean).map(|(w, mean)| w * mean).sum();
-        out.bias.push(narrow(bias[class] * scale - moved));
-        out.weight.extend(raw.into_iter().map(narrow));
-    }
-    Some(out)
+    let even = Problem::of(examples, classes, views);
+    let Loudest { loudness, problem, usual } = even.loudest(own, should_stop)?;
+    let (strength, held_out) = problem.strongest(usual, should_stop)?;
+    let scale = held_out.scale();
+    let (weight, bias) = problem.layer(strength, scale)?;
+    Some(SolvedHead { weight, bias, strength, scale, loudness, held_out_top1: held_out.top1() })
 }
 
 impl SolvedHead {
@@ -145,151 +109,125 @@ impl SolvedHead {
     }
 }
 
-/// Mean and inverse deviation of each feature.
-struct Spread {
-    mean: Vec<f64>,
-    inverse: Vec<f64>,
+/// The rows to learn from, in parts that are held out in turn.
+struct Problem<'a> {
+    examples: &'a [Example],
+    spread: Spread,
+    parts: Vec<Sums>,
+    whole: Sums,
+    views: f64,
 }
 
-impl Spread {
-    fn of(examples: &[Example], d: usize) -> Self {
-        let n = float(examples.len());
-        let (mut mean, mut square) = (vec![0.0; d], vec![0.0; d]);
-        for example in examples {
-            for ((mean, square), x) in mean.iter_mut().zip(&mut square).zip(&example.features) {
-                *mean += f64::from(*x) / n;
-                *square += f64::from(*x).powi(2) / n;
+/// A problem whose features of their own are as loud as serves it best.
+struct Loudest<'a> {
+    loudness: f64,
+    problem: Problem<'a>,
+    /// What the layer of [`USUAL_STRENGTH`] says of the rows that it has not seen.
+    usual: HeldOut,
+}
+
+impl<'a> Problem<'a> {
+    fn of(examples: &'a [Example], classes: usize, views: usize) -> Self {
+        let d = examples.first().map_or(0, |example| example.features.len());
+        let spread = Spread::of(examples, d);
+        let part = |part| Sums::of(&spread, examples, classes, |group| group % PARTS == part);
+        let parts: Vec<Sums> = (0..PARTS).map(part).collect();
+        let whole = parts.iter().fold(Sums::empty(d, classes), Sums::plus);
+        Self { examples, spread, parts, whole, views: float(views) }
+    }
+
+    /// The same with `own` features so much louder.
+    fn louder(&self, own: &[usize], loudness: f64) -> Self {
+        let mut gains = vec![1.0; self.spread.mean.len()];
+        for feature in own {
+            if let Some(gain) = gains.get_mut(*feature) {
+                *gain = loudness;
             }
         }
-        let deviation = |(mean, square): (&f64, &f64)| (square - mean * mean).max(0.0).sqrt();
-        // A feature that never changes stays out of it.
-        let inverse = mean.iter().zip(&square).map(deviation);
-        let inverse = inverse.map(|s| if s < LEAST_SPREAD { 0.0 } else { 1.0 / s }).collect();
-        Self { mean, inverse }
+        let parts = self.parts.iter().map(|part| part.scaled(&gains)).collect();
+        let (spread, whole) = (self.spread.scaled(&gains), self.whole.scaled(&gains));
+        Self { spread, parts, whole, ..*self }
     }
 
-    /// With each feature times its gain.
-    fn scaled(&self, gains: &[f64]) -> Self {
-        let inverse = self.inverse.iter().zip(gains).map(|(inverse, gain)| inverse * gain);
-        Self { mean: self.mean.clone(), inverse: inverse.collect() }
+    /// Of equally good loudnesses the least.
+    fn loudest(self, own: &[usize], should_stop: &dyn Fn() -> bool) -> Option<Loudest<'a>> {
+        let usual = self.held_out(USUAL_STRENGTH, should_stop)?;
+        let mut best = Loudest { loudness: 1.0, problem: self.louder(&[], 1.0), usual };
+        for loudness in LOUDER.into_iter().filter(|_| !own.is_empty()) {
+            let problem = self.louder(own, loudness);
+            let usual = problem.held_out(USUAL_STRENGTH, should_stop)?;
+            if usual.right() > best.usual.right() {
+                best = Loudest { loudness, problem, usual };
+            }
+        }
+        Some(best)
     }
 
-    fn standardised(&self, features: &[f32]) -> impl Iterator<Item = f64> {
-        let moved = features.iter().zip(&self.mean).map(|(x, mean)| f64::from(*x) - mean);
-        moved.zip(&self.inverse).map(|(x, inverse)| x * inverse)
+    /// Of equally good strengths the weakest.
+    fn strongest(&self, usual: HeldOut, should_stop: &dyn Fn() -> bool) -> Option<(f64, HeldOut)> {
+        let weaker = STRENGTHS.into_iter().filter(|strength| *strength < USUAL_STRENGTH);
+        let stronger = STRENGTHS.into_iter().filter(|strength| *strength > USUAL_STRENGTH);
+        let mut tried = Vec::new();
+        for strength in weaker {
+            tried.push((strength, self.held_out(strength, should_stop)?));
+        }
+        tried.push((USUAL_STRENGTH, usual));
+        for strength in stronger {
+            tried.push((strength, self.held_out(strength, should_stop)?));
+        }
+        tried.into_iter().reduce(|a, b| if b.1.right() > a.1.right() { b } else { a })
+    }
+
+    /// What layers say of every row, each from the parts that it is not in; nothing where `should_stop` said so.
+    fn held_out(&self, strength: f64, should_stop: &dyn Fn() -> bool) -> Option<HeldOut> {
+        let mut rows = Vec::new();
+        for (index, part) in self.parts.iter().enumerate() {
+            if should_stop() {
+                return None;
+            }
+            let layer = self.whole.without(part).solve(strength * self.views);
+            let Some((weight, bias)) = layer else { continue };
+            for example in self.examples.iter().filter(|example| example.group % PARTS == index) {
+                let z = self.spread.standardised(&example.features);
+                let z = DVector::from_iterator(self.spread.mean.len(), z);
+                rows.push((weight.tr_mul(&z) + &bias, example.class));
+            }
+        }
+        Some(HeldOut(rows))
+    }
+
+    /// The layer of all rows, on features as they are: weights `[classes, d]`, biases `[classes]`.
+    fn layer(&self, strength: f64, scale: f64) -> Option<(Vec<f32>, Vec<f32>)> {
+        let (weight, bias) = self.whole.solve(strength * self.views)?;
+        let (mut rows, mut biases) = (Vec::with_capacity(weight.len()), Vec::with_capacity(bias.len()));
+        for (own, bias) in weight.column_iter().zip(bias.iter()) {
+            let raw = own.iter().zip(&self.spread.inverse).map(|(w, inverse)| w * inverse * scale);
+            let raw: Vec<f64> = raw.collect();
+            let moved: f64 = raw.iter().zip(&self.spread.mean).map(|(w, mean)| w * mean).sum();
+            biases.push(narrow(bias * scale - moved));
+            rows.extend(raw.into_iter().map(narrow));
+        }
+        Some((rows, biases))
     }
 }
 
-/// What the normal equations need of some rows; sums of sums are those of all rows.
-#[derive(Clone)]
-struct Sums {
-    /// `ZᵀZ`, `[d, d]`.
-    gram: DMatrix<f64>,
-    /// `ZᵀY`, `[d, classes]`.
-    product: DMatrix<f64>,
-    /// Sum of the rows of `Z`, `[d]`.
-    features: DVector<f64>,
-    /// Rows of each class.
-    counts: DVector<f64>,
-}
+/// Outputs and classes of rows, from layers that have not seen them.
+struct HeldOut(Vec<(DVector<f64>, usize)>);
 
-impl Sums {
-    fn empty(d: usize, classes: usize) -> Self {
-        Self {
-            gram: DMatrix::zeros(d, d),
-            product: DMatrix::zeros(d, classes),
-            features: DVector::zeros(d),
-            counts: DVector::zeros(classes),
-        }
+impl HeldOut {
+    fn right(&self) -> usize {
+        self.0.iter().filter(|(outputs, class)| outputs.imax() == *class).count()
     }
 
-    fn of(spread: &Spread, examples: &[Example], classes: usize, is_own: impl Fn(usize) -> bool) -> Self {
-        let d = spread.mean.len();
-        let rows: Vec<&Example> = examples.iter().filter(|example| is_own(example.group)).collect();
-        let values = rows.iter().flat_map(|row| spread.standardised(&row.features));
-        let z = DMatrix::from_iterator(d, rows.len(), values);
-        let mut y = DMatrix::zeros(rows.len(), classes);
-        for (index, row) in rows.iter().enumerate() {
-            y[(index, row.class)] = 1.0;
-        }
-        Self {
-            gram: &z * z.transpose(),
-            product: &z * &y,
-            features: z.column_sum(),
-            counts: y.row_sum().transpose(),
-        }
+    fn top1(&self) -> f64 {
+        if self.0.is_empty() { 0.0 } else { float(self.right()) / float(self.0.len()) }
     }
 
-    /// Those of features times their gains.
-    fn scaled(&self, gains: &[f64]) -> Self {
-        let gains = DVector::from_row_slice(gains);
-        let mut out = self.clone();
-        for (mut column, gain) in out.gram.column_iter_mut().zip(gains.iter()) {
-            column.component_mul_assign(&gains);
-            column *= *gain;
-        }
-        out.product.column_iter_mut().for_each(|mut column| column.component_mul_assign(&gains));
-        out.features.component_mul_assign(&gains);
-        out
+    /// The scale that is surprised least.
+    fn scale(&self) -> f64 {
+        let loss = |scale: f64| self.0.iter().map(|(y, class)| surprise(y, *class, scale)).sum::<f64>();
+        SCALES.into_iter().reduce(|a, b| if loss(b) < loss(a) { b } else { a }).unwrap_or(1.0)
     }
-
-    fn plus(mut self, other: &Self) -> Self {
-        self.gram += &other.gram;
-        self.product += &other.product;
-        self.features += &other.features;
-        self.counts += &other.counts;
-        self
-    }
-
-    fn without(&self, other: &Self) -> Self {
-        Self {
-            gram: &self.gram - &other.gram,
-            product: &self.product - &other.product,
-            features: &self.features - &other.features,
-            counts: &self.counts - &other.counts,
-        }
-    }
-
-    /// Weights `[d, classes]` and biases `[classes]` on standardised features. The bias is not held back.
-    fn solve(&self, strength: f64) -> Option<(DMatrix<f64>, DVector<f64>)> {
-        let n = self.counts.sum();
-        let d = self.features.len();
-        if n < 1.0 {
-            return None;
-        }
-        let mean = &self.features / n;
-        let prior = &self.counts / n;
-        let mut gram = &self.gram - (&mean * mean.transpose()) * n;
-        for k in 0..d {
-            gram[(k, k)] += strength * float(d);
-        }
-        let product = &self.product - (&mean * prior.transpose()) * n;
-        let weight = Cholesky::<f64, Dyn>::new(gram)?.solve(&product);
-        let bias = prior - weight.tr_mul(&mean);
-        Some((weight, bias))
-    }
-}
-
-/// Outputs and classes of every row, each from a layer that has not seen its part.
-fn held_out(
-    whole: &Sums,
-    parts: &[Sums],
-    spread: &Spread,
-    examples: &[Example],
-    strength: f64,
-) -> Vec<(DVector<f64>, usize)> {
-    let mut rows = Vec::new();
-    for (index, part) in parts.iter().enumerate() {
-        let Some((weight, bias)) = whole.without(part).solve(strength) else { continue };
-        for example in examples.iter().filter(|example| example.group % parts.len() == index) {
-            let z = DVector::from_iterator(
-                bias.len().max(spread.mean.len()),
-                spread.standardised(&example.features),
-            );
-            rows.push((weight.tr_mul(&z) + &bias, example.class));
-        }
-    }
-    rows
 }
 
 /// Minus the logarithm of the probability that scaled outputs give to `class`.
@@ -336,7 +274,7 @@ mod tests {
     #[test]
     fn what_features_tell_apart_is_told_apart_at_once() {
         let examples = examples();
-        let head = solve(&examples, 3, 1, &[]).unwrap();
+        let head = solve(&examples, 3, 1, &[], &|| false).unwrap();
         assert!(head.held_out_top1 > 0.99, "{head:?}");
         for Example { features, class, .. } in &examples {
             assert_eq!(crate::largest::largest(&logits(&head, features)), *class);
@@ -353,7 +291,7 @@ mod tests {
         for example in &mut examples {
             example.features = shown(example).to_vec();
         }
-        let before = solve(&examples, 3, 1, &[]).unwrap();
+        let before = solve(&examples, 3, 1, &[], &|| false).unwrap();
         let mut after = before.clone();
         after.say_nothing_unknown(&examples, 1..4);
         let mean = |head: &SolvedHead, class: usize| -> f32 {
@@ -381,8 +319,8 @@ mod tests {
             Example { features: [vec![told], noise].concat(), class, group: index / 2 }
         };
         let examples: Vec<Example> = (0..60).map(&mut row).collect();
-        let even = solve(&examples, 2, 1, &[]).unwrap();
-        let louder = solve(&examples, 2, 1, &[0]).unwrap();
+        let even = solve(&examples, 2, 1, &[], &|| false).unwrap();
+        let louder = solve(&examples, 2, 1, &[0], &|| false).unwrap();
         assert!((even.loudness - 1.0).abs() < 1e-9 && louder.loudness > 1.0, "{}", louder.loudness);
         assert!(louder.held_out_top1 > even.held_out_top1);
         let share = |head: &SolvedHead| f64::from(head.weight[0].abs() / head.weight[1].abs().max(1e-9));
@@ -407,10 +345,27 @@ mod tests {
     }
 
     #[test]
+    fn there_may_be_more_classes_than_features() {
+        let row =
+            |index: usize| Example { features: vec![[-1.0, 1.0][index % 2]], class: index % 5, group: index };
+        let examples: Vec<Example> = (0..30).map(row).collect();
+        let head = solve(&examples, 5, 1, &[], &|| false).unwrap();
+        assert_eq!((head.weight.len(), head.bias.len()), (5, 5));
+    }
+
+    #[test]
+    fn solving_can_be_stopped() {
+        assert!(solve(&examples(), 3, 1, &[], &|| true).is_none());
+    }
+
+    #[test]
     fn nothing_comes_of_nothing() {
-        assert!(solve(&[], 3, 1, &[]).is_none());
-        assert!(solve(&vec![Example { features: Vec::new(), class: 0, group: 0 }; 2], 3, 1, &[]).is_none());
+        assert!(solve(&[], 3, 1, &[], &|| false).is_none());
+        assert!(
+            solve(&vec![Example { features: Vec::new(), class: 0, group: 0 }; 2], 3, 1, &[], &|| false)
+                .is_none()
+        );
         let one_group: Vec<Example> = examples().into_iter().map(|e| Example { group: 0, ..e }).collect();
-        assert!(solve(&one_group, 3, 1, &[]).is_some(), "one group still gives a head");
+        assert!(solve(&one_group, 3, 1, &[], &|| false).is_some(), "one group still gives a head");
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use tsm_model::{Model, StepError, StreamState};
 
 use crate::largest::largest;
+use crate::sampling::interval::Forgets;
 
 /// Parts of a clip after which the answer is looked at.
 pub const LOOKS_PERCENT: [usize; 5] = [10, 25, 50, 75, 100];
@@ -85,16 +86,18 @@ impl ClipStream {
         Self { clip: OpenClip::on(&state, classes), logits: vec![0.0; classes], state }
     }
 
-    /// Takes the clip's next frame `[3, size, size]`, normalised, in. The state starts afresh before a frame within the
-    /// clip that `starts_afresh`: after a gap or at a new picture size, as live recognition does. What happens before the
-    /// first frame is the caller's choice: [`ClipStream::forget`].
+    /// Takes the clip's next frame `[3, size, size]`, normalised, in. Before a frame within the clip the state `forgets` as
+    /// live recognition's does, after a gap or at a new picture size. What happens before the first frame is the caller's
+    /// choice: [`ClipStream::forget`].
     ///
     /// # Errors
     /// [`StepError`] if the frame is not the model's, or the device fails.
-    pub fn step(&mut self, model: &mut Model, frame: &[f32], starts_afresh: bool) -> Result<(), StepError> {
+    pub fn step(&mut self, model: &mut Model, frame: &[f32], forgets: Forgets) -> Result<(), StepError> {
         let OpenClip { sum, frames, answers, .. } = &mut self.clip;
-        if starts_afresh && !frames.is_empty() {
-            self.state.reset();
+        match forgets {
+            Forgets::Everything if !frames.is_empty() => self.state.reset(),
+            Forgets::Motion if !frames.is_empty() => self.state.forget_motion(),
+            _ => {}
         }
         model.step(frame, &mut [&mut self.state], &mut self.logits)?;
         for (sum, logit) in sum.iter_mut().zip(&self.logits) {
@@ -224,7 +227,8 @@ mod tests {
     /// Streams a clip, which starts afresh before the frame `afresh`.
     fn show(model: &mut Model, stream: &mut ClipStream, levels: &[f32], afresh: usize) {
         for (index, level) in levels.iter().enumerate() {
-            stream.step(model, &frame(*level), index == afresh).unwrap();
+            let forgets = if index == afresh { Forgets::Everything } else { Forgets::Nothing };
+            stream.step(model, &frame(*level), forgets).unwrap();
         }
     }
 

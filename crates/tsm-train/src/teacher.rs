@@ -1,4 +1,5 @@
-//! Models that a network learns to imitate, evaluated on the very pictures it sees.
+//! Models that a network learns to imitate, evaluated on the very pictures it sees; where one looks at motion, all of them
+//! on these before they are mixed, and what they say is mixed alike.
 //!
 //! Source: distillation (arXiv 1503.02531). Their logits are averaged; they never change. A teacher that is used to other
 //! pictures, or to another time between them, would teach what it does not know: it is refused.
@@ -9,7 +10,7 @@ use candle_core::{Device, Tensor};
 use tsm_model::checkpoint::{Checkpoint, CheckpointError, SpecOverrides};
 use tsm_model::device::ComputeError;
 use tsm_model::spec::SamplingKind;
-use tsm_model::{Model, ModelSpec, ShiftKind};
+use tsm_model::{Model, ModelSpec, MotionFeatures, ShiftKind};
 
 /// Any number of teachers, none included.
 #[derive(Debug, Default)]
@@ -65,6 +66,11 @@ impl Teachers {
         paths.iter().map(open).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether one of them reads motion off the pictures: it must be asked before they are mixed.
+    pub fn look_at_motion(&self) -> bool {
+        self.0.iter().any(|teacher| teacher.spec().motion_features != MotionFeatures::None)
+    }
+
     /// Mean clip logits `[n, classes]` for pictures `[n * t, 3, h, w]`; none without teachers.
     ///
     /// # Errors
@@ -110,8 +116,10 @@ fn check(path: &Path, teacher: &ModelSpec, student: &ModelSpec) -> Result<(), Te
     }
     let (their, our) = (&teacher.sampling, &student.sampling);
     let is_timed = |kind| kind == SamplingKind::FixedInterval;
-    // Without a shift time is nothing; a foreign file does not say how its frames were chosen.
-    if teacher.shift.kind == ShiftKind::None || their.kind == SamplingKind::Unknown {
+    // To a network without shift and motion time is nothing; a foreign file does not say how its frames were chosen.
+    let is_timeless =
+        teacher.shift.kind == ShiftKind::None && teacher.motion_features == MotionFeatures::None;
+    if is_timeless || their.kind == SamplingKind::Unknown {
         return Ok(());
     }
     if is_timed(their.kind) && is_timed(our.kind) {
@@ -123,20 +131,10 @@ fn check(path: &Path, teacher: &ModelSpec, student: &ModelSpec) -> Result<(), Te
         }
     } else if is_timed(their.kind) != is_timed(our.kind) {
         let [theirs, ours] =
-            [their.kind, our.kind].map(|kind| format!("frames chosen by {} sampling", name(kind)));
-        return habits(theirs, ours, format!("--sampling {}", name(their.kind)));
+            [their.kind, our.kind].map(|kind| format!("frames chosen by {} sampling", kind.name()));
+        return habits(theirs, ours, format!("--sampling {}", their.kind.name()));
     }
     Ok(())
-}
-
-/// As `--sampling` calls it.
-const fn name(kind: SamplingKind) -> &'static str {
-    match kind {
-        SamplingKind::Uniform => "uniform",
-        SamplingKind::Dense => "dense",
-        SamplingKind::FixedInterval => "fixed_interval",
-        SamplingKind::Unknown => "unknown",
-    }
 }
 
 #[cfg(test)]
@@ -172,9 +170,11 @@ mod tests {
         assert!(said(&spec(&Recipe { fps: 25.0, ..few() })).contains("25.00 frames a second"));
         let uniform = Recipe { sampling: SamplingKind::Uniform, ..few() };
         assert!(said(&spec(&uniform)).contains("pass --sampling uniform"));
-        assert!(
-            check(Path::new("t"), &spec(&Recipe { shift: ShiftKind::None, ..uniform }), &student).is_ok()
-        );
+        let timeless =
+            Recipe { shift: ShiftKind::None, motion_features: MotionFeatures::None, fps: 25.0, ..few() };
+        assert!(check(Path::new("t"), &spec(&timeless), &student).is_ok());
+        let moving = Recipe { motion_features: MotionFeatures::Flow, ..timeless };
+        assert!(said(&spec(&moving)).contains("25.00 frames a second"), "motion has a speed");
         let others = ModelSpec { classes: vec!["a".to_owned()], ..student.clone() };
         assert!(said(&others).contains("the teacher's classes"));
         let grey =

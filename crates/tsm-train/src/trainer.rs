@@ -16,13 +16,9 @@ use candle_core::{Device, Tensor};
 
 use crate::clip_store::ClipStore;
 use crate::clock;
-use crate::dataset::{Dataset, class_index};
-use crate::draws::Draws;
-use crate::largest::largest;
-use crate::learner::{Learner, LearnerTensors, Lesson};
+use crate::dataset::Dataset;
+use crate::learner::{Learner, LearnerTensors};
 use crate::loader::{Batch, Loader, Skipped};
-use crate::loss;
-use crate::mixing::{Mix, MixSpec};
 use crate::progress::{BatchReport, Event, Observer};
 use crate::recipe::Recipe;
 use crate::report::EventWriter;
@@ -37,10 +33,10 @@ mod first_head;
 mod motion_eyes;
 mod motion_paths;
 mod plan;
+mod study;
 mod validation;
 
-use first_head::FirstHead;
-use motion_eyes::{MotionEyes, motion_tensor};
+use motion_eyes::MotionEyes;
 use motion_paths::Begun;
 use plan::Plan;
 
@@ -203,16 +199,7 @@ impl<'a> Run<'a> {
         else {
             return Ok(End::Stopped);
         };
-        match first_head::solved(&self.job, &self.plan, &mut self.learner, &own, observer, should_stop)? {
-            FirstHead::Solved(head) => self.learner.set_head(head)?,
-            FirstHead::Unwanted if self.job.recipe.epochs > 0 => {
-                self.begun = clock::now();
-                return Ok(End::Complete);
-            }
-            FirstHead::Unwanted => {}
-            FirstHead::Stopped => return Ok(End::Stopped),
-        }
-        if self.judge_start(observer, should_stop)? == End::Stopped {
+        if self.wants_first_head() && self.start_from_head(&own, observer, should_stop)? == End::Stopped {
             return Ok(End::Stopped);
         }
         self.begun = clock::now();
@@ -265,61 +252,6 @@ impl<'a> Run<'a> {
         }
         observer.event(&Event::Batch(&self.report(lr, gradient_norm)));
         Ok(())
-    }
-
-    /// Gradients of the batch at the current position, added to the open step, and its figures to the epoch's sums.
-    fn study(&mut self, mut batch: Batch) -> Result<(), TrainError> {
-        let Position { epoch, batch: index, .. } = self.record.position;
-        let labels: Vec<usize> = batch.targets.iter().map(|class| class_index(*class)).collect();
-        let global = self.plan.batches * epoch + index;
-        let Prepared { pictures, motion, targets, shown } = self.tensors(&mut batch, &labels, global)?;
-        let teacher = self.job.teachers.logits(&pictures, labels.len())?;
-        let lesson = Lesson {
-            pictures: &pictures,
-            motion: motion.as_ref(),
-            targets: &targets,
-            teacher: teacher.as_ref(),
-            depth: self.plan.depth(epoch),
-            shift_strength: self.plan.shift_strength(epoch, index),
-            draws: Draws::for_purpose(self.job.recipe.seed, "dropout", global as u64),
-        };
-        let outcome = self.learner.study(lesson, self.plan.part(index))?;
-        if !outcome.loss.is_finite() {
-            return Err(self.not_finite());
-        }
-        let right = outcome.logits.iter().zip(&shown).filter(|(row, shown)| largest(row) == **shown);
-        let sums = &mut self.record.sums;
-        sums.correct += right.count();
-        sums.clips += labels.len();
-        sums.loss += outcome.loss * float(labels.len());
-        self.clips_here += labels.len();
-        Ok(())
-    }
-
-    /// The batch as tensors, mixed where the recipe says so.
-    fn tensors(
-        &mut self,
-        batch: &mut Batch,
-        labels: &[usize],
-        global: usize,
-    ) -> candle_core::Result<Prepared> {
-        let recipe = self.job.recipe;
-        let (n, classes) = (labels.len(), self.job.dataset.classes.len());
-        let targets = loss::targets(labels, classes, recipe.label_smoothing, &Device::Cpu)?;
-        let mut targets: Vec<f32> = targets.flatten_all()?.to_vec1()?;
-        // Of the pictures as they were: two that are laid over each other move like neither.
-        let mut motion = self.motion.as_mut().map(|eyes| eyes.of(batch)).unwrap_or_default();
-        let mut draws = Draws::for_purpose(recipe.seed, "mixing", global as u64);
-        if let Some(mix) = Mix::draw(MixSpec { mixup: recipe.mixup, cutmix: recipe.cutmix }, n, &mut draws) {
-            mix.apply(&mut batch.pixels, recipe.size, &mut [&mut targets, &mut motion]);
-        }
-        let pixels = std::mem::take(&mut batch.pixels);
-        let rows = pixels.len() / (3 * recipe.size * recipe.size);
-        let pictures = Tensor::from_vec(pixels, (rows, 3, recipe.size, recipe.size), &self.job.device)?;
-        let motion = motion_tensor(motion, rows, &self.job.device)?;
-        let shown = targets.chunks(classes).map(largest).collect();
-        let targets = Tensor::from_vec(targets, (n, classes), &self.job.device)?;
-        Ok(Prepared { pictures, motion, targets, shown })
     }
 
     /// Notes a clip that cannot be read; told once.
@@ -376,18 +308,6 @@ impl<'a> Run<'a> {
         self.last_save = clock::now();
         Ok(())
     }
-}
-
-/// A batch as tensors.
-struct Prepared {
-    /// `[n * t, 3, h, w]`.
-    pictures: Tensor,
-    /// `[n * t, motion_features]`, where the network weighs it.
-    motion: Option<Tensor>,
-    /// `[n, classes]`.
-    targets: Tensor,
-    /// The class that is right for each clip: of a mixed one, the larger.
-    shown: Vec<usize>,
 }
 
 /// Whether every value of a tensor is a number.

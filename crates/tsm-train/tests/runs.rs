@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use tempfile::TempDir;
+use tsm_model::checkpoint::{Checkpoint, SpecOverrides};
 use tsm_train::clip_store::ClipStore;
 use tsm_train::dataset::groups::GroupRule;
 use tsm_train::progress::Silent;
@@ -18,12 +20,14 @@ use tsm_train::trainer::{End, Finished, Job, RunFolder, TrainError, train};
 
 use crate::shared;
 
-/// Twelve clips of two actions, a folder each.
-fn clips(folder: &Path) -> Option<()> {
+/// A folder for a test, and in it twelve clips of two actions, a folder each.
+fn clips() -> Option<(TempDir, PathBuf)> {
     let shared = shared::folder("data")?;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("clips");
     for class in ["golf", "wave"] {
-        let own = folder.join(class);
-        std::fs::create_dir(&own).unwrap();
+        let own = data.join(class);
+        std::fs::create_dir_all(&own).unwrap();
         let mut files: Vec<_> = std::fs::read_dir(shared.join("jhmdb-train").join(class))
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -33,7 +37,7 @@ fn clips(folder: &Path) -> Option<()> {
             std::os::unix::fs::symlink(file, own.join(file.file_name().unwrap())).unwrap();
         }
     }
-    Some(())
+    Some((folder, data))
 }
 
 /// A network small enough for a test, with everything on that a resumed run has to repeat.
@@ -65,6 +69,18 @@ fn run(
     polls: usize,
     resume: bool,
 ) -> Result<Finished, TrainError> {
+    run_on_first(usize::MAX, clips, output, recipe, polls, resume)
+}
+
+/// The same on so many training clips at most.
+fn run_on_first(
+    most: usize,
+    clips: &Path,
+    output: &Path,
+    recipe: &Recipe,
+    polls: usize,
+    resume: bool,
+) -> Result<Finished, TrainError> {
     let division = Division::Part(recipe.validation);
     let Sides { dataset, train: learned, validation, .. } =
         divide(clips, None, &GroupRule::FileNames, &division, 1).unwrap();
@@ -73,7 +89,7 @@ fn run(
     let job = Job {
         dataset: Arc::new(dataset),
         store: Arc::new(ClipStore::new(64 << 20)),
-        train: &learned,
+        train: &learned[..most.min(learned.len())],
         validation: &validation,
         recipe,
         settings: &recipe.to_toml(),
@@ -99,12 +115,7 @@ fn bits(tensors: &BTreeMap<String, Tensor>) -> BTreeMap<&str, Vec<u32>> {
 
 #[test]
 fn a_resumed_run_ends_at_the_same_bits() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("clips");
-    std::fs::create_dir(&data).unwrap();
-    if clips(&data).is_none() {
-        return;
-    }
+    let Some((folder, data)) = clips() else { return };
     let (whole, parts) = (folder.path().join("whole.safetensors"), folder.path().join("parts.safetensors"));
     let recipe = recipe();
     assert_eq!(run(&data, &whole, &recipe, usize::MAX, false).unwrap().end, End::Complete);
@@ -132,12 +143,7 @@ fn a_resumed_run_ends_at_the_same_bits() {
 
 #[test]
 fn circuits_a_solved_head_still_layers_and_adamw_are_resumed_at_the_same_bits() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("clips");
-    std::fs::create_dir(&data).unwrap();
-    if clips(&data).is_none() {
-        return;
-    }
+    let Some((folder, data)) = clips() else { return };
     let (whole, parts) = (folder.path().join("whole.safetensors"), folder.path().join("parts.safetensors"));
     let recipe = Recipe {
         head_views: 1,
@@ -154,7 +160,8 @@ fn circuits_a_solved_head_still_layers_and_adamw_are_resumed_at_the_same_bits() 
     // Stopped while the head is solved there is nothing to go on from yet.
     assert_eq!(run(&data, &parts, &recipe, 0, false).unwrap().end, End::Stopped);
     assert!(!RunFolder::beside(&parts).last().exists());
-    let mut polls = 1;
+    // The head alone asks some twenty times.
+    let mut polls = 20;
     while !RunFolder::beside(&parts).last().exists() {
         run(&data, &parts, &recipe, polls, false).unwrap();
         polls += 1;
@@ -171,12 +178,7 @@ fn circuits_a_solved_head_still_layers_and_adamw_are_resumed_at_the_same_bits() 
 
 #[test]
 fn a_solved_head_is_judged_before_the_first_step_and_may_be_all() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("clips");
-    std::fs::create_dir(&data).unwrap();
-    if clips(&data).is_none() {
-        return;
-    }
+    let Some((folder, data)) = clips() else { return };
     let output = folder.path().join("m.safetensors");
     let solved = Recipe { head_views: 1, epochs: 0, ..recipe() };
     assert_eq!(run(&data, &output, &solved, 0, false).unwrap().end, End::Stopped);
@@ -186,22 +188,59 @@ fn a_solved_head_is_judged_before_the_first_step_and_may_be_all() {
     let start = finished.record.best.unwrap();
     assert!(start.is_start);
     let (best, last) = (RunFolder::beside(&output).best(), RunFolder::beside(&output).last());
-    let model =
-        tsm_model::checkpoint::Checkpoint::open(&best, &tsm_model::checkpoint::SpecOverrides::default())
-            .unwrap();
+    let model = Checkpoint::open(&best, &SpecOverrides::default()).unwrap();
     let motion = model.weights.get(tsm_model::Architecture::MOTION_WEIGHT).unwrap();
     assert!(motion.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() > 0.0, "flow has a say");
     assert_eq!(RunState::open(&last).unwrap().record.best.unwrap(), start);
 }
 
+/// The default of few clips: the start is judged with the whole shift, the first step sees none of it yet.
+#[test]
+fn a_run_whose_shift_comes_in_gradually_starts_from_two_heads_and_goes_on_to_the_same_bits() {
+    let Some((folder, data)) = clips() else { return };
+    let (whole, parts) = (folder.path().join("whole.safetensors"), folder.path().join("parts.safetensors"));
+    let recipe = Recipe {
+        // Few features: their head is solved at once.
+        backbone: tsm_model::Backbone::Resnet18,
+        width: 1.0,
+        motion_features: tsm_model::MotionFeatures::None,
+        head_views: 1,
+        shift_ramp_epochs: 1.5,
+        epochs: 1,
+        ..recipe()
+    };
+    run(&data, &whole, &recipe, usize::MAX, false).unwrap();
+    let report = RunFolder::beside(&parts);
+    let mut polls = 20;
+    while !report.last().exists() {
+        run(&data, &parts, &recipe, polls, false).unwrap();
+        polls += 1;
+    }
+    let begun = RunState::open(&report.last()).unwrap();
+    assert!(begun.record.best.is_some_and(|best| best.is_start), "the start was judged");
+    let judged = Checkpoint::open(&report.best(), &SpecOverrides::default()).unwrap();
+    let head = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let own = begun.network.iter().find(|(name, _)| name.ends_with("fc.weight")).unwrap().1;
+    assert_ne!(head(own), head(judged.weights.get("fc.weight").unwrap()));
+    assert_eq!(run(&data, &parts, &recipe, usize::MAX, true).unwrap().end, End::Complete);
+    let open = |path: &Path| RunState::open(&RunFolder::beside(path).last()).unwrap();
+    let (ended, resumed) = (open(&whole), open(&parts));
+    assert_eq!(bits(&ended.network), bits(&resumed.network));
+    assert_eq!(bits(&ended.velocities), bits(&resumed.velocities));
+}
+
+#[test]
+fn without_epochs_a_head_that_is_not_determined_is_no_model() {
+    let Some((folder, data)) = clips() else { return };
+    let output = folder.path().join("m.safetensors");
+    let recipe = Recipe { head_views: 1, epochs: 0, ..recipe() };
+    let error = run_on_first(1, &data, &output, &recipe, usize::MAX, false).unwrap_err().to_string();
+    assert!(error.contains("--epochs 0 learns nothing else"), "{error}");
+}
+
 #[test]
 fn a_run_of_other_choices_is_not_resumed() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("clips");
-    std::fs::create_dir(&data).unwrap();
-    if clips(&data).is_none() {
-        return;
-    }
+    let Some((folder, data)) = clips() else { return };
     let output = folder.path().join("m.safetensors");
     run(&data, &output, &recipe(), 0, false).unwrap();
     let other = Recipe { lr: 0.02, ..recipe() };
@@ -214,12 +253,7 @@ fn a_run_of_other_choices_is_not_resumed() {
 
 #[test]
 fn a_loss_that_is_no_number_names_the_clips_of_its_batch() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("clips");
-    std::fs::create_dir(&data).unwrap();
-    if clips(&data).is_none() {
-        return;
-    }
+    let Some((folder, data)) = clips() else { return };
     let wild = Recipe { lr: 9e5, clip_norm: 0.0, warmup_epochs: 0.0, epochs: 6, ..recipe() };
     let error = run(&data, &folder.path().join("m.safetensors"), &wild, usize::MAX, false).unwrap_err();
     assert!(matches!(&error, TrainError::NotFinite { clips, .. } if !clips.is_empty()), "{error}");

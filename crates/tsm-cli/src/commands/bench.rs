@@ -6,6 +6,8 @@
 //!
 //! The floor is the plan's multiply-adds over what the kernels do on one core with everything in the nearest
 //! cache, times the threads: no plan that makes all of them can be faster, and the share tells how close this one comes.
+//! Optical flow is no part of the plan: where a model looks at it, the times hold it and the floor does not, so the
+//! share is smaller than the plan's own.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,7 @@ use serde_json::json;
 use tsm_kernels::bias_activation::Activation;
 use tsm_kernels::blocked::{Conv, Filter, Inputs, Layout, Places, Team};
 use tsm_kernels::cpu_level::CpuLevel;
-use tsm_model::{DType, ExecutorChoice, Model, PlanOptions, StreamState};
+use tsm_model::{DType, ExecutorChoice, Model, MotionFeatures, PlanOptions, StreamState};
 
 use crate::args::{BenchArgs, Precision};
 use crate::exit_code::{Exit, Failure};
@@ -38,7 +40,8 @@ struct Figures {
     frames_hz: f64,
     resident_bytes: Option<u64>,
     state_bytes: usize,
-    /// On a processor; a GPU's is in docs/cuda.md.
+    motion_features: MotionFeatures,
+    /// On a processor; a GPU's is in docs/cuda.md. Without optical flow, which the times hold.
     floor_millis: Option<f64>,
 }
 
@@ -106,6 +109,7 @@ fn measure(model: &mut Model, batch: usize, threads: Option<usize>) -> Result<Fi
         p99_millis: sorted[(sorted.len() * 99 / 100).min(sorted.len() - 1)],
         frames_hz: lossless(batch) * lossless(millis.len()) * 1000.0 / millis.iter().sum::<f64>(),
         resident_bytes: resident_bytes(),
+        motion_features: model.spec().motion_features,
         state_bytes: borrowed.first().map_or(0, |state| state.bytes()),
         floor_millis: threads
             .map(|threads| lossless(multiply_adds) / (multiply_adds_a_milli() * lossless(threads))),
@@ -145,12 +149,18 @@ fn resident_bytes() -> Option<u64> {
 }
 
 fn as_text(title: &str, batch: usize, threads: usize, figures: &Figures) -> String {
-    let Figures { millis, p50_millis, p99_millis, frames_hz, state_bytes, floor_millis, .. } = figures;
+    let Figures {
+        millis, p50_millis, p99_millis, frames_hz, state_bytes, motion_features, floor_millis, ..
+    } = figures;
     let memory = figures
         .resident_bytes
         .map_or_else(|| "unknown".to_owned(), |bytes| format!("{} MiB resident", bytes >> 20));
+    let what = match motion_features {
+        MotionFeatures::None => "",
+        MotionFeatures::Flow => " without the optical flow",
+    };
     let floor = floor_millis.map(|floor| {
-        format!("\n  floor            {floor:.2} ms; this is {:.0} % of it", 100.0 * floor / p50_millis)
+        format!("\n  floor            {floor:.2} ms{what}; this is {:.0} % of it", 100.0 * floor / p50_millis)
     });
     let text = [
         talk::escaped(title),

@@ -32,15 +32,23 @@ pub(crate) fn run(args: &InfoArgs) -> Result<Exit, Failure> {
 
 fn cost(spec: &ModelSpec) -> Cost {
     let (network, size) = (Architecture::of(spec), spec.input.size_px);
-    let shapes = network.state_shapes(&spec.shift, size);
-    let floats: usize = shapes.iter().map(|shape| shape.iter().product::<usize>()).sum();
-    let is_streamed = spec.shift.kind == ShiftKind::Causal;
-    let motion_bytes = if spec.motion_features.is_none() { 0 } else { MotionMemory::new(size, size).bytes() };
     Cost {
         parameters: network.parameter_count(),
         multiply_adds: network.multiply_adds(size),
-        state_bytes: motion_bytes + if is_streamed { floats * size_of::<f32>() } else { 0 },
+        state_bytes: if spec.shift.is_streamable() { state_bytes(spec, &network) } else { 0 },
     }
+}
+
+/// Bytes that a stream's state has: folds of a shift, and the memory of motion.
+fn state_bytes(spec: &ModelSpec, network: &Architecture) -> usize {
+    let size = spec.input.size_px;
+    let shapes = network.state_shapes(&spec.shift, size);
+    let floats: usize = shapes.iter().map(|shape| shape.iter().product::<usize>()).sum();
+    let motion_bytes = match spec.motion_features {
+        MotionFeatures::None => 0,
+        MotionFeatures::Flow => MotionMemory::new(size, size).bytes(),
+    };
+    floats * size_of::<f32>() + motion_bytes
 }
 
 /// The model in a few words: `mobilenetv2 x1, causal shift 1/8 in 10 blocks, flow, 224 px, 27 classes`.
@@ -97,4 +105,27 @@ fn as_json(source: &ModelSource, spec: &ModelSpec, cost: &Cost) -> Result<String
     object["multiply_adds"] = json!(cost.multiply_adds);
     object["state_bytes"] = json!(cost.state_bytes);
     Ok(object.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use tsm_model::{Backbone, ShiftPlace, ShiftSpec};
+
+    use super::*;
+
+    #[test]
+    fn only_a_network_that_can_label_a_stream_has_a_state() {
+        let bytes = |kind, motion_features| {
+            let shift = ShiftSpec::new(kind, ShiftPlace::Blockres, 8, 8, Backbone::MobilenetV2);
+            cost(&ModelSpec { shift, motion_features, ..ModelSpec::new(Backbone::MobilenetV2, 3) })
+                .state_bytes
+        };
+        let motion_bytes = MotionMemory::new(224, 224).bytes();
+        for (features, more) in [(MotionFeatures::None, 0), (MotionFeatures::Flow, motion_bytes)] {
+            assert_eq!([ShiftKind::Mit, ShiftKind::Paddle].map(|kind| bytes(kind, features)), [0, 0]);
+            assert_eq!(bytes(ShiftKind::None, features), more);
+            // The folds of ten blocks.
+            assert_eq!(bytes(ShiftKind::Causal, features), 108_192 + more);
+        }
+    }
 }

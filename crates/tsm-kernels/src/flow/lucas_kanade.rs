@@ -8,9 +8,7 @@
 //! Where a picture has no texture the system is held back and the flow stays what it was.
 
 use super::plane::{Plane, Smoother};
-
-/// Levels of the pyramid.
-const LEVELS: usize = 3;
+use super::pyramid::{LEVELS, Pyramid};
 
 /// Pixels around one that move with it.
 const WINDOW_RADIUS: usize = 2;
@@ -27,8 +25,6 @@ const MOST_PX: f32 = 1.0;
 /// Estimates the flow from one grey picture to the next.
 #[derive(Debug, Clone, Default)]
 pub struct FlowEstimator {
-    before: Vec<Plane>,
-    now: Vec<Plane>,
     flow: [Plane; 2],
     coarse: [Plane; 2],
     gradients: [Plane; 2],
@@ -43,25 +39,21 @@ impl FlowEstimator {
     ///
     /// # Panics
     /// If the pictures differ in shape, or have fewer than four pixels in a row or column.
-    pub fn flow(&mut self, before: &Plane, now: &Plane) -> [&Plane; 2] {
-        assert_eq!(before.shape(), now.shape(), "FlowEstimator: pictures of two shapes");
-        assert!(
-            before.shape().iter().all(|side| *side >= 1 << (LEVELS - 1)),
-            "FlowEstimator: too small a picture"
-        );
-        pyramid(before, &mut self.before);
-        pyramid(now, &mut self.now);
+    pub fn flow(&mut self, before: &Pyramid, now: &Pyramid) -> [&Plane; 2] {
+        let shape = before.picture().shape();
+        assert_eq!(shape, now.picture().shape(), "FlowEstimator: pictures of two shapes");
+        assert!(shape.iter().all(|side| *side >= 1 << (LEVELS - 1)), "FlowEstimator: too small a picture");
         for level in (0..LEVELS).rev() {
-            self.begin_level(level);
-            self.refine(level);
+            let (before, now) = (before.level(level), now.level(level));
+            self.begin_level(level, before.shape());
+            self.refine(before, now);
         }
         let [u, v] = &self.flow;
         [u, v]
     }
 
     /// The flow of the coarser level, at this one's scale.
-    fn begin_level(&mut self, level: usize) {
-        let [rows, columns] = self.before[level].shape();
+    fn begin_level(&mut self, level: usize, [rows, columns]: [usize; 2]) {
         for (flow, coarse) in self.flow.iter_mut().zip(&mut self.coarse) {
             if level + 1 == LEVELS {
                 flow.resize(rows, columns);
@@ -75,8 +67,7 @@ impl FlowEstimator {
     }
 
     /// One step towards what the pictures of this level say.
-    fn refine(&mut self, level: usize) {
-        let (before, now) = (&self.before[level], &self.now[level]);
+    fn refine(&mut self, before: &Plane, now: &Plane) {
         let [u, v] = &mut self.flow;
         let [across, down] = &mut self.gradients;
         before.gradients(across, down);
@@ -115,17 +106,5 @@ fn solve([xx, xy, yy, xd, yd]: &[Plane; 5], u: &mut [f32], v: &mut [f32]) {
         let inverse = 1.0 / (xx * yy - xy * xy);
         *u -= ((yy * xd - xy * yd) * inverse).clamp(-MOST_PX, MOST_PX);
         *v -= ((xx * yd - xy * xd) * inverse).clamp(-MOST_PX, MOST_PX);
-    }
-}
-
-/// `picture` and its halves.
-fn pyramid(picture: &Plane, levels: &mut Vec<Plane>) {
-    levels.resize_with(LEVELS, Plane::default);
-    let [rows, columns] = picture.shape();
-    levels[0].resize(rows, columns);
-    levels[0].values_mut().copy_from_slice(picture.values());
-    for level in 1..LEVELS {
-        let (finer, coarser) = levels.split_at_mut(level);
-        finer[level - 1].halve(&mut coarser[0]);
     }
 }

@@ -16,8 +16,8 @@ fn moved(u: f32, v: f32) -> Vec<f32> {
     out
 }
 
-fn grey(input: &[f32]) -> Plane {
-    let mut out = Plane::default();
+fn grey(input: &[f32]) -> Pyramid {
+    let mut out = Pyramid::default();
     Grey::new([0.0; 3], [1.0; 3]).of(input, SIDE, SIDE, &mut out);
     out
 }
@@ -38,11 +38,15 @@ fn a_grey_picture_is_the_mean_of_what_was_normalised() {
     let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
     let rgb = [0.2, 0.5, 0.9];
     let input: Vec<f32> = (0..3).flat_map(|c| vec![(rgb[c] - mean[c]) / std[c]; 64 * 96]).collect();
-    let mut out = Plane::default();
+    let mut out = Pyramid::default();
     Grey::new(mean, std).of(&input, 64, 96, &mut out);
-    assert_eq!(out.shape(), [32, 48]);
     let luma = 0.299 * 0.2 + 0.587 * 0.5 + 0.114 * 0.9;
-    assert!(out.values().iter().all(|value| (value - luma).abs() < 1e-5), "{:?}", &out.values()[..4]);
+    for (level, shape) in [[32, 48], [16, 24], [8, 12]].into_iter().enumerate() {
+        let picture = out.level(level);
+        assert_eq!(picture.shape(), shape);
+        let is_luma = |value: &f32| (value - luma).abs() < 1e-5;
+        assert!(picture.values().iter().all(is_luma), "{:?}", &picture.values()[..4]);
+    }
 }
 
 #[test]
@@ -66,6 +70,20 @@ fn a_pattern_that_moves_has_the_flow_of_its_motion() {
 }
 
 #[test]
+fn a_pyramid_that_is_used_again_gives_the_flow_of_a_fresh_one_to_the_bit() {
+    let pictures = [0.0f32, 2.0, 5.0, 4.0].map(|at| moved(at, -0.5 * at));
+    let (mut kept, mut now, mut estimator) =
+        (grey(&pictures[0]), Pyramid::zeros(32, 32), FlowEstimator::default());
+    for pair in pictures.windows(2) {
+        Grey::new([0.0; 3], [1.0; 3]).of(&pair[1], SIDE, SIDE, &mut now);
+        let ours = estimator.flow(&kept, &now).map(Plane::clone);
+        let mut fresh = FlowEstimator::default();
+        assert_eq!(ours.each_ref(), fresh.flow(&grey(&pair[0]), &grey(&pair[1])));
+        std::mem::swap(&mut kept, &mut now);
+    }
+}
+
+#[test]
 fn what_stands_still_or_has_no_texture_has_no_motion() {
     let still = features(&moved(0.0, 0.0), &moved(0.0, 0.0));
     let flat = features(&vec![0.3; 3 * SIDE * SIDE], &vec![0.3; 3 * SIDE * SIDE]);
@@ -78,7 +96,7 @@ fn what_stands_still_or_has_no_texture_has_no_motion() {
 #[test]
 fn a_moving_camera_shows_in_the_whole_frame_and_in_no_place() {
     let features = features(&moved(0.0, 0.0), &moved(6.0, 0.0));
-    let (by_speed, by_place) = (&features[..8], &features[24..24 + 128]);
+    let (by_speed, by_place) = (&features[..8], &features[30..30 + 128]);
     assert!(by_speed[0] > 2.0, "right: {by_speed:?}");
     assert!(by_speed[2..7].iter().all(|other| *other < by_speed[0] * 0.3), "{by_speed:?}");
     assert!(by_place.iter().sum::<f32>() / 16.0 < by_speed[0], "{by_place:?}");
@@ -92,12 +110,21 @@ fn motion_is_told_where_it_is_and_its_edges_are_found() {
     }
     let mut out = vec![0.0; FEATURES];
     Histograms::default().describe([u, &v], &mut out);
-    // Four pixels of 160, against the still rest; 0.3 of them do not count.
-    let by_place = &out[24..24 + 128];
-    let told: Vec<usize> = (0..128).filter(|at| by_place[*at] > 0.0).collect();
-    assert_eq!(told, [3 * 8 + 4], "upper right, leftwards");
-    assert!((by_place[told[0]] - 3.7f32.sqrt()).abs() < 1e-4, "{}", by_place[told[0]]);
-    let by_edge = &out[24 + 128..];
+    let [right, down, across, high, form, speed] = out[24..30] else { panic!("not six") };
+    assert!((right - 0.375).abs() < 1e-3 && (down + 0.375).abs() < 1e-3, "upper right: {right} {down}");
+    assert!((across - high).abs() < 1e-3 && form.abs() < 1e-3, "a square: {across} {high}");
+    // Four pixels of 160 in a sixteenth of the frame, against the still rest; 0.3 of them do not count.
+    assert!((speed - 3.7 / 16.0).abs() < 1e-3, "{speed}");
+    let by_place = &out[30..30 + 128];
+    assert!(
+        (0..128).all(|at| (by_place[at] > 0.0) == (at % 8 == 4)),
+        "around the mover, leftwards: {by_place:?}"
+    );
+    let (inner, outer) = (by_place[5 * 8 + 4], by_place[4]);
+    assert!(inner > outer, "most of it is near its middle: {inner} {outer}");
+    let whole: f32 = by_place.iter().map(|root| root * root).sum();
+    assert!((whole - 3.7).abs() < 1e-2, "{whole}");
+    let by_edge = &out[30 + 128..];
     assert!(
         by_edge[4] > 0.0 && by_edge[2] > 0.0,
         "it grows to the left, where it begins, and below, where it ends"
@@ -135,7 +162,7 @@ fn a_larger_picture_of_the_same_motion_has_about_the_same_features() {
     let small = features(&before, &now);
     let mut large = vec![0.0; FEATURES];
     let grey = |input: &[f32]| {
-        let mut out = Plane::default();
+        let mut out = Pyramid::default();
         Grey::new([0.0; 3], [1.0; 3]).of(&enlarge(input), 2 * SIDE, 2 * SIDE, &mut out);
         out
     };

@@ -3,13 +3,15 @@
 //! ```text
 //! slides    frames of a clip  [1] [2] … [8]      crop 1 ─ crop 2 ─ … ─ crop 8   class `left`
 //!              a window slides over them   ─►    the same pictures backwards    class `right`
-//! reversed  all frames of a clip                 as they are                     class `forward`
-//!                                                backwards                       class `reversed`
+//! reversed  all frames of a clip of `sit`        as they are                     class `sit-forward`
+//!                                                backwards                       class `sit-reversed`
 //! ```
 //!
 //! `slides` has six classes in three pairs (`left`/`right`, `up`/`down`, `zoom_in`/`zoom_out`). The clips of a pair hold
-//! the same pictures in the other order, so a network that does not look at time cannot pass half. Written are folders
-//! of JPEG frames with their times, and `groups.csv`: what was cut from one video stays together.
+//! the same pictures in the other order, so a network that does not look at time cannot pass half. `reversed` has two
+//! classes an action, since a direction means something of an action alone: backwards, sitting down is getting up, and
+//! both happen. Written are folders of JPEG frames with their times, and `groups.csv`: what was cut from one video stays
+//! together.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -96,8 +98,9 @@ fn reversed(frames: &ClipFrames, clip: &Clip, out: &mut Output) -> Outcome<()> {
         let jpeg = picture(frames, at, whole, width * SIDE_PX / short, height * SIDE_PX / short)?;
         pictures.push((pts.as_micros(), jpeg));
     }
-    out.write("forward", clip, &pictures)?;
-    out.write("reversed", clip, &backwards(&pictures))
+    let folder = clip.path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    out.write(&format!("{folder}-forward"), clip, &pictures)?;
+    out.write(&format!("{folder}-reversed"), clip, &backwards(&pictures))
 }
 
 /// The same pictures in the other order, at the same times.

@@ -19,20 +19,29 @@ use crate::crop::Cut;
 use crate::cutter::Cutter;
 use crate::decode::StoredFrame;
 use crate::draws::{Draw, Draws};
-use crate::sampling::{Sampling, Timeline};
+use crate::sampling::{ClipCount, Sampling, Timeline};
 
 /// How many other clips are tried in the place of one that cannot be read.
 const REPLACEMENTS: usize = 8;
 
 /// The rows of a clip.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct ClipRow {
     /// The clip and its class; `None` where none could be read.
     pub(super) shown: Option<(usize, u32)>,
     /// `[views, t, 3, h, w]`, empty where none could be read.
     pub(super) pixels: Vec<f32>,
+    /// The frames of each view that the clip has.
+    pub(super) shown_frames: Vec<usize>,
     /// The clips that could not be read.
     pub(super) skipped: Vec<Skipped>,
+}
+
+/// What a clip that could be read gives.
+struct Views {
+    pixels: Vec<f32>,
+    shown_frames: Vec<usize>,
+    target: u32,
 }
 
 /// The draws of a clip; what the one sequence gives does not depend on how much was taken of the other.
@@ -63,14 +72,14 @@ impl RowMaker {
 
     /// The rows of the clip with index `clip`, or of its replacement.
     pub(super) fn row(&mut self, seed: u64, epoch: u64, clip: usize) -> ClipRow {
-        let mut row = ClipRow { shown: None, pixels: Vec::new(), skipped: Vec::new() };
+        let mut row = ClipRow::default();
         let mut draws = ClipDraws::of(seed, epoch, clip);
         let mut candidate = clip;
         for attempt in 0..=REPLACEMENTS {
             match self.read(candidate, &mut draws) {
-                Ok((pixels, target)) => {
-                    (row.shown, row.pixels) = (Some((candidate, target)), pixels);
-                    return row;
+                Ok(Views { pixels, shown_frames, target }) => {
+                    let shown = Some((candidate, target));
+                    return ClipRow { shown, pixels, shown_frames, skipped: row.skipped };
                 }
                 Err(reason) => row.skipped.push(Skipped { clip: candidate, reason }),
             }
@@ -85,11 +94,11 @@ impl RowMaker {
         row
     }
 
-    fn read(&mut self, clip: usize, draws: &mut ClipDraws) -> Result<(Vec<f32>, u32), String> {
+    fn read(&mut self, clip: usize, draws: &mut ClipDraws) -> Result<Views, String> {
         let class = self.source.dataset.clips[clip].class;
         match self.mode.clone() {
             Mode::Train(view) => self.train(clip, class, &view, draws),
-            Mode::Eval(view) => Ok((self.evaluate(clip, &view)?, class)),
+            Mode::Eval(view) => self.evaluate(clip, class, &view),
         }
     }
 
@@ -99,7 +108,7 @@ impl RowMaker {
         class: u32,
         view: &TrainView,
         draws: &mut ClipDraws,
-    ) -> Result<(Vec<f32>, u32), String> {
+    ) -> Result<Views, String> {
         let ClipDraws { view: of_view, look } = draws;
         let choose =
             |times: ClipTimes<'_>| view.sampling.train(Timeline { pts: times.pts }, view.segments, of_view);
@@ -119,10 +128,11 @@ impl RowMaker {
         }
         let mut pixels = vec![0.0; self.rgb.len()];
         self.normalise(side, &mut pixels);
-        Ok((pixels, mirrored.unwrap_or(class)))
+        let shown_frames = vec![view.sampling.shown_frames(&chosen.indices)];
+        Ok(Views { pixels, shown_frames, target: mirrored.unwrap_or(class) })
     }
 
-    fn evaluate(&mut self, clip: usize, view: &EvalView) -> Result<Vec<f32>, String> {
+    fn evaluate(&mut self, clip: usize, class: u32, view: &EvalView) -> Result<Views, String> {
         let EvalView { sampling, phase, segments, clips, crops } = *view;
         let choose = |times: ClipTimes<'_>| {
             Sampling::evaluate(sampling, phase, Timeline { pts: times.pts }, segments, clips)
@@ -140,7 +150,13 @@ impl RowMaker {
             }
             self.normalise(side, pixels);
         }
-        Ok(pixels)
+        let of_crop = chosen.indices.chunks(segments.max(1)).map(|indices| match clips {
+            // Its windows are those of dense sampling, whatever the sampling.
+            ClipCount::DenseTen => indices.len(),
+            ClipCount::One | ClipCount::Twice => sampling.shown_frames(indices),
+        });
+        let of_crop: Vec<usize> = of_crop.collect();
+        Ok(Views { pixels, shown_frames: of_crop.repeat(crops.count()), target: class })
     }
 
     fn frames(

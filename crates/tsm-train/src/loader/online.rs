@@ -21,7 +21,7 @@ use tsm_live::Preprocessor;
 use super::{LoaderError, LoaderSource, WorkerLost};
 use crate::clock;
 use crate::decode::{self, ShownFrame};
-use crate::sampling::interval::{self, StreamChoice};
+use crate::sampling::interval::{self, Forgets, StreamChoice};
 
 /// Frames that a worker prepares ahead: a short clip whole; at 224 px 19 MB.
 const FRAMES_AHEAD: usize = 32;
@@ -33,8 +33,8 @@ pub struct OnlineFrame {
     pub pixels: Vec<f32>,
     /// Media time.
     pub pts: Duration,
-    /// Whether live recognition forgets its state before the frame: at a clip's first one and after a break.
-    pub starts_afresh: bool,
+    /// What live recognition forgets before the frame: everything at a clip's first one and after a break.
+    pub forgets: Forgets,
 }
 
 /// A clip's frames come one after another, then its end.
@@ -180,10 +180,10 @@ impl Showing {
         let is_other_shape =
             self.last_format.as_ref().is_some_and(|last| !decode::is_same_shape(last, format));
         self.last_format = Some(Arc::clone(format));
-        let Some(starts_afresh) = self.choice.starts_afresh(pts, is_other_shape) else { return Ok(None) };
+        let Some(forgets) = self.choice.admit(pts, is_other_shape) else { return Ok(None) };
         let mut pixels = vec![0.0; self.frame_len];
         match frame.prepare(&mut self.preprocessor, &mut pixels) {
-            Ok(()) => Ok(Some(OnlineFrame { pixels, pts, starts_afresh })),
+            Ok(()) => Ok(Some(OnlineFrame { pixels, pts, forgets })),
             Err(error) => {
                 self.failed = Some(error.to_string());
                 Err(Unprepared)

@@ -6,6 +6,7 @@ use super::online::{OnlineClips, OnlineFrame, OnlinePart};
 use super::*;
 use crate::augment::Flip;
 use crate::dataset::Clip;
+use crate::sampling::interval::Forgets;
 use crate::sampling::{ShortClip, UniformRule};
 use crate::shared_data::own_clip;
 
@@ -191,8 +192,10 @@ fn streaming_evaluation_sees_what_live_sees() {
     // 5 frames a second are all used, 30 at 12 a second.
     assert_eq!((clips[0].len(), clips[9].len()), (5, 12));
     for clip in &clips[..10] {
-        let resets = clip.iter().filter(|frame| frame.starts_afresh).count();
-        assert!(clip[0].starts_afresh && resets == 1 && clip.is_sorted_by_key(|frame| frame.pts));
+        let resets = clip.iter().filter(|frame| frame.forgets == Forgets::Everything).count();
+        assert!(
+            clip[0].forgets == Forgets::Everything && resets == 1 && clip.is_sorted_by_key(|frame| frame.pts)
+        );
     }
     let mode = eval(EvalCrops::Centre, ClipCount::One);
     let Mode::Eval(view) = mode else { unreachable!() };

@@ -6,6 +6,7 @@ use plotters::prelude::*;
 
 use super::ink::{self, Anchor, Paper};
 use super::{EpochRecord, History, ReportError};
+use crate::run_state::Best;
 
 /// Width and height of the picture in pixels.
 const SIZE_PX: (u32, u32) = (960, 940);
@@ -45,16 +46,16 @@ struct Panel {
     series: Vec<Series>,
 }
 
-/// Draws the curves of a run; a history without records gives empty axes.
+/// Draws the curves of a run whose model is the `best` so far; a history without records gives empty axes.
 ///
 /// # Errors
 /// [`ReportError::Draw`] where the plotting library refuses.
-pub fn curves_svg(title: &str, history: &History) -> Result<String, ReportError> {
+pub fn curves_svg(title: &str, history: &History, best: Option<&Best>) -> Result<String, ReportError> {
     ink::svg(SIZE_PX, |paper| {
         let (head, body) = paper.split_vertically(TITLE_PX);
         ink::write(&head, title, (24, 26), &ink::bold(20.0, ink::DARK, Anchor::Left))?;
         let muted = ink::letters(13.0, ink::MUTED, Anchor::Left);
-        ink::write(&head, &subtitle(history), (24, 49), &muted)?;
+        ink::write(&head, &subtitle(history, best), (24, 49), &muted)?;
         let (losses, rest) = body.split_vertically(PANEL_PX);
         let (accuracies, rates) = rest.split_vertically(PANEL_PX);
         draw_panel(&losses, &loss_panel(), history)?;
@@ -63,11 +64,22 @@ pub fn curves_svg(title: &str, history: &History) -> Result<String, ReportError>
     })
 }
 
-fn subtitle(history: &History) -> String {
-    let Some(last) = history.records().last() else { return "no epoch finished yet".to_owned() };
-    let ran = format!("epoch {}, step {}", last.epoch, last.step);
-    match history.best().and_then(|best| Some((best.epoch, best.valid_top1?))) {
-        Some((epoch, top1)) => format!("{ran}; best validation top-1 {:.1} % in epoch {epoch}", top1 * 100.0),
+/// How far it ran, and which validation its model is of.
+fn subtitle(history: &History, best: Option<&Best>) -> String {
+    let last = history.records().last();
+    let ran = last.map_or("no epoch finished yet".to_owned(), |last| {
+        format!("epoch {}, step {}", last.epoch, last.step)
+    });
+    let found = best.and_then(|best| {
+        if best.is_start {
+            return Some((best.top1, "before the first step".to_owned()));
+        }
+        let record = history.records().iter().find(|record| record.epoch as usize == best.epoch + 1)?;
+        Some((record.valid_top1?, format!("in epoch {}", record.epoch)))
+    });
+    match found {
+        Some((top1, when)) => format!("{ran}; best validation top-1 {:.1} % {when}", top1 * 100.0),
+        None if last.is_none() => ran,
         None => format!("{ran}; not validated"),
     }
 }
@@ -193,13 +205,17 @@ mod tests {
         history
     }
 
+    fn best(epoch: usize) -> Best {
+        Best { epoch, is_start: false, top1: 0.62, loss: 1.0 }
+    }
+
     fn count(text: &str, what: &str) -> usize {
         text.matches(what).count()
     }
 
     #[test]
     fn each_measured_value_has_its_dot_and_the_best_epoch_is_named() {
-        let text = curves_svg("fold 0 <causal>", &history(30)).unwrap();
+        let text = curves_svg("fold 0 <causal>", &history(30), Some(&best(29))).unwrap();
         assert!(text.contains("fold 0 &lt;causal&gt;") && text.contains("in epoch 30"));
         // Training loss, accuracy and rate of 30 epochs, three validation values of 15, five in the legends.
         assert_eq!(count(&text, "<circle"), 3 * 30 + 3 * 15 + 5);
@@ -207,8 +223,11 @@ mod tests {
 
     #[test]
     fn no_record_and_one_record_are_drawn_too() {
-        assert!(curves_svg("empty", &History::default()).unwrap().contains("no epoch finished yet"));
-        assert!(curves_svg("one", &history(1)).unwrap().contains("not validated"));
+        assert!(curves_svg("empty", &History::default(), None).unwrap().contains("no epoch finished yet"));
+        assert!(curves_svg("one", &history(1), None).unwrap().contains("not validated"));
+        let start = Best { is_start: true, ..best(0) };
+        let text = curves_svg("head alone", &History::default(), Some(&start)).unwrap();
+        assert!(text.contains("no epoch finished yet; best validation top-1 62.0 % before the first step"));
     }
 
     #[test]
@@ -216,7 +235,7 @@ mod tests {
         let mut broken = history(4);
         broken.push(EpochRecord { train_loss: f64::NAN, ..record(5) }).unwrap();
         broken.push(EpochRecord { train_loss: f64::INFINITY, ..record(6) }).unwrap();
-        let text = curves_svg("broken", &broken).unwrap();
+        let text = curves_svg("broken", &broken, None).unwrap();
         assert!(!text.contains("NaN") && !text.contains("inf"));
         assert_eq!(count(&text, "<circle"), 4 + 6 + 6 + 3 * 3 + 5);
     }

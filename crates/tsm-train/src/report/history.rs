@@ -58,19 +58,6 @@ impl History {
         &self.records
     }
 
-    /// The record with the highest validation accuracy; of equals the one with the lower loss, then the earlier.
-    pub fn best(&self) -> Option<&EpochRecord> {
-        let mut best: Option<(&EpochRecord, f64, f64)> = None;
-        for record in &self.records {
-            let Some(top1) = record.valid_top1.filter(|top1| !top1.is_nan()) else { continue };
-            let loss = record.valid_loss.unwrap_or(f64::INFINITY);
-            if best.is_none_or(|(_, most, least)| top1 > most || (top1 >= most && loss < least)) {
-                best = Some((record, top1, loss));
-            }
-        }
-        best.map(|(record, ..)| record)
-    }
-
     /// Drops what came after a step: a resumed run does these epochs again.
     pub fn truncate_to(&mut self, step: u64) {
         self.records.retain(|record| record.step <= step);
@@ -208,24 +195,6 @@ pub(super) mod tests {
         assert_eq!(history.records().len(), 3);
         history.push(record(4)).unwrap();
         assert_eq!(history, made(4));
-    }
-
-    #[test]
-    fn the_best_epoch_is_the_surest_of_equals_and_never_nan() {
-        let judged = |epoch, valid_top1, valid_loss| EpochRecord { valid_loss, valid_top1, ..record(epoch) };
-        let mut history = History::default();
-        assert!(history.best().is_none());
-        for (epoch, top1, loss) in [
-            (1, None, None),
-            (2, Some(f64::NAN), Some(0.1)),
-            (3, Some(0.5), Some(1.5)),
-            (4, Some(0.5), Some(1.2)),
-            (5, Some(0.5), Some(1.2)),
-            (6, Some(0.4), Some(0.2)),
-        ] {
-            history.push(judged(epoch, top1, loss)).unwrap();
-        }
-        assert_eq!(history.best().unwrap().epoch, 4);
     }
 
     #[test]

@@ -7,13 +7,14 @@
 //! ```
 //!
 //! The rule is not written again: [`tsm_live::FrameSampler`] decides, so a model trained here meets the
-//! same spacing when it runs. A start is possible where S frames follow it without a break of the media time.
+//! same spacing when it runs. A start is possible where S frames follow it without a break of the media time. What a
+//! file lacks within a second stays in a view, and its motion counts there; only streams take it for unknown.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tsm_ingest::Pts;
-use tsm_live::{Admission, FrameSampler, SampleRate};
+use tsm_live::{Admission, FrameSampler, MotionReach, SampleRate};
 
 use crate::draws::Draw;
 use crate::sampling::ClipCount;
@@ -54,27 +55,47 @@ pub fn stream_from(pts: &[Duration], start: usize, interval: Duration, most: usi
     used
 }
 
+/// What live recognition forgets before a frame that it uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgets {
+    /// The frame goes on where the one before ended.
+    Nothing,
+    /// Frames are missing before it, so that its motion is unknown.
+    Motion,
+    /// The stream starts over.
+    Everything,
+}
+
 /// Chooses the frames of a clip that live recognition uses, one after another.
 #[derive(Debug)]
-pub struct StreamChoice(FrameSampler);
+pub struct StreamChoice {
+    sampler: FrameSampler,
+    reach: MotionReach,
+}
 
 impl StreamChoice {
     /// A choice at this interval that has seen no frame.
     pub fn new(interval: Duration) -> Self {
-        Self(FrameSampler::new(SampleRate::Every(interval)))
+        let rate = SampleRate::Every(interval);
+        Self { sampler: FrameSampler::new(rate), reach: MotionReach::new(interval, rate) }
     }
 
-    /// Whether live recognition forgets its state before the next frame; none where it passes the frame over. Where the
-    /// pictures change their shape it starts over, too.
-    pub fn starts_afresh(&mut self, pts: Duration, is_other_shape: bool) -> Option<bool> {
+    /// What live recognition forgets before the next frame; none where it passes the frame over. Where the pictures change
+    /// their shape it starts over, too.
+    pub fn admit(&mut self, pts: Duration, is_other_shape: bool) -> Option<Forgets> {
         if is_other_shape {
-            self.0.restart();
+            self.sampler.restart();
         }
-        match self.0.admit(Pts(pts)) {
-            Admission::Skip => None,
-            Admission::Use => Some(false),
-            Admission::UseAfresh => Some(true),
+        let admission = self.sampler.admit(Pts(pts));
+        if admission == Admission::Skip {
+            return None;
         }
+        let is_out_of_reach = self.reach.is_exceeded(pts, self.sampler.source_step());
+        Some(match admission {
+            Admission::UseAfresh => Forgets::Everything,
+            _ if is_out_of_reach => Forgets::Motion,
+            _ => Forgets::Nothing,
+        })
     }
 }
 
@@ -111,6 +132,12 @@ pub fn evaluate(
     chosen.into_iter().flat_map(clip).collect()
 }
 
+/// How many frames of a view there are before it repeats one ([`ShortClip`]).
+pub fn shown_frames(indices: &[usize]) -> usize {
+    let goes_on = indices.windows(2).take_while(|pair| pair[0] < pair[1]).count();
+    if indices.is_empty() { 0 } else { goes_on + 1 }
+}
+
 /// The frames from which `segments` frames follow at the interval.
 fn starts(pts: &[Duration], interval: Duration, segments: usize) -> Vec<usize> {
     (0..pts.len()).filter(|&start| stream_from(pts, start, interval, segments).len() == segments).collect()
@@ -139,11 +166,11 @@ mod tests {
         (0..frames).map(|i| Duration::from_secs_f64(f64::from(i) / hz)).collect()
     }
 
-    /// The frames used, and whether the stream starts afresh before each.
-    fn stream(pts: &[Duration], shape_changes: &[usize]) -> Vec<(usize, bool)> {
+    /// The frames used, and what is forgotten before each.
+    fn stream(pts: &[Duration], shape_changes: &[usize]) -> Vec<(usize, Forgets)> {
         let mut choice = StreamChoice::new(INTERVAL);
         let mut used =
-            |(i, pts): (usize, &Duration)| Some((i, choice.starts_afresh(*pts, shape_changes.contains(&i))?));
+            |(i, pts): (usize, &Duration)| Some((i, choice.admit(*pts, shape_changes.contains(&i))?));
         pts.iter().enumerate().filter_map(&mut used).collect()
     }
 
@@ -162,6 +189,10 @@ mod tests {
         let short = |short| evaluate(&pts, INTERVAL, 5, short, ClipCount::One);
         assert_eq!(short(ShortClip::RepeatLast), [0, 3, 5, 5, 5]);
         assert_eq!(short(ShortClip::Loop), [0, 3, 5, 0, 3]);
+        for kind in [ShortClip::RepeatLast, ShortClip::Loop] {
+            assert_eq!(shown_frames(&short(kind)), 3);
+        }
+        assert_eq!((shown_frames(&[]), shown_frames(&[4]), shown_frames(&[0, 3, 5])), (0, 1, 3));
     }
 
     #[test]
@@ -170,10 +201,22 @@ mod tests {
         pts.extend(camera(30.0, 20).iter().map(|pts| *pts + Duration::from_secs(5)));
         assert_eq!(stream_from(&pts, 15, INTERVAL, 8), [15, 18]);
         let afresh = |shape_changes: &[usize]| -> Vec<usize> {
-            stream(&pts, shape_changes).into_iter().filter(|(_, afresh)| *afresh).map(|(i, _)| i).collect()
+            stream(&pts, shape_changes)
+                .into_iter()
+                .filter(|(_, forgets)| *forgets == Forgets::Everything)
+                .map(|(i, _)| i)
+                .collect()
         };
         assert_eq!((afresh(&[]), afresh(&[4])), (vec![0, 20], vec![0, 4, 20]));
         assert!(starts(&pts, INTERVAL, 8).iter().all(|start| *start < 3 || (20..23).contains(start)));
+    }
+
+    #[test]
+    fn behind_missing_frames_motion_is_unknown() {
+        let mut pts = camera(30.0, 40);
+        pts.drain(10..18);
+        let forgets: Vec<_> = stream(&pts, &[]).into_iter().filter(|(_, f)| *f != Forgets::Nothing).collect();
+        assert_eq!(forgets, [(0, Forgets::Everything), (10, Forgets::Motion)]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use super::TrainError;
 use crate::report::{EpochRecord, EventWriter, History, LogStart, ReportError, curves_svg, write_atomically};
-use crate::run_state::{Best, RunRecord};
+use crate::run_state::RunRecord;
 
 /// Every choice of the run.
 const SETTINGS: &str = "config.toml";
@@ -109,13 +109,7 @@ impl RunFolder {
             history.push(*epoch)?;
         }
         history.write(&self.0.join("log.csv"))?;
-        let title = match record.best {
-            Some(Best { is_start: true, top1, .. }) => {
-                format!("Training; best validation top-1 {:.1} % before the first step", 100.0 * top1)
-            }
-            _ => "Training".to_owned(),
-        };
-        self.write("curves.svg", curves_svg(&title, &history)?.as_bytes())
+        self.write("curves.svg", curves_svg("Training", &history, record.best.as_ref())?.as_bytes())
     }
 
     /// Opens the event file of a run that begins, or goes on after `step`.

@@ -86,7 +86,6 @@ impl Run<'_> {
         }
         self.save_best()?;
         self.job.folder.write_history(&self.record)?;
-        self.save()?;
         Ok(End::Complete)
     }
 

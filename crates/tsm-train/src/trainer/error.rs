@@ -50,6 +50,11 @@ pub enum TrainError {
         /// The clips of the batch.
         clips: Vec<String>,
     },
+    /// Without epochs the head is all that is learned, and the clips do not determine one.
+    #[error(
+        "the training clips do not determine a head, and --epochs 0 learns nothing else; pass --epochs 1 or more"
+    )]
+    NoHead,
     /// A saved run of other choices.
     #[error("{}: the saved run {difference}; use the same command, or another output", path.display())]
     OtherRun {

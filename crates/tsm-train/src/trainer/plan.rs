@@ -61,7 +61,7 @@ impl Plan {
             accumulate: recipe.accumulate,
             head_epochs: recipe.head_epochs,
             frozen_blocks: recipe.frozen_blocks,
-            // What the shift moves is read by the circuits alone, which are blind without it.
+            // Without epochs there is no ramp: the head is solved for the whole shift that it will run with.
             shift_ramp_epochs: if recipe.epochs == 0 { 0.0 } else { recipe.shift_ramp_epochs },
         }
     }

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use tsm_model::Model;
 
 use super::{TrainError, plan};
+use crate::clip_logits::mean_logits;
 use crate::dataset::class_index;
 use crate::loader::{Loader, LoaderError, LoaderOptions, LoaderSource, Skipped};
 use crate::loss::{cross_entropy, targets};
@@ -48,17 +49,16 @@ pub(super) fn validate(
         if batch.is_empty() {
             continue;
         }
-        let shape = batch.shape();
         let labels: Vec<usize> = batch.targets.iter().map(|class| class_index(*class)).collect();
         let device = candle_core::Device::Cpu;
-        let clips = Tensor::from_vec(batch.pixels, shape.to_vec(), &device)?;
-        let logits = model.forward_clip(&clips)?.consensus.to_device(&device)?;
+        let rows = mean_logits(model, &batch)?;
+        let logits = Tensor::from_vec(rows.concat(), (labels.len(), classes.len()), &device)?;
         let wanted = targets(&labels, classes.len(), 0.0, &device)?;
         let batch_loss = cross_entropy(&logits, &wanted, &[])?.to_scalar::<f32>()?;
         #[expect(clippy::cast_precision_loss, reason = "clips of a batch are few")]
         let clips_of_batch = labels.len() as f64;
         loss += f64::from(batch_loss) * clips_of_batch;
-        for (row, label) in logits.to_vec2::<f32>()?.iter().zip(labels) {
+        for (row, label) in rows.iter().zip(labels) {
             predictions.push(row, label)?;
         }
     }
