@@ -86,7 +86,7 @@ fn the_doctor_looks_at_a_source() {
 #[test]
 fn the_built_in_model_tells_what_it_is() {
     let info = run(&["info", "--json"]).json_lines().remove(0);
-    assert_eq!((&info["parameters"], &info["multiply_adds"]), (&2_259_215.into(), &220_063_488.into()));
+    assert_eq!((&info["parameters"], &info["multiply_adds"]), (&2_259_467.into(), &220_063_488.into()));
     let finished = run(&["live", shared::clip("asl-walk.mkv").to_str().unwrap(), "--frames", "1"]);
     assert!(finished.stderr.contains("knows 21 actions"), "{}", finished.stderr);
 }
