@@ -140,7 +140,7 @@ struct Runtime<'a> {
     /// The first source that failed after it had worked.
     failed: Option<LiveError>,
     /// That flow has other speeds at the chosen rate is said once, whatever the number of streams.
-    is_warned_of_speeds: bool,
+    has_told_of_speeds: bool,
     ending: RunEnding,
 }
 
@@ -225,7 +225,7 @@ impl<'a> Runtime<'a> {
             last_label: None,
             given_up: None,
             failed: None,
-            is_warned_of_speeds: false,
+            has_told_of_speeds: false,
             ending: RunEnding::ByItself,
         })
     }
@@ -361,8 +361,8 @@ impl<'a> Runtime<'a> {
             stream
                 .prepare(&sampled, &mut self.batch.frames[end - values..end])
                 .map_err(|source| LiveError::Preprocess { name: stream.name.clone(), source })?;
-            self.is_warned_of_speeds = self.is_warned_of_speeds
-                || stream.warn_of_other_speeds(self.settings.rate, self.model.spec());
+            self.has_told_of_speeds =
+                self.has_told_of_speeds || stream.tell_of_other_speeds(self.settings.rate, self.model.spec());
             let arrival = sampled.frame.arrival();
             self.batch.members.push(Member {
                 stream: index,

@@ -16,9 +16,11 @@ use std::ops::Range;
 
 use nalgebra::DVector;
 
+mod equations;
 mod sums;
 
-use sums::{Spread, Sums};
+use equations::Equations;
+use sums::Spread;
 
 /// Ridge strengths that are tried, per feature and per clip.
 const STRENGTHS: [f64; 4] = [0.3, 1.0, 3.0, 10.0];
@@ -113,8 +115,7 @@ impl SolvedHead {
 struct Problem<'a> {
     examples: &'a [Example],
     spread: Spread,
-    parts: Vec<Sums>,
-    whole: Sums,
+    equations: Equations,
     views: f64,
 }
 
@@ -130,10 +131,8 @@ impl<'a> Problem<'a> {
     fn of(examples: &'a [Example], classes: usize, views: usize) -> Self {
         let d = examples.first().map_or(0, |example| example.features.len());
         let spread = Spread::of(examples, d);
-        let part = |part| Sums::of(&spread, examples, classes, |group| group % PARTS == part);
-        let parts: Vec<Sums> = (0..PARTS).map(part).collect();
-        let whole = parts.iter().fold(Sums::empty(d, classes), Sums::plus);
-        Self { examples, spread, parts, whole, views: float(views) }
+        let equations = Equations::of(&spread, examples, classes);
+        Self { examples, spread, equations, views: float(views) }
     }
 
     /// The same with `own` features so much louder.
@@ -144,9 +143,7 @@ impl<'a> Problem<'a> {
                 *gain = loudness;
             }
         }
-        let parts = self.parts.iter().map(|part| part.scaled(&gains)).collect();
-        let (spread, whole) = (self.spread.scaled(&gains), self.whole.scaled(&gains));
-        Self { spread, parts, whole, ..*self }
+        Self { spread: self.spread.scaled(&gains), equations: self.equations.scaled(&gains), ..*self }
     }
 
     /// Of equally good loudnesses the least.
@@ -181,13 +178,13 @@ impl<'a> Problem<'a> {
     /// What layers say of every row, each from the parts that it is not in; nothing where `should_stop` said so.
     fn held_out(&self, strength: f64, should_stop: &dyn Fn() -> bool) -> Option<HeldOut> {
         let mut rows = Vec::new();
-        for (index, part) in self.parts.iter().enumerate() {
+        for part in 0..PARTS {
             if should_stop() {
                 return None;
             }
-            let layer = self.whole.without(part).solve(strength * self.views);
+            let layer = self.equations.solve(Some(part), strength * self.views);
             let Some((weight, bias)) = layer else { continue };
-            for example in self.examples.iter().filter(|example| example.group % PARTS == index) {
+            for example in self.examples.iter().filter(|example| example.group % PARTS == part) {
                 let z = self.spread.standardised(&example.features);
                 let z = DVector::from_iterator(self.spread.mean.len(), z);
                 rows.push((weight.tr_mul(&z) + &bias, example.class));
@@ -198,7 +195,7 @@ impl<'a> Problem<'a> {
 
     /// The layer of all rows, on features as they are: weights `[classes, d]`, biases `[classes]`.
     fn layer(&self, strength: f64, scale: f64) -> Option<(Vec<f32>, Vec<f32>)> {
-        let (weight, bias) = self.whole.solve(strength * self.views)?;
+        let (weight, bias) = self.equations.solve(None, strength * self.views)?;
         let (mut rows, mut biases) = (Vec::with_capacity(weight.len()), Vec::with_capacity(bias.len()));
         for (own, bias) in weight.column_iter().zip(bias.iter()) {
             let raw = own.iter().zip(&self.spread.inverse).map(|(w, inverse)| w * inverse * scale);
@@ -331,7 +328,7 @@ mod tests {
     fn a_solved_layer_satisfies_the_normal_equations() {
         let examples = examples();
         let spread = Spread::of(&examples, 4);
-        let sums = Sums::of(&spread, &examples, 3, |_| true);
+        let sums = sums::Sums::of(&spread, &examples, 3, |_| true);
         let (weight, bias) = sums.solve(0.5).unwrap();
         // The gradient of Σ |Zw + b - y|² + λd|w|² by the weights is nothing.
         let mut gradient = &weight * (0.5 * 4.0);

@@ -148,6 +148,7 @@ fn circuits_a_solved_head_still_layers_and_adamw_are_resumed_at_the_same_bits() 
     let recipe = Recipe {
         head_views: 1,
         motion_start: true,
+        motion_features: tsm_model::MotionFeatures::None,
         shift_ramp_epochs: 0.0,
         batch_norm: tsm_train::network::BatchNormMode::Partial,
         frozen_blocks: 7,
@@ -160,8 +161,8 @@ fn circuits_a_solved_head_still_layers_and_adamw_are_resumed_at_the_same_bits() 
     // Stopped while the head is solved there is nothing to go on from yet.
     assert_eq!(run(&data, &parts, &recipe, 0, false).unwrap().end, End::Stopped);
     assert!(!RunFolder::beside(&parts).last().exists());
-    // The head alone asks some twenty times.
-    let mut polls = 20;
+    // Circuits, features and head ask some thirty times before the first save.
+    let mut polls = 27;
     while !RunFolder::beside(&parts).last().exists() {
         run(&data, &parts, &recipe, polls, false).unwrap();
         polls += 1;
@@ -211,7 +212,8 @@ fn a_run_whose_shift_comes_in_gradually_starts_from_two_heads_and_goes_on_to_the
     };
     run(&data, &whole, &recipe, usize::MAX, false).unwrap();
     let report = RunFolder::beside(&parts);
-    let mut polls = 20;
+    // Features and heads ask some thirty times before the first save.
+    let mut polls = 25;
     while !report.last().exists() {
         run(&data, &parts, &recipe, polls, false).unwrap();
         polls += 1;
