@@ -119,7 +119,8 @@ impl Stream {
         self.preprocessor.run(&sampled.frame, input)
     }
 
-    /// Tells (at `-v`: the rate was asked for) where frames were chosen at a rate at which flow has other speeds than `spec`'s model learned, and whether it did.
+    /// Tells (at `-v`: the rate was asked for) where frames were chosen at a rate at which flow has other speeds than
+    /// `spec`'s model learned, and whether it did.
     pub(crate) fn tell_of_other_speeds(&self, rate: RateChoice, spec: &ModelSpec) -> bool {
         let Some(hz) = other_speeds_hz(rate, self.nominal_hz, spec) else { return false };
         let (stream, model_hz) = (self.name.as_str(), model_hz(spec));
