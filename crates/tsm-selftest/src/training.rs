@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor};
 use tsm_model::Backbone;
 use tsm_train::draws::Draws;
+use tsm_train::frame_shares::FrameShares;
 use tsm_train::learner::{Learner, LearnerSpec, Lesson};
 use tsm_train::loss::{LossSpec, targets};
 use tsm_train::network::{BatchNormMode, Depth};
@@ -42,6 +43,7 @@ pub(crate) fn loss_falls(device: &Device, size_px: usize) -> Result<Finding, Sel
             pictures: &pictures,
             motion: None,
             targets: &targets,
+            shares: &FrameShares::default(),
             teacher: None,
             depth: Depth::Whole,
             shift_strength: 1.0,

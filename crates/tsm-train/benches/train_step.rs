@@ -10,6 +10,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use tsm_model::MotionFeatures;
 use tsm_train::draws::Draws;
+use tsm_train::frame_shares::FrameShares;
 use tsm_train::learner::{Learner, LearnerSpec, Lesson};
 use tsm_train::loss::{LossSpec, targets};
 use tsm_train::network::{BatchNormMode, Depth};
@@ -67,6 +68,7 @@ fn measure(batch_norm: BatchNormMode, size: usize) -> Result<(), Box<dyn std::er
             pictures: &pictures,
             motion: None,
             targets: &targets,
+            shares: &FrameShares::default(),
             teacher: None,
             depth: Depth::Whole,
             shift_strength: 1.0,

@@ -15,6 +15,7 @@ use tsm_model::checkpoint::Weights;
 
 use crate::averaging::Average;
 use crate::draws::Draws;
+use crate::frame_shares::FrameShares;
 use crate::loss::{LossSpec, batch_loss};
 use crate::network::{BatchNormMode, Depth, Pass, TrainNetwork};
 use crate::optimiser::{Gradients, Optimiser, OptimiserSpec, Trained};
@@ -51,6 +52,8 @@ pub struct Lesson<'a> {
     pub motion: Option<&'a Tensor>,
     /// Soft targets `[n, classes]`.
     pub targets: &'a Tensor,
+    /// What each frame counts.
+    pub shares: &'a FrameShares,
     /// The teachers' clip logits `[n, classes]`.
     pub teacher: Option<&'a Tensor>,
     /// How much learns.
@@ -137,9 +140,10 @@ impl Learner {
             motion: lesson.motion,
         };
         let frame_logits = self.network.forward(lesson.pictures, &pass)?;
-        let loss = batch_loss(&frame_logits, lesson.targets, lesson.teacher, &self.spec.loss)?;
+        let loss = batch_loss(&frame_logits, lesson.targets, lesson.shares, lesson.teacher, &self.spec.loss)?;
         let value = f64::from(loss.to_scalar::<f32>()?);
-        let logits = frame_logits.detach().reshape((n, rows / n, classes))?.mean(1)?.to_vec2()?;
+        let logits =
+            lesson.shares.mean(&frame_logits.detach().reshape((n, rows / n, classes))?)?.to_vec2()?;
         if value.is_finite() {
             let grads = loss.backward()?;
             self.gradients.add(&self.trained(lesson.depth), &grads, part)?;
@@ -395,6 +399,7 @@ mod tests {
             pictures: &pictures,
             motion: None,
             targets: &targets,
+            shares: &FrameShares::default(),
             teacher: None,
             depth: Depth::Head,
             shift_strength: 1.0,

@@ -77,6 +77,7 @@ pub mod evaluate;
 pub mod fingerprint;
 #[cfg(feature = "video")]
 pub mod finish;
+pub mod frame_shares;
 #[cfg(feature = "video")]
 pub mod infer;
 #[cfg(feature = "video")]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! labels ─ one-hot ─ smoothing ─ mixing ─► targets [n, classes] ─┐
-//! frame logits [n·t, classes] ─ mean over t ─► clip logits ──────┴─► cross entropy ─► loss []
+//! frame logits [n·t, classes] ─ frame shares ─► clip logits ─────┴─► cross entropy ─► loss []
 //!                             └─ frame share ────────────────────────────┘
 //! teachers' probabilities ─ teacher share ───────────────────────────────┘
 //! ```
@@ -12,6 +12,8 @@
 
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::ops::{log_softmax, softmax};
+
+use crate::frame_shares::FrameShares;
 
 /// What the loss is made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,24 +63,25 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor, class_weights: &[f32]) -
     loss / weighted.sum_all()?.to_scalar::<f32>().map(f64::from)?
 }
 
-/// The loss of a batch: frame logits `[n * t, classes]` against `targets` `[n, classes]`, with the
-/// teachers' clip logits `[n, classes]` where there are any.
+/// The loss of a batch: frame logits `[n * t, classes]` against `targets` `[n, classes]`, each frame counting its share,
+/// with the teachers' clip logits `[n, classes]` where there are any.
 ///
 /// # Errors
 /// If the shapes do not fit.
 pub fn batch_loss(
     frame_logits: &Tensor,
     targets: &Tensor,
+    shares: &FrameShares,
     teacher: Option<&Tensor>,
     spec: &LossSpec,
 ) -> Result<Tensor> {
     let (n, classes) = targets.dims2()?;
     let t = frame_logits.dim(0)? / n;
-    let clip_logits = frame_logits.reshape((n, t, classes))?.mean(1)?;
+    let clip_logits = shares.mean(&frame_logits.reshape((n, t, classes))?)?;
     let mut loss = cross_entropy(&clip_logits, targets, &spec.class_weights)?;
     if spec.frame_share > 0.0 {
-        let repeated = targets.unsqueeze(1)?.repeat((1, t, 1))?.reshape((n * t, classes))?;
-        let frames = cross_entropy(frame_logits, &repeated, &spec.class_weights)?;
+        let frame_targets = shares.targets_of_frames(targets, t)?;
+        let frames = cross_entropy(frame_logits, &frame_targets, &spec.class_weights)?;
         loss = ((loss * (1.0 - spec.frame_share))? + (frames * spec.frame_share)?)?;
     }
     if let Some(teacher) = teacher
@@ -151,11 +154,22 @@ mod tests {
     #[test]
     fn the_consensus_is_the_mean_of_the_frames_logits() {
         let frames = tensor(&[[4.0, 1.0, 0.0], [0.0, 1.0, 0.0]]);
-        let targets = targets(&[0], 3, 0.0, &Device::Cpu).unwrap();
-        check(&batch_loss(&frames, &targets, None, &plain()).unwrap(), 0.407_606);
+        let (targets, even) = (targets(&[0], 3, 0.0, &Device::Cpu).unwrap(), FrameShares::default());
+        check(&batch_loss(&frames, &targets, &even, None, &plain()).unwrap(), 0.407_606);
         let by_frame = LossSpec { frame_share: 1.0, ..plain() };
         let expected = f32::midpoint(0.065_882, 1.551_445);
-        check(&batch_loss(&frames, &targets, None, &by_frame).unwrap(), expected);
+        check(&batch_loss(&frames, &targets, &even, None, &by_frame).unwrap(), expected);
+    }
+
+    #[test]
+    fn frames_that_do_not_count_are_no_loss_by_clip_or_by_frame() {
+        let frames = tensor(&[[4.0, 1.0, 0.0], [0.0, 9.0, 7.0]]);
+        let targets = targets(&[0], 3, 0.0, &Device::Cpu).unwrap();
+        let shares = FrameShares::new(&[1.0, 0.0], 2, &Device::Cpu).unwrap();
+        for frame_share in [0.0, 1.0] {
+            let spec = LossSpec { frame_share, ..plain() };
+            check(&batch_loss(&frames, &targets, &shares, None, &spec).unwrap(), 0.065_882);
+        }
     }
 
     #[test]
@@ -164,7 +178,8 @@ mod tests {
         let spec = LossSpec { teacher_share: 1.0, teacher_temperature: 2.0, ..plain() };
         let targets = targets(&[1], 3, 0.0, &Device::Cpu).unwrap();
         let teacher = logits.as_detached_tensor();
-        let loss = batch_loss(logits.as_tensor(), &targets, Some(&teacher), &spec).unwrap();
+        let even = FrameShares::default();
+        let loss = batch_loss(logits.as_tensor(), &targets, &even, Some(&teacher), &spec).unwrap();
         let grads = loss.backward().unwrap();
         let moved: f32 = grads.get(&logits).unwrap().abs().unwrap().sum_all().unwrap().to_scalar().unwrap();
         assert!(moved < 1e-6, "gradient {moved}");

@@ -12,6 +12,8 @@ use tsm_model::device::ComputeError;
 use tsm_model::spec::SamplingKind;
 use tsm_model::{Model, ModelSpec, MotionFeatures, ShiftKind};
 
+use crate::frame_shares::FrameShares;
+
 /// Any number of teachers, none included.
 #[derive(Debug, Default)]
 pub struct Teachers(Vec<Model>);
@@ -71,16 +73,24 @@ impl Teachers {
         self.0.iter().any(|teacher| teacher.spec().motion_features != MotionFeatures::None)
     }
 
-    /// Mean clip logits `[n, classes]` for pictures `[n * t, 3, h, w]`; none without teachers.
+    /// Mean clip logits `[n, classes]` for pictures `[n * t, 3, h, w]`, of which a teacher that streams takes each frame for
+    /// its share; none without teachers.
     ///
     /// # Errors
     /// If the pictures do not fit a teacher, or the device fails.
-    pub fn logits(&mut self, pictures: &Tensor, n: usize) -> candle_core::Result<Option<Tensor>> {
+    pub fn logits(
+        &mut self,
+        pictures: &Tensor,
+        n: usize,
+        shares: &FrameShares,
+    ) -> candle_core::Result<Option<Tensor>> {
         let (rows, c, h, w) = pictures.dims4()?;
         let clips = pictures.reshape((n, rows / n, c, h, w))?;
         let mut sum: Option<Tensor> = None;
         for teacher in &mut self.0 {
-            let logits = teacher.forward_clip(&clips).map_err(candle_core::Error::wrap)?.consensus;
+            let streams = teacher.spec().shift.is_streamable();
+            let logits = teacher.forward_clip(&clips).map_err(candle_core::Error::wrap)?;
+            let logits = if streams { shares.mean(&logits.segments)? } else { logits.consensus };
             sum = Some(match sum {
                 Some(sum) => (sum + logits)?,
                 None => logits,

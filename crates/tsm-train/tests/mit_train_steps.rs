@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use tsm_model::checkpoint::{Checkpoint, Origin, SpecOverrides};
 use tsm_model::{Model, ShiftKind};
 use tsm_train::draws::Draws;
+use tsm_train::frame_shares::FrameShares;
 use tsm_train::learner::{Learner, LearnerSpec, Lesson};
 use tsm_train::loss::{LossSpec, targets};
 use tsm_train::network::{BatchNormMode, Depth};
@@ -105,6 +106,7 @@ fn check(reference: &Reference) {
             pictures: &pictures,
             motion: None,
             targets: &targets,
+            shares: &FrameShares::default(),
             teacher: None,
             depth: Depth::Whole,
             shift_strength: 1.0,

@@ -11,6 +11,7 @@ use super::motion_eyes::motion_tensor;
 use super::{Run, TrainError, float};
 use crate::dataset::class_index;
 use crate::draws::Draws;
+use crate::frame_shares::{FrameShares, rows_of_shown};
 use crate::largest::largest;
 use crate::learner::Lesson;
 use crate::loader::Batch;
@@ -26,6 +27,8 @@ struct Prepared {
     motion: Option<Tensor>,
     /// `[n, classes]`.
     targets: Tensor,
+    /// `[n, t]`.
+    shares: FrameShares,
     /// `[n, classes]`, where there are teachers.
     teacher: Option<Tensor>,
     /// The class that is right for each clip: of a mixed one, the larger.
@@ -39,12 +42,13 @@ impl Run<'_> {
         self.show_as_labelled(&mut batch);
         let labels: Vec<usize> = batch.targets.iter().map(|class| class_index(*class)).collect();
         let global = self.plan.batches * epoch + index;
-        let Prepared { pictures, motion, targets, teacher, shown } =
+        let Prepared { pictures, motion, targets, shares, teacher, shown } =
             self.tensors(&mut batch, &labels, global)?;
         let lesson = Lesson {
             pictures: &pictures,
             motion: motion.as_ref(),
             targets: &targets,
+            shares: &shares,
             teacher: teacher.as_ref(),
             depth: self.plan.depth(epoch),
             shift_strength: self.plan.shift_strength(epoch, index),
@@ -77,21 +81,25 @@ impl Run<'_> {
         let shape = (n * batch.frames, 3, batch.side_px, batch.side_px);
         // Motion is read off the pictures as they were: two that are laid over each other move like neither.
         let mut motion = self.motion.as_mut().map(|eyes| eyes.of(batch));
+        let mut shares = rows_of_shown(&batch.shown_frames, batch.frames);
         let before = self.job.teachers.look_at_motion();
         let mut taught = None;
         if before {
-            taught = self.taught(&Tensor::from_slice(&batch.pixels, shape, &self.job.device)?, n)?;
+            let pictures = Tensor::from_slice(&batch.pixels, shape, &self.job.device)?;
+            taught =
+                self.taught(&pictures, n, &FrameShares::new(&shares, batch.frames, &self.job.device)?)?;
         }
         let mut draws = Draws::for_purpose(recipe.seed, "mixing", global as u64);
         if let Some(mix) = Mix::draw(MixSpec { mixup: recipe.mixup, cutmix: recipe.cutmix }, n, &mut draws) {
-            let mut others = vec![targets.as_mut_slice()];
+            let mut others = vec![targets.as_mut_slice(), shares.as_mut_slice()];
             others.extend(motion.as_deref_mut());
             others.extend(taught.as_deref_mut());
             mix.apply(&mut batch.pixels, recipe.size, &mut others);
         }
         let pictures = Tensor::from_vec(std::mem::take(&mut batch.pixels), shape, &self.job.device)?;
+        let shares = FrameShares::new(&shares, batch.frames, &self.job.device)?;
         if !before {
-            taught = self.taught(&pictures, n)?;
+            taught = self.taught(&pictures, n, &shares)?;
         }
         let device = &self.job.device;
         Ok(Prepared {
@@ -99,6 +107,7 @@ impl Run<'_> {
             motion: motion.map(|motion| motion_tensor(motion, device)).transpose()?,
             shown: targets.chunks(classes).map(largest).collect(),
             targets: Tensor::from_vec(targets, (n, classes), device)?,
+            shares,
             teacher: taught.map(|logits| Tensor::from_vec(logits, (n, classes), device)).transpose()?,
         })
     }
@@ -112,8 +121,13 @@ impl Run<'_> {
     }
 
     /// What the teachers say of `n` clips, `[n, classes]`.
-    fn taught(&mut self, pictures: &Tensor, n: usize) -> candle_core::Result<Option<Vec<f32>>> {
-        let logits = self.job.teachers.logits(pictures, n)?;
+    fn taught(
+        &mut self,
+        pictures: &Tensor,
+        n: usize,
+        shares: &FrameShares,
+    ) -> candle_core::Result<Option<Vec<f32>>> {
+        let logits = self.job.teachers.logits(pictures, n, shares)?;
         logits.map(|logits| logits.flatten_all()?.to_vec1()).transpose()
     }
 }
