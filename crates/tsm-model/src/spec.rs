@@ -83,6 +83,8 @@ pub struct SamplingSpec {
 pub enum SamplingKind {
     /// One frame from each of `segments` equal parts of the clip.
     Uniform,
+    /// The same with the borders that PaddleVideo 1.5.1 draws.
+    UniformPaddle,
     /// `segments` frames from a window of 64.
     Dense,
     /// Successive frames at [`SamplingSpec::frame_interval_millis`]: what a stream sees.
@@ -96,6 +98,7 @@ impl SamplingKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Uniform => "uniform",
+            Self::UniformPaddle => "uniform_paddle",
             Self::Dense => "dense",
             Self::FixedInterval => "fixed_interval",
             Self::Unknown => "unknown",

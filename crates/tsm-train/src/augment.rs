@@ -24,8 +24,23 @@ pub enum Flip {
     /// picture; a class with such a word but no partner is left as it is; all others are mirrored.
     #[default]
     Auto,
-    /// These pairs of classes, by name, change their labels; all others do as with [`Self::Auto`].
-    Swap(Vec<(String, String)>),
+    /// These pairs of classes, by name, change their labels.
+    Swap {
+        /// The pairs.
+        pairs: Vec<(String, String)>,
+        /// What becomes of all others.
+        others: Others,
+    },
+}
+
+/// What mirroring does to classes of which nothing is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Others {
+    /// As [`Flip::On`].
+    On,
+    /// As [`Flip::Auto`].
+    Auto,
 }
 
 /// A pair of labels to swap that are no classes.
@@ -51,8 +66,10 @@ impl Flip {
             Self::Off => mirrored.fill(None),
             Self::On => {}
             Self::Auto => by_names(classes, &mut mirrored),
-            Self::Swap(pairs) => {
-                by_names(classes, &mut mirrored);
+            Self::Swap { pairs, others } => {
+                if *others == Others::Auto {
+                    by_names(classes, &mut mirrored);
+                }
                 let find = |name: &String| {
                     let found = classes.iter().position(|class| class == name);
                     found.ok_or_else(|| UnknownFlipClass(name.clone()))
@@ -265,8 +282,13 @@ mod tests {
 
     #[test]
     fn named_pairs_are_swapped_and_unknown_names_refused() {
-        let swap = |a: &str, b: &str| Flip::Swap(vec![(a.to_owned(), b.to_owned())]);
+        let swap =
+            |a: &str, b: &str| Flip::Swap { pairs: vec![(a.to_owned(), b.to_owned())], others: Others::Auto };
         assert_eq!(mirrored(&swap("in", "out"), &["in", "hold", "out"]), [Some(2), Some(1), Some(0)]);
+        let classes = ["in", "turn left", "out", "turn right"];
+        assert_eq!(mirrored(&swap("in", "out"), &classes), [Some(2), Some(3), Some(0), Some(1)]);
+        let on = Flip::Swap { pairs: vec![("in".to_owned(), "out".to_owned())], others: Others::On };
+        assert_eq!(mirrored(&on, &classes), [Some(2), Some(1), Some(0), Some(3)]);
         let error = swap("in", "away").table(&names(&["in", "out"])).unwrap_err();
         assert_eq!(error, UnknownFlipClass("away".to_owned()));
     }

@@ -101,6 +101,25 @@ impl Dataset {
         Self { classes, clips: paths.into_iter().map(|path| Clip::new(path, 0)).collect() }
     }
 
+    /// Forgets the classes that have no clips; the others keep their order.
+    pub(crate) fn drop_empty_classes(&mut self) {
+        let counts = self.clips_by_class();
+        let mut left = 0;
+        let numbers: Vec<u32> = counts
+            .iter()
+            .map(|count| {
+                let number = class_number(left);
+                left += usize::from(*count > 0);
+                number
+            })
+            .collect();
+        for clip in &mut self.clips {
+            clip.class = numbers[class_index(clip.class)];
+        }
+        let mut counts = counts.into_iter();
+        self.classes.retain(|_| counts.next() != Some(0));
+    }
+
     /// How many clips each class has, in the order of the classes.
     pub fn clips_by_class(&self) -> Vec<usize> {
         self.clips_by_class_of(0..self.clips.len())
@@ -118,18 +137,19 @@ impl Dataset {
         counts
     }
 
-    /// The same clips with the classes numbered as in `classes`, by name: what evaluation of a model needs.
+    /// The same clips with the classes numbered as in `classes`, by name: those of a model that is judged, or of the clips
+    /// that one learns from.
     ///
     /// # Errors
     /// [`DatasetError::UnknownClass`] if a class that has clips is not among them.
-    pub fn with_classes(mut self, classes: &[String]) -> Result<Self, DatasetError> {
+    pub fn with_classes(mut self, classes: &[String], of: ClassesOf) -> Result<Self, DatasetError> {
         let counts = self.clips_by_class();
         let mut numbers = Vec::with_capacity(self.classes.len());
         for (name, count) in self.classes.iter().zip(counts) {
             let number = classes.iter().position(|class| class == name);
             if number.is_none() && count > 0 {
                 let known = some_of(classes);
-                return Err(DatasetError::UnknownClass { class: name.clone(), known });
+                return Err(DatasetError::UnknownClass { class: name.clone(), of, known });
             }
             numbers.push(number.map_or(0, class_number));
         }
@@ -138,6 +158,31 @@ impl Dataset {
         }
         self.classes = classes.to_vec();
         Ok(self)
+    }
+}
+
+/// Who knows the classes that clips are matched to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClassesOf {
+    /// A model that is judged.
+    Model,
+    /// The list of the clips to learn from.
+    TrainingList,
+}
+
+impl ClassesOf {
+    const fn owner(self) -> &'static str {
+        match self {
+            Self::Model => "the model's",
+            Self::TrainingList => "the training list's",
+        }
+    }
+
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::Model => "rename its folder, give the names of a list with --labels, or another model",
+            Self::TrainingList => "give the names of both lists with --classes, or take its clips out",
+        }
     }
 }
 
@@ -227,13 +272,23 @@ pub enum DatasetError {
     /// The class names cannot be read.
     #[error(transparent)]
     Labels(#[from] LabelMapError),
-    /// A class that the model does not have.
-    #[error(
-        "the class '{class}' is none of the model's ({known}); rename its folder, give the names of a list with --labels, or another model"
-    )]
+    /// A label of a list, or a class of a table, without a clip to learn from.
+    #[error("{}: no clip to learn from has the label {label} ('{class}'); number classes without gaps, or take the name out", path.display())]
+    UnusedLabel {
+        /// The list or table.
+        path: PathBuf,
+        /// The class's number.
+        label: usize,
+        /// The class.
+        class: String,
+    },
+    /// A class that is not among those to match.
+    #[error("the class '{class}' is none of {} ({known}); {}", of.owner(), of.remedy())]
     UnknownClass {
         /// The class.
         class: String,
+        /// Whose classes it is matched to.
+        of: ClassesOf,
         /// The classes there are.
         known: String,
     },
@@ -290,9 +345,9 @@ mod tests {
             clips: vec![Clip::new("a.mp4", 0), Clip::new("b.mp4", 1)],
         };
         let model = ["walk", "run", "sit"].map(str::to_owned);
-        let matched = dataset.clone().with_classes(&model).unwrap();
+        let matched = dataset.clone().with_classes(&model, ClassesOf::Model).unwrap();
         assert_eq!(matched.clips.iter().map(|clip| clip.class).collect::<Vec<_>>(), [2, 0]);
-        let error = dataset.with_classes(&["walk".to_owned()]).unwrap_err();
+        let error = dataset.with_classes(&["walk".to_owned()], ClassesOf::TrainingList).unwrap_err();
         assert!(error.to_string().contains("'sit'"), "{error}");
     }
 }

@@ -165,7 +165,7 @@ pub fn by_views(
     told: &mut dyn FnMut(Judged) -> bool,
 ) -> Result<Evaluation, EvaluateError> {
     let mut evaluation = Evaluation::new(&source.dataset.classes, model.spec().temperature)?;
-    let options = LoaderOptions { batch_clips: 1, workers, ahead_batches: 4, ..LoaderOptions::default() };
+    let options = LoaderOptions { workers, ..one_clip_at_a_time(view) };
     let of = source.clips.len();
     let mut right = 0;
     for (done, batch) in Loader::start(source, Mode::Eval(view), &options)?.enumerate() {
@@ -182,6 +182,12 @@ pub fn by_views(
         }
     }
     Ok(evaluation)
+}
+
+/// Batches of one clip each, as many ahead as its views leave room for: a hundred of 8 frames of 224x224 are 482 MB.
+pub(crate) fn one_clip_at_a_time(view: EvalView) -> LoaderOptions {
+    let ahead_batches = if Mode::Eval(view).views() > 10 { 1 } else { 4 };
+    LoaderOptions { batch_clips: 1, ahead_batches, ..LoaderOptions::default() }
 }
 
 /// Mean logits over the views of one video, `[classes]`.

@@ -86,8 +86,8 @@ pub fn finish(
     let mut card = card(&checkpoint, clips, evaluation.as_ref(), fit);
     let chose = if recipe.epochs > 0 { "chose the best epoch" } else { "fitted the confidence" };
     card.limits.push(format!("The figures are of validation clips that also {chose}."));
-    folder.write("README.md", card.markdown().as_bytes())?;
     checkpoint.save(output.0, output.1).map_err(TrainError::from)?;
+    folder.write("README.md", card.markdown().as_bytes())?;
     Ok(evaluation)
 }
 
@@ -147,7 +147,7 @@ fn card(
             classes: spec.classes.len(),
             groups: groups.len(),
             train_clips: clips.train_clips,
-            valid_clips: clips.validation.clips.len(),
+            valid_clips: metrics.as_ref().map_or(0, |metrics| metrics.clips),
             split: clips.division.to_owned(),
         },
         recipe: table.into_iter().map(|(name, value)| (name, value.to_string())).collect(),

@@ -4,8 +4,8 @@ use candle_core::D;
 use serde::Serialize;
 use tsm_model::Model;
 
-use crate::evaluate::{EvaluateError, mean_of_views};
-use crate::loader::{EvalView, Loader, LoaderOptions, LoaderSource, Mode};
+use crate::evaluate::{EvaluateError, mean_of_views, one_clip_at_a_time};
+use crate::loader::{EvalView, Loader, LoaderSource, Mode};
 
 /// A class with its probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -38,7 +38,7 @@ pub fn infer(
     top_k: usize,
     told: &mut dyn FnMut(Answer) -> bool,
 ) -> Result<(), EvaluateError> {
-    let options = LoaderOptions { batch_clips: 1, ahead_batches: 4, ..LoaderOptions::default() };
+    let options = one_clip_at_a_time(view);
     for batch in Loader::start(source, Mode::Eval(view), &options)? {
         let batch = batch?;
         for skipped in &batch.skipped {

@@ -39,6 +39,8 @@ impl Default for FrameOptions {
 /// What is to be made.
 #[derive(Debug, Clone)]
 pub struct PrepareOptions {
+    /// What the clips were read from: it is never written over.
+    pub source: PathBuf,
     /// Part of each class for validation, 0 to 1.
     pub validation: f64,
     /// Which clips belong together.
@@ -110,6 +112,12 @@ pub enum PrepareError {
         /// What is wrong and what to do.
         reason: &'static str,
     },
+    /// What is to be written would take the place of what is read.
+    #[error("{}: is what is read from and would be written over; choose another --output", path.display())]
+    OverwritesInput {
+        /// The list or clip.
+        path: PathBuf,
+    },
     /// A class whose name would be no line of `classes.txt`.
     #[error("the class name {name:?} is no line of text; rename the class")]
     ClassName {
@@ -141,6 +149,11 @@ pub fn prepare(
     let (training_list, validation_list) = (place("train.txt"), place("validation.txt"));
     let classes_file = place("classes.txt");
     let folders = clip_folders(&dataset, output);
+    let lists = [&training_list, &validation_list, &classes_file];
+    check_input_stays(&lists, &options.source)?;
+    if options.frames.is_some() {
+        check_clips_stay(&folders, &dataset)?;
+    }
     // Before hours of reading, not after them.
     for (clip, folder) in dataset.clips.iter().zip(&folders) {
         let extracted = || Clip { path: folder.clone(), span: None, ..clip.clone() };
@@ -175,6 +188,28 @@ pub fn prepare(
     })
 }
 
+/// Refuses lists that would take the place of the one that is read.
+fn check_input_stays(lists: &[&PathBuf], source: &Path) -> Result<(), PrepareError> {
+    let Ok(read) = source.canonicalize() else { return Ok(()) };
+    match lists.iter().find(|list| list.canonicalize().is_ok_and(|list| list == read)) {
+        Some(list) => Err(PrepareError::OverwritesInput { path: list.to_path_buf() }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses folders of frames that would take the place of clips: these are often folders of frames, too.
+fn check_clips_stay(folders: &[PathBuf], dataset: &Dataset) -> Result<(), PrepareError> {
+    let taken: BTreeSet<PathBuf> = folders.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
+    let is_taken = |clip: &&Clip| {
+        let path = clip.path.canonicalize().unwrap_or_default();
+        path.ancestors().any(|path| taken.contains(path))
+    };
+    match dataset.clips.iter().filter(|_| !taken.is_empty()).find(is_taken) {
+        Some(clip) => Err(PrepareError::OverwritesInput { path: clip.path.clone() }),
+        None => Ok(()),
+    }
+}
+
 /// The clips that can be read, and why the others cannot.
 fn read_all(
     dataset: Dataset,
@@ -203,6 +238,9 @@ fn read_all(
             Ok(read) => readable.clips.push(read),
             Err(extract::ReadError::Decode(error)) => {
                 unreadable.push((clip.class, error.to_string()));
+            }
+            Err(extract::ReadError::Picture { clip: path, frame, reason }) => {
+                unreadable.push((clip.class, format!("{}: frame {frame}: {reason}", path.display())));
             }
             Err(extract::ReadError::Write { path, source }) => {
                 return Err(PrepareError::Write { path, source });

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dataset::groups::GroupRule;
 use crate::dataset::split::{self, Split};
-use crate::dataset::{self, Dataset, DatasetError, Found};
+use crate::dataset::{self, ClassesOf, Dataset, DatasetError, Found};
 
 /// How the clips are divided.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +53,7 @@ pub fn divide(
     if let Division::List(list) = division {
         let other = dataset::read(list, class_names)?;
         warnings.extend(missing_rows(&other.missing));
-        dataset.clips.extend(other.dataset.with_classes(&dataset.classes)?.clips);
+        dataset.clips.extend(other.dataset.with_classes(&dataset.classes, ClassesOf::TrainingList)?.clips);
     } else {
         train_len = 0;
     }
@@ -63,18 +63,12 @@ pub fn divide(
             "the file names of '{name}' tell no source videos, each clip counts as one of its own; give --groups or --group-regex if some belong together"
         ));
     }
-    check_classes(source, &dataset)?;
     let Split { training, validation, unvalidated } = match division {
         Division::List(_) => {
             let (training, validation) =
                 ((0..train_len).collect(), (train_len..dataset.clips.len()).collect());
             warnings.extend(shared_groups(&dataset, train_len));
             Split { training, validation, unvalidated: Vec::new() }
-        }
-        // Nothing to judge by.
-        Division::Part(..=0.0) => {
-            let training = (0..dataset.clips.len()).collect();
-            Split { training, validation: Vec::new(), unvalidated: Vec::new() }
         }
         Division::Part(part) => split::split(&dataset, *part, seed)?,
         Division::Fold { fold, folds } => {
@@ -86,6 +80,7 @@ pub fn divide(
             all.swap_remove(*fold)
         }
     };
+    check_classes(source, &dataset, &training)?;
     for class in unvalidated {
         let name = &dataset.classes[dataset::class_index(class)];
         warnings.push(format!("no clip of '{name}' could be spared for validation"));
@@ -108,15 +103,15 @@ fn shared_groups(dataset: &Dataset, train_len: usize) -> Option<String> {
 }
 
 /// Learning needs two classes with clips; a name without any is most likely a mistake of the list.
-fn check_classes(source: &Path, dataset: &Dataset) -> Result<(), DatasetError> {
+fn check_classes(source: &Path, dataset: &Dataset, training: &[usize]) -> Result<(), DatasetError> {
     let path = source.to_owned();
-    let counts = dataset.clips_by_class();
+    let counts = dataset.clips_by_class_of(training.iter().copied());
     if counts.iter().filter(|count| **count > 0).count() < 2 {
         let class = counts.iter().position(|count| *count > 0).map(|class| dataset.classes[class].clone());
         return Err(DatasetError::TooFewClasses { path, class });
     }
     match counts.iter().position(|count| *count == 0) {
-        Some(class) => Err(DatasetError::EmptyClass { path, class: dataset.classes[class].clone() }),
+        Some(label) => Err(DatasetError::UnusedLabel { path, label, class: dataset.classes[label].clone() }),
         None => Ok(()),
     }
 }
@@ -161,5 +156,30 @@ mod tests {
     fn one_class_is_refused_whatever_names_it() {
         let error = divided(&[("a1.mp4", "sit", "one"), ("b2.mp4", "sit", "two")]).unwrap_err();
         assert!(matches!(error, DatasetError::TooFewClasses { .. }), "{error}");
+    }
+
+    /// Two lists beside empty files `0.mp4` to `3.mp4`.
+    fn listed(training: &str, validation: &str) -> Result<Sides, DatasetError> {
+        let folder = tempfile::tempdir().unwrap();
+        for file in 0..4 {
+            std::fs::write(folder.path().join(format!("{file}.mp4")), b"").unwrap();
+        }
+        let lists = ["train.txt", "validation.txt"].map(|name| folder.path().join(name));
+        for (list, text) in lists.iter().zip([training, validation]) {
+            std::fs::write(list, text).unwrap();
+        }
+        let [training, validation] = lists;
+        divide(&training, None, &GroupRule::FileNames, &Division::List(validation), 1)
+    }
+
+    #[test]
+    fn a_class_that_only_the_validation_list_has_is_refused() {
+        let error = listed("0.mp4 0\n1.mp4 0\n", "2.mp4 1\n3.mp4 1\n").unwrap_err().to_string();
+        assert!(
+            error.contains("'1' is none of the training list's") && error.contains("--classes"),
+            "{error}"
+        );
+        let error = listed("0.mp4 0\n1.mp4 2\n", "2.mp4 0\n3.mp4 1\n").unwrap_err().to_string();
+        assert!(error.contains("no clip to learn from has the label 1"), "{error}");
     }
 }

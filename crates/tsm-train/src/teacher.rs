@@ -35,7 +35,7 @@ pub enum TeacherError {
         path: PathBuf,
     },
     /// It wants pictures with other means or deviations.
-    #[error("{}: the teacher normalises pictures differently from the network", path.display())]
+    #[error("{}: the teacher normalises pictures differently from the network; give another teacher", path.display())]
     Normalisation {
         /// The file.
         path: PathBuf,

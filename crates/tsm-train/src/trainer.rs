@@ -158,7 +158,7 @@ impl<'a> Run<'a> {
         }
         job.folder.create()?;
         if resumed_at.is_none() {
-            job.folder.forget_saves()?;
+            job.folder.forget_run()?;
         }
         job.folder.write_settings(job.settings)?;
         let events = job.folder.events(resumed_at.map(|position| position.step))?;

@@ -5,8 +5,11 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use serde::Serialize;
+
+/// TOML has no larger whole number.
+const TOML_MOST: u64 = i64::MAX as u64;
 
 const BACKBONES: [&str; 6] = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "mobilenetv2"];
 
@@ -57,7 +60,7 @@ pub(crate) struct RecipeArgs {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "Start")]
     motion_start: Option<bool>,
     /// How frames of a clip are chosen; `fixed_interval` is what a stream sees
-    #[arg(long, value_parser = ["uniform", "dense", "fixed_interval"], help_heading = "Data")]
+    #[arg(long, value_parser = ["uniform", "uniform_paddle", "dense", "fixed_interval"], help_heading = "Data")]
     sampling: Option<String>,
     /// Frames a second of fixed-interval sampling, and of the model's streams
     #[arg(long, value_name = "HZ", help_heading = "Data")]
@@ -180,7 +183,7 @@ pub(crate) struct RecipeArgs {
     #[arg(long, value_name = "T", help_heading = "Distillation")]
     teacher_temperature: Option<f64>,
     /// Seed of every draw
-    #[arg(long, value_name = "N", help_heading = "Run")]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(..=TOML_MOST), help_heading = "Run")]
     seed: Option<u64>,
     /// Threads that decode ahead
     #[arg(long, value_name = "N", help_heading = "Run")]

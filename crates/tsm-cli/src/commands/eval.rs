@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tsm_model::Model;
 use tsm_train::clip_store::ClipStore;
-use tsm_train::dataset::{self, groups::GroupRule};
+use tsm_train::dataset::{self, ClassesOf, groups::GroupRule};
 use tsm_train::evaluate::{Evaluation, Joints, Judged, by_views, online};
 use tsm_train::loader::LoaderSource;
 use tsm_train::metrics::Metrics;
@@ -36,10 +36,10 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let path = args.data.as_deref().or(args.list.as_deref()).unwrap_or(Path::new(""));
     let names = args.model.spec.labels.as_deref();
     let found = dataset::read(path, names)?;
-    for missing in &found.missing {
+    for missing in found.missing.iter().filter(|_| !is_quiet) {
         talk::line(&format!("tsm: not there: {missing}"));
     }
-    let mut data = found.dataset.with_classes(&checkpoint.spec.classes)?;
+    let mut data = found.dataset.with_classes(&checkpoint.spec.classes, ClassesOf::Model)?;
     // For the report alone: who compares runs draws by group.
     GroupRule::of_source(path).apply(&mut data)?;
     let source = LoaderSource {
@@ -66,16 +66,16 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     };
     bar.finish_and_clear();
     for skipped in &evaluation.skipped {
-        talk::line(&format!("tsm: left out: {}", skipped.reason));
+        talk::line(&format!("tsm: left out: {}", talk::escaped(&skipped.reason)));
+    }
+    if evaluation.predictions.is_empty() {
+        return Err(Failure::bad_input(format!("{}: none of its clips can be read", path.display())));
     }
     if let Some(json) = &args.json {
         let text = serde_json::to_string_pretty(&evaluation.json(&source.dataset))?;
         write_atomically(json, text.as_bytes())?;
     }
     tell(&evaluation)?;
-    if evaluation.predictions.is_empty() {
-        return Err(Failure::bad_input(format!("{}: none of its clips can be read", path.display())));
-    }
     Ok(Exit::Done)
 }
 

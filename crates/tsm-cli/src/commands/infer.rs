@@ -78,7 +78,7 @@ fn write(format: InferFormatArg, file: &Path, answer: &Answer) -> Result<(), Fai
     let ranking = match &answer.ranking {
         Ok(ranking) => ranking,
         Err(reason) => {
-            talk::line(&format!("tsm: {reason}"));
+            talk::line(&format!("tsm: {}", talk::escaped(reason)));
             if format == InferFormatArg::Jsonl {
                 let line = Line {
                     file: name,
@@ -109,7 +109,7 @@ fn write(format: InferFormatArg, file: &Path, answer: &Answer) -> Result<(), Fai
         InferFormatArg::Text => {
             let ranks: Vec<String> =
                 ranking.iter().map(|rank| format!("{} {:.3}", rank.label, rank.probability)).collect();
-            talk::result(&format!("{name}: {}", ranks.join(", ")))
+            talk::result(&format!("{}: {}", talk::escaped(&name), ranks.join(", ")))
         }
         InferFormatArg::Csv => {
             for (index, rank) in ranking.iter().enumerate() {

@@ -21,10 +21,11 @@ pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
         return Err(Failure::bad_input(text));
     }
     let found = dataset::read(&args.input, args.classes.as_deref())?;
-    for missing in &found.missing {
+    for missing in found.missing.iter().filter(|_| !is_quiet) {
         talk::line(&format!("tsm: not there: {missing}"));
     }
     let options = PrepareOptions {
+        source: args.input.clone(),
         validation: args.validation,
         groups: grouping::rule(&args.grouping, &args.input)?,
         seed: args.seed,
@@ -37,7 +38,7 @@ pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let made = prepare(found.dataset, &args.output, &options, &mut told)?;
     bar.finish_and_clear();
     for reason in &made.unreadable {
-        talk::line(&format!("tsm: left out: {reason}"));
+        talk::line(&format!("tsm: left out: {}", talk::escaped(reason)));
     }
     for warning in warnings(&made, &classes).iter().filter(|_| !is_quiet) {
         talk::line(&format!("tsm: {warning}"));

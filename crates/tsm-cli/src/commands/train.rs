@@ -9,7 +9,7 @@ use tsm_train::evaluate::{EvaluateError, Evaluation};
 use tsm_train::finish::{self, Clips, FinishError};
 use tsm_train::loader::LoaderSource;
 use tsm_train::recipe::Recipe;
-use tsm_train::run_state::RunState;
+use tsm_train::run_state::{RunRecord, RunState};
 use tsm_train::sides::{Division, Sides, divide};
 use tsm_train::start::Start;
 use tsm_train::teacher::Teachers;
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
         teachers: Teachers::open(&recipe.teacher, &start.spec, &device)?,
         start,
         device,
-        resume: resumed(settings.run(), &folder, &recipe)?,
+        resume: resumed(settings.run(), &folder, settings.output())?,
         folder: folder.clone(),
     };
     let is_stopped = Cell::new(false);
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let mut bar = Bar::new(is_quiet);
     let finished = trainer::train(job, &mut bar, &should_stop).map_err(failure)?;
     bar.clear();
-    tell_run(&finished, &folder);
+    tell_run(&finished, &folder, is_quiet);
     if finished.end == End::Stopped {
         return Ok(Exit::Done);
     }
@@ -107,7 +107,10 @@ fn conclude(
     let output = (settings.output(), settings.storage());
     match finish::finish(folder, recipe, clips, output, &mut |_judged| !should_stop()) {
         Err(FinishError::Evaluate(EvaluateError::Stopped)) => tell_stopped(folder),
-        finished => talk::result(&told(finished?.as_ref(), settings.output(), folder))?,
+        finished => {
+            let evaluation = finished.map_err(refused)?;
+            talk::result(&told(evaluation.as_ref(), settings.output(), folder))?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -166,17 +169,19 @@ fn cache_bytes(recipe: &Recipe) -> usize {
     kib.map_or(wanted, |kib| wanted.min(kib.saturating_mul(512)))
 }
 
-fn tell_run(finished: &Finished, folder: &RunFolder) {
+fn tell_run(finished: &Finished, folder: &RunFolder, is_quiet: bool) {
     for reason in finished.record.skipped.values() {
-        talk::line(&format!("tsm: left out: {reason}"));
+        talk::line(&format!("tsm: left out: {}", talk::escaped(reason)));
     }
-    talk::line(&format!(
-        "{} epochs; {:.0} s here, of which the model waited {:.1} s for clips; {} clips left out",
-        finished.record.history.len(),
-        finished.elapsed.as_secs_f64(),
-        finished.waited.as_secs_f64(),
-        finished.record.skipped.len()
-    ));
+    if !is_quiet {
+        talk::line(&format!(
+            "{} epochs; {:.0} s here, of which the model waited {:.1} s for clips; {} clips left out",
+            finished.record.history.len(),
+            finished.elapsed.as_secs_f64(),
+            finished.waited.as_secs_f64(),
+            finished.record.skipped.len()
+        ));
+    }
     if finished.end == End::Stopped {
         tell_stopped(folder);
     }
@@ -193,7 +198,7 @@ fn tell_stopped(folder: &RunFolder) {
 
 /// The saved run to go on from. One that is unfinished is not thrown away unasked; one that was killed before its first save
 /// starts again.
-fn resumed(args: &TrainArgs, folder: &RunFolder, recipe: &Recipe) -> Result<Option<RunState>, Failure> {
+fn resumed(args: &TrainArgs, folder: &RunFolder, output: &Path) -> Result<Option<RunState>, Failure> {
     let last = folder.last();
     if args.resume == Some(true) {
         if !last.exists() && folder.has_settings() {
@@ -206,16 +211,22 @@ fn resumed(args: &TrainArgs, folder: &RunFolder, recipe: &Recipe) -> Result<Opti
         }
         return Ok(Some(RunState::open(&last)?));
     }
-    let left = RunState::open(&last).ok().map(|saved| saved.record.position.epoch);
-    match left {
-        Some(epoch) if epoch < recipe.epochs && args.restart != Some(true) => {
-            Err(Failure::bad_input(format!(
-                "{}: an unfinished run of {epoch} epochs; go on with --resume, or throw it away with --restart",
-                folder.path().display()
-            )))
-        }
-        _ => Ok(None),
+    if args.restart == Some(true) || !last.exists() {
+        return Ok(None);
     }
+    let saved = RunState::open(&last)
+        .map_err(|error| Failure::bad_input(format!("{error}; throw it away with --restart")))?;
+    let RunRecord { position, recipe, .. } = &saved.record;
+    let (done, all) = (position.epoch, recipe.epochs);
+    let left = if done < all {
+        format!("an unfinished run, {done} of {all} epochs")
+    } else if !output.exists() {
+        "a run whose model is not written yet".to_owned()
+    } else {
+        return Ok(None);
+    };
+    let what = "go on with --resume, or throw it away with --restart";
+    Err(Failure::bad_input(format!("{}: {left}; {what}", folder.path().display())))
 }
 
 /// An output that cannot be written is told before hours of training, not after.
@@ -236,6 +247,11 @@ fn failure(error: TrainError) -> Failure {
     if matches!(error, TrainError::NotFinite { .. }) {
         return Failure { exit: Exit::NotFinite, ..Failure::bad_input(error) };
     }
+    refused(error)
+}
+
+/// An error in its one line, with what to do where the disk is full.
+fn refused(error: impl std::error::Error + 'static) -> Failure {
     if is_out_of_room(&error) {
         return Failure::bad_input(format!(
             "{error}; the last save is as it was: make room and go on with --resume"

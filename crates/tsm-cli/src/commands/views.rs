@@ -14,7 +14,11 @@ pub(super) fn view(args: &ViewArgs, spec: &ModelSpec) -> EvalView {
         interval_millis: spec.sampling.frame_interval_millis,
         short: ShortClip::default(),
     };
-    let uniform = Sampling::Uniform(UniformRule::Mit);
+    let rule = match spec.sampling.kind {
+        SamplingKind::UniformPaddle => UniformRule::PaddleV151,
+        _ => UniformRule::Mit,
+    };
+    let uniform = Sampling::Uniform(rule);
     let (sampling, clips) = match (args.sampling, spec.sampling.kind) {
         (Some(ClipSamplingArg::Twice), _) => (uniform, ClipCount::Twice),
         (Some(ClipSamplingArg::Dense), _) | (None, SamplingKind::Dense) => {
@@ -23,7 +27,8 @@ pub(super) fn view(args: &ViewArgs, spec: &ModelSpec) -> EvalView {
         (Some(ClipSamplingArg::FixedInterval), _) | (None, SamplingKind::FixedInterval) => {
             (fixed, ClipCount::One)
         }
-        (Some(ClipSamplingArg::Uniform), _) | (None, SamplingKind::Uniform | SamplingKind::Unknown) => {
+        (Some(ClipSamplingArg::Uniform), _)
+        | (None, SamplingKind::Uniform | SamplingKind::UniformPaddle | SamplingKind::Unknown) => {
             (uniform, ClipCount::One)
         }
     };

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
+use super::kinetics::line_of;
 use super::list_file::folder_of;
 use super::{Dataset, DatasetError, class_index};
 
@@ -144,16 +145,15 @@ impl GroupTable {
         let folder = folder_of(table).to_owned();
         let mut groups = Self { folder, by_path: BTreeMap::new(), by_ending: Default::default() };
         for (index, record) in reader.records().enumerate() {
-            let record = record.map_err(|error| refused(index + 2, error.to_string()))?;
+            let line = line_of(&record, index + 2);
+            let record = record.map_err(|error| refused(line, error.to_string()))?;
             match (record.get(path_column), record.get(group_column)) {
                 (Some(path), Some(group)) if !path.is_empty() && !group.is_empty() => {
                     groups.insert(Path::new(path), group);
                 }
                 _ => {
-                    return Err(refused(
-                        index + 2,
-                        "a path or a group is missing; write path,group".to_owned(),
-                    ));
+                    let what = "a path or a group is missing; write path,group";
+                    return Err(refused(line, what.to_owned()));
                 }
             }
         }

@@ -38,7 +38,7 @@ pub fn read(table: &Path) -> Result<Found, DatasetError> {
     let columns = Columns::of(&header).map_err(|reason| refused(1, reason))?;
     let mut rows = Vec::new();
     for record in reader.records() {
-        let line = reader_line(&record, rows.len() + 2);
+        let line = line_of(&record, rows.len() + 2);
         let record = record.map_err(|error| refused(line, error.to_string()))?;
         rows.push((line, record));
     }
@@ -56,6 +56,7 @@ pub fn read(table: &Path) -> Result<Found, DatasetError> {
             Err(Absent::Refused(reason)) => return Err(refused(*line, reason)),
         }
     }
+    found.dataset.drop_empty_classes();
     match found.missing.first() {
         Some(first) if found.dataset.clips.is_empty() => {
             let reason = format!("none of its {} videos lies beside it ({first})", found.missing.len());
@@ -138,7 +139,8 @@ fn kinetics_clip(
     existing(id).map(|path| clip(path, span)).ok_or_else(|| Absent::Reported(id.to_owned()))
 }
 
-fn reader_line(record: &Result<csv::StringRecord, csv::Error>, otherwise: usize) -> usize {
+/// The line of a table that a record, or what is wrong with it, begins at.
+pub(super) fn line_of(record: &Result<csv::StringRecord, csv::Error>, otherwise: usize) -> usize {
     let position = match record {
         Ok(record) => record.position(),
         Err(error) => error.position(),

@@ -27,17 +27,28 @@ pub struct Split {
 /// How many orders are tried.
 const ATTEMPTS: u64 = 48;
 
-/// Keeps about `fraction` (0 to 1) of each class for validation.
+/// Keeps about `fraction` (0 to 1) of each class for validation; nothing of 0, else at least a group.
 ///
 /// # Errors
 /// [`DatasetError::NoSplit`] if no group can be spared.
 pub fn split(dataset: &Dataset, fraction: f64, seed: u64) -> Result<Split, DatasetError> {
+    if fraction <= 0.0 {
+        let training = (0..dataset.clips.len()).collect();
+        return Ok(Split { training, validation: Vec::new(), unvalidated: Vec::new() });
+    }
     let groups = Groups::of(dataset);
-    let shares = [1.0 - fraction, fraction];
-    let best = (0..ATTEMPTS)
-        .map(|attempt| groups.dealt(&shares, Draws::for_split(seed, attempt), Guard::KeepInFirst))
-        .filter(|dealt| dealt.places.contains(&1))
-        .min_by(|a, b| a.cost.total_cmp(&b.cost));
+    let best_of = |fraction: f64| {
+        (0..ATTEMPTS)
+            .map(|attempt| {
+                let draws = Draws::for_split(seed, attempt);
+                groups.dealt(&[1.0 - fraction, fraction], draws, Guard::KeepInFirst)
+            })
+            .filter(|dealt| dealt.places.contains(&1))
+            .min_by(|a, b| a.cost.total_cmp(&b.cost))
+    };
+    // Less than half of the smallest group is best met by no group at all.
+    let larger = |fraction: &f64| (*fraction < 0.5).then_some((2.0 * fraction).min(0.5));
+    let best = std::iter::successors(Some(fraction), larger).find_map(best_of);
     let Some(best) = best else { return Err(groups.impossible(dataset, 2)) };
     Ok(groups.split(dataset, &best.places, 1))
 }
@@ -231,6 +242,15 @@ mod tests {
         let mut dataset = class_folder::read(&root).unwrap();
         GroupRule::FileNames.apply(&mut dataset).unwrap();
         assert!(split(&dataset, 0.25, 0).unwrap().unvalidated.is_empty());
+    }
+
+    #[test]
+    fn a_part_smaller_than_any_group_is_a_group_and_none_is_none() {
+        let clips: Vec<(u32, String)> = (0..12).map(|n| (n % 2, format!("g{}", n / 3))).collect();
+        let clips: Vec<(u32, &str)> = clips.iter().map(|(class, group)| (*class, group.as_str())).collect();
+        assert_eq!(split(&dataset(&clips), 0.001, 0).unwrap().validation.len(), 3);
+        let Split { training, validation, .. } = split(&dataset(&clips), 0.0, 0).unwrap();
+        assert_eq!((training.len(), validation.len()), (12, 0));
     }
 
     #[test]

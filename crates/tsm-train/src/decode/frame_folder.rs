@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! img_1.jpg, img_2.jpg, … img_10.jpg (in the order of their numbers) ─ zune-jpeg ─► RGB
-//! pts_micros.txt (one time a line, ours) ─► PTS, else 30 frames a second
+//! pts_micros.txt (one time a line, ours) ─► PTS, without it 30 frames a second
 //! ```
 //!
 //! Decoded without a `GStreamer` pipeline: one a picture would cost more than the picture.
@@ -50,7 +50,7 @@ pub fn images(folder: &Path) -> Result<Vec<PathBuf>, DecodeError> {
 /// Reads a folder of frames.
 pub(super) fn read(folder: &Path, keep: Keep<'_>) -> Result<ClipFrames, DecodeError> {
     let images = images(folder)?;
-    let pts = times(folder, images.len());
+    let pts = times(folder, images.len())?;
     let mut clip = ClipFrames::default();
     let mut most_bytes = if let Keep::AllWithin { most_bytes } = keep { Some(most_bytes) } else { None };
     let mut format: Option<Arc<FrameFormat>> = None;
@@ -91,7 +91,7 @@ pub(super) fn visit(
 ) -> Result<(), DecodeError> {
     let images = images(folder)?;
     let mut format = None;
-    for (image, pts) in images.iter().zip(times(folder, images.len())) {
+    for (image, pts) in images.iter().zip(times(folder, images.len())?) {
         if on_frame(&ShownFrame::Stored(&decoded(image, &mut format)?), pts) == Flow::Stop {
             break;
         }
@@ -147,13 +147,31 @@ fn shared(format: &mut Option<Arc<FrameFormat>>, described: FrameFormat) -> Arc<
     }
 }
 
-/// The frames' times: from the file beside them where it fits, else at 30 frames a second.
-fn times(folder: &Path, count: usize) -> Vec<Duration> {
-    let written = std::fs::read_to_string(folder.join(PTS_FILE)).unwrap_or_default();
-    let times: Option<Vec<_>> =
-        written.lines().map(|line| line.trim().parse().ok().map(Duration::from_micros)).collect();
-    let counted = || std::iter::successors(Some(Duration::ZERO), |pts| Some(*pts + ASSUMED_STEP)).take(count);
-    times.filter(|times| times.len() == count).unwrap_or_else(|| counted().collect())
+/// The frames' times: from the file beside them, where there is none 30 a second.
+///
+/// # Errors
+/// [`DecodeError::Image`] of a file that is not of these frames: a guess would be another clip.
+fn times(folder: &Path, count: usize) -> Result<Vec<Duration>, DecodeError> {
+    let path = folder.join(PTS_FILE);
+    let written = match std::fs::read_to_string(&path) {
+        Ok(written) => written,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let step = |pts: &Duration| Some(*pts + ASSUMED_STEP);
+            return Ok(std::iter::successors(Some(Duration::ZERO), step).take(count).collect());
+        }
+        Err(error) => return Err(image_error(&path, &error)),
+    };
+    let mut times = Vec::with_capacity(count);
+    for line in written.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let micros = line.parse().map_err(|_error| {
+            image_error(&path, &format!("'{}' is no time in microseconds", line.escape_default()))
+        })?;
+        times.push(Duration::from_micros(micros));
+    }
+    if times.len() == count {
+        return Ok(times);
+    }
+    Err(image_error(&path, &format!("has {} times for {count} pictures", times.len())))
 }
 
 fn image_error(path: &Path, reason: &(impl ToString + ?Sized)) -> DecodeError {

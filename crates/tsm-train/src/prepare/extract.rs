@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jpeg_encoder::{ColorType, Encoder, EncodingError, SamplingFactor};
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use tsm_ingest::Flow;
 use tsm_live::UprightShape;
 use tsm_model::InputSpec;
@@ -27,8 +27,23 @@ use crate::decode::{DecodeError, StoredFrame, visit};
 pub(super) enum ReadError {
     /// The clip is at fault.
     Decode(DecodeError),
+    /// One of its frames makes no picture: too long a side, for instance.
+    Picture { clip: PathBuf, frame: usize, reason: String },
     /// The disk is.
     Write { path: PathBuf, source: io::Error },
+}
+
+/// Why a frame is not written.
+#[derive(Debug)]
+enum FrameError {
+    Picture(String),
+    Write(io::Error),
+}
+
+impl FrameError {
+    fn picture(error: impl ToString) -> Self {
+        Self::Picture(error.to_string())
+    }
 }
 
 /// Reads `clip`; with `frames`, into `folder`. The clip as it is to stand in a list.
@@ -53,7 +68,7 @@ pub(super) fn read(clip: &Clip, folder: &Path, frames: Option<FrameOptions>) -> 
         let writer = Arc::clone(&writer);
         move |frame, pts| writer.lock().unwrap_or_else(PoisonError::into_inner).frame(&frame.stored(), pts)
     });
-    let written = finish(&writer, &part, visited);
+    let written = finish(&writer, &clip.path, &part, visited);
     if written.is_err() {
         let _kept = std::fs::remove_dir_all(&part);
     }
@@ -72,12 +87,17 @@ fn part_of(folder: &Path) -> PathBuf {
 /// How many frames were written, once their times are too.
 fn finish(
     writer: &Mutex<FrameWriter>,
+    clip: &Path,
     part: &Path,
     visited: Result<(), DecodeError>,
 ) -> Result<u32, ReadError> {
     let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((path, source)) = writer.failed.take() {
-        return Err(ReadError::Write { path, source });
+    match writer.failed.take() {
+        Some((path, FrameError::Write(source))) => return Err(ReadError::Write { path, source }),
+        Some((_, FrameError::Picture(reason))) => {
+            return Err(ReadError::Picture { clip: clip.to_owned(), frame: writer.pts.len(), reason });
+        }
+        None => {}
     }
     visited.map_err(ReadError::Decode)?;
     let times: Vec<String> = writer.pts.iter().map(|pts| pts.as_micros().to_string()).collect();
@@ -94,7 +114,7 @@ struct FrameWriter {
     cutter: Cutter,
     rgb: Vec<u8>,
     pts: Vec<Duration>,
-    failed: Option<(PathBuf, io::Error)>,
+    failed: Option<(PathBuf, FrameError)>,
 }
 
 impl FrameWriter {
@@ -114,22 +134,22 @@ impl FrameWriter {
         }
     }
 
-    fn write(&mut self, frame: &StoredFrame, path: &Path) -> io::Result<()> {
+    fn write(&mut self, frame: &StoredFrame, path: &Path) -> Result<(), FrameError> {
         let cut = scaled(frame, self.options.short_side_px);
         let CropRect { width, height, .. } = cut.first.crop;
         self.rgb.resize(width * height * 3, 0);
-        self.cutter.run(frame, &cut, &mut self.rgb).map_err(io::Error::other)?;
-        let side = |px: usize| u16::try_from(px).map_err(io::Error::other);
+        self.cutter.run(frame, &cut, &mut self.rgb).map_err(FrameError::picture)?;
+        let side = |px: usize| {
+            u16::try_from(px)
+                .map_err(|_long| FrameError::Picture(format!("a JPEG has no side of {px} pixels")))
+        };
         let mut jpeg = Vec::new();
         let mut encoder = Encoder::new(&mut jpeg, self.options.quality.clamp(1, 100));
         encoder.set_sampling_factor(SamplingFactor::F_1_1);
-        encoder.encode(&self.rgb, side(width)?, side(height)?, ColorType::Rgb).map_err(
-            |error| match error {
-                EncodingError::IoError(error) => error,
-                other => io::Error::other(other),
-            },
-        )?;
-        std::fs::write(path, jpeg)
+        encoder
+            .encode(&self.rgb, side(width)?, side(height)?, ColorType::Rgb)
+            .map_err(FrameError::picture)?;
+        std::fs::write(path, jpeg).map_err(FrameError::Write)
     }
 }
 

@@ -24,7 +24,14 @@ fn tree() -> tempfile::TempDir {
 }
 
 fn options(frames: Option<FrameOptions>) -> PrepareOptions {
-    PrepareOptions { validation: 0.34, groups: GroupRule::FileNames, seed: 1, frames, workers: 2 }
+    PrepareOptions {
+        source: PathBuf::from("clips"),
+        validation: 0.34,
+        groups: GroupRule::FileNames,
+        seed: 1,
+        frames,
+        workers: 2,
+    }
 }
 
 #[test]
@@ -138,4 +145,41 @@ fn lists_are_as_readable_as_any_file_made_here() {
     for list in [made.training_list, made.validation_list, made.classes_file] {
         assert_eq!(mode(&list), mode(&plain), "{}", list.display());
     }
+}
+
+#[test]
+fn what_is_read_is_never_written_over() {
+    let root = tree();
+    let (output, clips) = (root.path().join("out"), root.path().join("clips"));
+    let made = prepare(dataset::read(&clips, None).unwrap().dataset, &output, &options(None), &mut |_| {});
+    let list = made.unwrap().training_list;
+    let before = std::fs::read(&list).unwrap();
+    let again = dataset::read(&list, None).unwrap().dataset;
+    let from_list = PrepareOptions { source: list.clone(), ..options(None) };
+    let error = prepare(again, &output, &from_list, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("train.txt") && error.contains("choose another --output"), "{error}");
+    assert_eq!(std::fs::read(&list).unwrap(), before);
+
+    let data = root.path().join("data");
+    let frames = options(Some(FrameOptions::default()));
+    prepare(dataset::read(&clips, None).unwrap().dataset, &data, &frames, &mut |_| {}).unwrap();
+    let folders = dataset::read(&data.join("frames"), None).unwrap().dataset;
+    let first = folders.clips[0].path.join("img_00001.jpg");
+    let before = std::fs::metadata(&first).unwrap().modified().unwrap();
+    let error = prepare(folders, &data, &frames, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("would be written over"), "{error}");
+    assert_eq!(std::fs::metadata(&first).unwrap().modified().unwrap(), before);
+}
+
+#[test]
+fn times_that_are_not_of_the_frames_beside_them_are_refused() {
+    let root = tree();
+    let output = root.path().join("out");
+    let frames = options(Some(FrameOptions::default()));
+    let dataset = dataset::read(&root.path().join("clips"), None).unwrap().dataset;
+    prepare(dataset, &output, &frames, &mut |_| {}).unwrap();
+    let folder = output.join("frames/walk/b 2");
+    std::fs::remove_file(folder.join("img_00003.jpg")).unwrap();
+    let error = decode(&Clip::new(&folder, 0), Keep::Only(&[0])).unwrap_err().to_string();
+    assert!(error.contains("pts_micros.txt: has ") && error.contains("extract the frames again"), "{error}");
 }

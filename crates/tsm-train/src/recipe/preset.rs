@@ -195,6 +195,7 @@ fn mit() -> Recipe {
 fn paddle() -> Recipe {
     Recipe {
         shift: ShiftKind::Paddle,
+        sampling: SamplingKind::UniformPaddle,
         crop: CropChoice::Paddle,
         epochs: 65,
         lr: 0.01,

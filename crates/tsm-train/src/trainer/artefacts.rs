@@ -6,6 +6,7 @@
 //! | `best.safetensors` | the model of the best validation |
 //! | `config.toml` | every choice |
 //! | `log.csv`, `curves.svg`, `events.out.tfevents.*` | the epochs |
+//! | `validation.json`, `confusion.svg`, `README.md` | the model that was made |
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,20 @@ use crate::run_state::RunRecord;
 
 /// Every choice of the run.
 const SETTINGS: &str = "config.toml";
+
+/// Everything else of a run, but for its event files.
+const OF_A_RUN: [&str; 7] = [
+    "last.safetensors",
+    "best.safetensors",
+    "log.csv",
+    "curves.svg",
+    "validation.json",
+    "confusion.svg",
+    "README.md",
+];
+
+/// How the names of event files begin.
+const EVENTS: &str = "events.out.tfevents.";
 
 /// A folder of this layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,17 +62,19 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Takes an earlier run's saves away: a new run that is killed before its first must not go on from them.
+    /// Takes an earlier run's files away: a new run that is killed before its first save must not go on from them, and
+    /// what it shows must not be mixed with theirs.
     ///
     /// # Errors
     /// If the file system refuses.
-    pub fn forget_saves(&self) -> Result<(), TrainError> {
-        for path in [self.last(), self.best()] {
-            match std::fs::remove_file(&path) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(ReportError::Write { path, source }.into());
-                }
-                _ => {}
+    pub fn forget_run(&self) -> Result<(), TrainError> {
+        let refused = |path: &Path, source| ReportError::Write { path: path.to_owned(), source };
+        for entry in std::fs::read_dir(&self.0).map_err(|source| refused(&self.0, source))?.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if OF_A_RUN.contains(&&*name) || name.starts_with(EVENTS) {
+                let path = entry.path();
+                std::fs::remove_file(&path).map_err(|source| refused(&path, source))?;
             }
         }
         Ok(())

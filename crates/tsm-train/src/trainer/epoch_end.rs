@@ -100,7 +100,12 @@ impl Run<'_> {
     fn validate(&self, should_stop: &dyn Fn() -> bool) -> Result<Option<Validation>, TrainError> {
         let mut model = Model::load(&self.checkpoint()?, self.job.device.clone())?;
         let source = plan::source(&self.job, self.job.validation);
-        validation::validate(&mut model, &source, self.job.recipe, should_stop)
+        let judged = validation::validate(&mut model, &source, self.job.recipe, should_stop)?;
+        match &judged {
+            // The training loss may still be finite: there, batch norm takes each batch's own statistics.
+            Some(Validation { loss, .. }) if !loss.is_finite() => Err(self.not_finite()),
+            _ => Ok(judged),
+        }
     }
 
     fn checkpoint(&self) -> Result<Checkpoint, TrainError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tsm_model::spec::SamplingKind;
 
 use super::{Job, TrainError};
-use crate::augment::{ColourJitter, Flip};
+use crate::augment::{ColourJitter, Flip, Others};
 use crate::crop::{EvalCrops, TrainCrop};
 use crate::dataset::Dataset;
 use crate::fingerprint;
@@ -16,7 +16,6 @@ use crate::loader::{EvalView, LastBatch, LoaderOptions, LoaderSource, Mode, Trai
 use crate::loss::{LossSpec, balanced_weights};
 use crate::network::Depth;
 use crate::optimiser::OptimiserSpec;
-use crate::parameter_groups::GroupPreset;
 use crate::recipe::{ClassWeights, CropChoice, FlipChoice, Recipe};
 use crate::run_state::{Position, RunRecord};
 use crate::sampling::{ClipCount, Phase, Sampling, ShortClip, UniformRule};
@@ -111,9 +110,7 @@ impl Plan {
 pub(crate) fn sampling(recipe: &Recipe) -> Sampling {
     match recipe.sampling {
         SamplingKind::Dense => Sampling::Dense,
-        SamplingKind::Uniform if recipe.lr_groups == GroupPreset::Paddle => {
-            Sampling::Uniform(UniformRule::PaddleV151)
-        }
+        SamplingKind::UniformPaddle => Sampling::Uniform(UniformRule::PaddleV151),
         SamplingKind::Uniform => Sampling::Uniform(UniformRule::Mit),
         SamplingKind::FixedInterval | SamplingKind::Unknown => {
             Sampling::FixedInterval { interval_millis: 1000.0 / recipe.fps, short: ShortClip::default() }
@@ -128,7 +125,10 @@ pub(super) fn train_mode(job: &Job<'_>) -> Result<Mode, TrainError> {
         (FlipChoice::Off, _) => Flip::Off,
         (FlipChoice::On, true) => Flip::On,
         (FlipChoice::Auto, true) => Flip::Auto,
-        (FlipChoice::On | FlipChoice::Auto, false) => Flip::Swap(recipe.flip_pairs.clone()),
+        (choice, false) => Flip::Swap {
+            pairs: recipe.flip_pairs.clone(),
+            others: if choice == FlipChoice::On { Others::On } else { Others::Auto },
+        },
     };
     Ok(Mode::Train(TrainView {
         sampling: sampling(recipe),
@@ -269,10 +269,10 @@ pub(super) fn check_same(now: &RunRecord, saved: &RunRecord, path: &Path) -> Res
         let saved = theirs.get(name).map_or_else(|| "absent".to_owned(), ToString::to_string);
         return other(format!("has {name} = {saved}, this one {value}"));
     }
-    if mine.len() < theirs.len() {
-        return other("has options that this one lacks".to_owned());
+    match theirs.iter().find(|(name, _)| !mine.contains_key(*name)) {
+        Some((name, value)) => other(format!("has {name} = {value}, this one has none")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Refuses clips that are not what they were; an old save does not say what they were.
