@@ -117,6 +117,7 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     }
     running.signal("KILL");
     running.finish();
+    train(&data, &output, &[]).assert_bad_input("an unfinished run, ");
     let resumed = train(&data, &output, &["--save-interval-secs", "0", "--resume"]);
     assert_eq!(resumed.code(), 0, "{}", resumed.stderr);
     let bytes = |name: &str| std::fs::read(path(name)).unwrap();
@@ -270,6 +271,13 @@ fn a_changed_clip_and_another_networks_save_are_not_gone_on_from() {
     let Some(folder) = clips(&["golf", "wave"], 4) else { return };
     let (data, model) = (folder.path().join("clips"), folder.path().join("m.safetensors"));
     assert_eq!(train(&data, &model, &[]).code(), 0);
+    let written = std::fs::read(&model).unwrap();
+    // As a full disk leaves it: the card is written last.
+    std::fs::remove_file(&model).unwrap();
+    std::fs::remove_file(report(&model).join("README.md")).unwrap();
+    train(&data, &model, &[]).assert_bad_input("a run whose model is not written yet; go on with --resume");
+    assert_eq!(train(&data, &model, &["--resume"]).code(), 0);
+    assert!(std::fs::read(&model).unwrap() == written, "the finished run's model is another one");
     let mut files: Vec<PathBuf> =
         data.join("golf").read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -286,4 +294,9 @@ fn a_changed_clip_and_another_networks_save_are_not_gone_on_from() {
     let left = folder.path().join("m-report/last.safetensors");
     std::fs::copy(&model, &left).unwrap();
     train(&data, &model, &["--resume"]).assert_bad_input("last.safetensors: no saved run");
+    train(&data, &model, &[]).assert_bad_input("throw it away with --restart");
+    let old_events = report(&model).join("events.out.tfevents.1.old");
+    std::fs::write(&old_events, b"of another run").unwrap();
+    assert_eq!(train(&data, &model, &["--restart"]).code(), 0);
+    assert!(!old_events.exists() && report(&model).join("validation.json").is_file());
 }

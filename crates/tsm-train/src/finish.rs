@@ -87,7 +87,7 @@ pub fn finish(
     let chose = if recipe.epochs > 0 { "chose the best epoch" } else { "fitted the confidence" };
     card.limits.push(format!("The figures are of validation clips that also {chose}."));
     checkpoint.save(output.0, output.1).map_err(TrainError::from)?;
-    folder.write("README.md", card.markdown().as_bytes())?;
+    folder.write_card(&card.markdown())?;
     Ok(evaluation)
 }
 

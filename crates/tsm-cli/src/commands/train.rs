@@ -70,7 +70,7 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
         teachers: Teachers::open(&recipe.teacher, &start.spec, &device)?,
         start,
         device,
-        resume: resumed(settings.run(), &folder, settings.output())?,
+        resume: resumed(settings.run(), &folder)?,
         folder: folder.clone(),
     };
     let is_stopped = Cell::new(false);
@@ -198,7 +198,7 @@ fn tell_stopped(folder: &RunFolder) {
 
 /// The saved run to go on from. One that is unfinished is not thrown away unasked; one that was killed before its first save
 /// starts again.
-fn resumed(args: &TrainArgs, folder: &RunFolder, output: &Path) -> Result<Option<RunState>, Failure> {
+fn resumed(args: &TrainArgs, folder: &RunFolder) -> Result<Option<RunState>, Failure> {
     let last = folder.last();
     if args.resume == Some(true) {
         if !last.exists() && folder.has_settings() {
@@ -220,7 +220,7 @@ fn resumed(args: &TrainArgs, folder: &RunFolder, output: &Path) -> Result<Option
     let (done, all) = (position.epoch, recipe.epochs);
     let left = if done < all {
         format!("an unfinished run, {done} of {all} epochs")
-    } else if !output.exists() {
+    } else if !folder.is_concluded() {
         "a run whose model is not written yet".to_owned()
     } else {
         return Ok(None);

@@ -27,8 +27,11 @@ const OF_A_RUN: [&str; 7] = [
     "curves.svg",
     "validation.json",
     "confusion.svg",
-    "README.md",
+    CARD,
 ];
+
+/// The model card: the last file that a run writes, after the model itself.
+const CARD: &str = "README.md";
 
 /// How the names of event files begin.
 const EVENTS: &str = "events.out.tfevents.";
@@ -114,6 +117,19 @@ impl RunFolder {
     /// Whether a run has begun here: its choices are written first of all.
     pub fn has_settings(&self) -> bool {
         self.0.join(SETTINGS).is_file()
+    }
+
+    /// Writes the model card.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub(crate) fn write_card(&self, card: &str) -> Result<(), TrainError> {
+        self.write(CARD, card.as_bytes())
+    }
+
+    /// Whether the run that was saved here has written its model.
+    pub fn is_concluded(&self) -> bool {
+        self.0.join(CARD).is_file()
     }
 
     /// Writes the epochs so far as table and curves.
