@@ -18,7 +18,8 @@ pub(crate) struct GroupArgs {
     #[arg(long, value_name = "FILE.csv", conflicts_with = "group_regex")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) groups: Option<PathBuf>,
-    /// What of a clip's path, as given, is its group: the first parenthesis of this expression, else all that matches
+    /// What of a file name is its group: the first parenthesis of this expression, else all that matches. Where it does not
+    /// match every name, it is that of the whole path
     #[arg(long, value_name = "REGEX")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) group_regex: Option<String>,

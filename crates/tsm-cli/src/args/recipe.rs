@@ -106,7 +106,7 @@ pub(crate) struct RecipeArgs {
     #[arg(long, value_name = "N", help_heading = "Optimisation")]
     accumulate: Option<usize>,
     /// See the clips that do not fill a batch, too
-    #[arg(long, value_name = "BOOL", help_heading = "Optimisation")]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", help_heading = "Optimisation")]
     keep_last_batch: Option<bool>,
     /// Learning rate
     #[arg(long, value_name = "RATE", help_heading = "Optimisation")]

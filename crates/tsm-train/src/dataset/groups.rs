@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! --groups FILE.csv      path,group (other columns are passed over)
-//! --group-regex REGEX    capture group 1 of the path, else the whole match
+//! --group-regex REGEX    capture group 1 of the file name (of the path, where a name does not match), else the whole match
 //! otherwise              the file name without its last number: walk_03.mp4 → walk_
 //! ```
 //!
@@ -15,7 +15,7 @@ use regex::Regex;
 
 use super::kinetics::line_of;
 use super::list_file::folder_of;
-use super::{Dataset, DatasetError, class_index};
+use super::{Clip, Dataset, DatasetError, class_index};
 
 /// How groups are found.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub enum GroupRule {
     FileNames,
     /// As the clips already have them (a table's column).
     AsRead,
-    /// By this expression, matched against the path with `/`.
+    /// By this expression, matched against the file names where it matches them all, else against the paths, with `/`.
     Regex(Regex),
     /// From a table.
     Table(PathBuf),
@@ -54,14 +54,18 @@ impl GroupRule {
     /// one of its own ([`GroupRule::FileNames`] only): worth a warning.
     ///
     /// # Errors
-    /// [`DatasetError`] if the table cannot be read or lacks a clip, or the expression matches none of a clip's path.
+    /// [`DatasetError`] if the table cannot be read or lacks a clip, or the expression matches neither all names nor all
+    /// paths.
     pub fn apply(&self, dataset: &mut Dataset) -> Result<Vec<u32>, DatasetError> {
         match self {
             Self::AsRead => {}
             Self::FileNames => return Ok(from_names(dataset)),
             Self::Regex(regex) => {
-                for clip in &mut dataset.clips {
-                    clip.group = matched(regex, &clip.path)?;
+                let names: Option<Vec<String>> =
+                    dataset.clips.iter().map(|clip| matched(regex, &name_of(&clip.path))).collect();
+                let groups = names.map_or_else(|| of_paths(regex, dataset), Ok)?;
+                for (clip, group) in dataset.clips.iter_mut().zip(groups) {
+                    clip.group = group;
                 }
             }
             Self::Table(table) => {
@@ -110,14 +114,26 @@ fn from_names(dataset: &mut Dataset) -> Vec<u32> {
     (0_u32..).zip(untold).filter(|(_, untold)| *untold).map(|(class, _)| class).collect()
 }
 
-fn matched(regex: &Regex, path: &Path) -> Result<String, DatasetError> {
-    let text = path.to_string_lossy().replace('\\', "/");
-    let group = regex.captures(&text).and_then(|found| found.get(1).or_else(|| found.get(0)));
-    let group = group.map(|group| group.as_str().to_owned()).filter(|group| !group.is_empty());
-    group.ok_or_else(|| DatasetError::GroupRegex {
-        regex: regex.as_str().to_owned(),
-        reason: format!("does not match {}; widen it", path.display()),
-    })
+/// What the expression takes for the groups of clips by their paths.
+fn of_paths(regex: &Regex, dataset: &Dataset) -> Result<Vec<String>, DatasetError> {
+    let group = |clip: &Clip| {
+        let group = matched(regex, &clip.path.to_string_lossy().replace('\\', "/"));
+        group.ok_or_else(|| DatasetError::GroupRegex {
+            regex: regex.as_str().to_owned(),
+            reason: format!("does not match {}; widen it", clip.path.display()),
+        })
+    };
+    dataset.clips.iter().map(group).collect()
+}
+
+fn matched(regex: &Regex, text: &str) -> Option<String> {
+    let found = regex.captures(text)?;
+    let group = found.get(1).or_else(|| found.get(0))?.as_str();
+    Some(group.to_owned()).filter(|group| !group.is_empty())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A table of paths and groups.
@@ -239,6 +255,15 @@ mod tests {
         assert_eq!(groups(&dataset), ["01", "02"]);
         GroupRule::regex(r"g\d+").unwrap().apply(&mut dataset).unwrap();
         assert_eq!(groups(&dataset), ["g01", "g02"]);
+        let named = |paths: [&str; 2], regex: &str| -> Vec<String> {
+            let clips = paths.map(|path| Clip::new(path, 0)).to_vec();
+            let mut dataset = Dataset { classes: vec!["a".to_owned()], clips };
+            GroupRule::regex(regex).unwrap().apply(&mut dataset).unwrap();
+            dataset.clips.into_iter().map(|clip| clip.group).collect()
+        };
+        let paths = ["my_clips/p1/v7_a.mp4", "my_clips/p2/v8_a.mp4"];
+        assert_eq!(named(paths, "^([^_]+)_"), ["v7", "v8"], "of the names, which it matches");
+        assert_eq!(named(paths, r"(p\d)/"), ["p1", "p2"], "of the paths: no name has a folder");
         let error = GroupRule::regex("g03").unwrap().apply(&mut dataset).unwrap_err().to_string();
         assert!(error.contains("does not match sit/v_g01_c02.mp4"), "{error}");
         let error = GroupRule::regex("(").unwrap_err().to_string();
