@@ -62,6 +62,7 @@ pub mod clip_means;
 pub mod clip_store;
 #[cfg(feature = "video")]
 mod clock;
+mod counts;
 #[cfg(feature = "video")]
 pub mod crop;
 #[cfg(feature = "video")]

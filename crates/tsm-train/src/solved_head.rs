@@ -22,6 +22,8 @@ mod sums;
 use equations::Equations;
 use sums::Spread;
 
+use crate::counts::float;
+
 /// Ridge strengths that are tried, per feature and per clip.
 const STRENGTHS: [f64; 4] = [0.3, 1.0, 3.0, 10.0];
 
@@ -237,11 +239,6 @@ fn surprise(outputs: &DVector<f64>, class: usize, scale: f64) -> f64 {
 #[expect(clippy::cast_possible_truncation, reason = "weights are single precision")]
 fn narrow(x: f64) -> f32 {
     x as f32
-}
-
-#[expect(clippy::cast_precision_loss, reason = "rows and features are far below 2^53")]
-fn float(n: usize) -> f64 {
-    n as f64
 }
 
 #[cfg(test)]

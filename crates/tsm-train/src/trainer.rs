@@ -16,6 +16,7 @@ use candle_core::{Device, Tensor};
 
 use crate::clip_store::ClipStore;
 use crate::clock;
+use crate::counts::float;
 use crate::dataset::Dataset;
 use crate::learner::{Learner, LearnerTensors};
 use crate::loader::{Batch, Loader, Skipped};
@@ -313,9 +314,4 @@ impl<'a> Run<'a> {
 /// Whether every value of a tensor is a number.
 fn is_finite(tensor: &Tensor) -> candle_core::Result<bool> {
     Ok(tensor.flatten_all()?.to_vec1::<f32>()?.iter().all(|value| value.is_finite()))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "clips and steps are far below 2^53")]
-fn float(n: usize) -> f64 {
-    n as f64
 }

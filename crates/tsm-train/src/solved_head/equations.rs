@@ -11,7 +11,8 @@
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
 use super::sums::{Spread, Sums};
-use super::{Example, PARTS, float};
+use super::{Example, PARTS};
+use crate::counts::float;
 
 /// Rows in [`PARTS`] that can be left out.
 pub(super) enum Equations {

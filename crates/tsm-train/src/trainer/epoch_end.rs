@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use tsm_model::checkpoint::{Checkpoint, CheckpointError, Origin, Storage};
 use tsm_model::{Model, ModelSpec};
 
-use super::{End, Run, TrainError, Validation, artefacts, float, plan, validation};
+use super::{End, Run, TrainError, Validation, artefacts, plan, validation};
+use crate::counts::float;
 use crate::loader::Skipped;
 use crate::progress::{Event, Observer};
 use crate::report::EpochRecord;

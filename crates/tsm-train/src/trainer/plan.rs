@@ -8,6 +8,7 @@ use tsm_model::spec::SamplingKind;
 
 use super::{Job, TrainError};
 use crate::augment::{ColourJitter, Flip};
+use crate::counts::float;
 use crate::crop::{EvalCrops, TrainCrop};
 use crate::dataset::Dataset;
 use crate::fingerprint;
@@ -306,9 +307,4 @@ fn comparable(recipe: &Recipe) -> toml::Table {
         table.remove(name);
     }
     table
-}
-
-#[expect(clippy::cast_precision_loss, reason = "epochs and batches are far below 2^53")]
-fn float(n: usize) -> f64 {
-    n as f64
 }
