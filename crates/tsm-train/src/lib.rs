@@ -103,6 +103,7 @@ pub mod progress;
 pub mod recipe;
 #[cfg(feature = "video")]
 pub mod report;
+pub mod row_mean;
 #[cfg(feature = "video")]
 pub mod run_state;
 #[cfg(feature = "video")]
