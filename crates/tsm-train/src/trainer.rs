@@ -43,7 +43,7 @@ use plan::Plan;
 
 pub use artefacts::RunFolder;
 pub use error::TrainError;
-pub(crate) use plan::sampling;
+pub(crate) use plan::centre_view;
 pub use validation::Validation;
 
 /// What a run works on.

@@ -109,7 +109,7 @@ impl Plan {
 }
 
 /// How a recipe chooses frames.
-pub(crate) fn sampling(recipe: &Recipe) -> Sampling {
+fn sampling(recipe: &Recipe) -> Sampling {
     match recipe.sampling {
         SamplingKind::Dense => Sampling::Dense,
         SamplingKind::Uniform if recipe.lr_groups == GroupPreset::Paddle => {
@@ -151,13 +151,18 @@ pub(super) fn train_mode(job: &Job<'_>) -> Result<Mode, TrainError> {
 
 /// One centred view of each validation clip.
 pub(super) fn validation_mode(recipe: &Recipe) -> Mode {
-    Mode::Eval(EvalView {
+    Mode::Eval(centre_view(recipe))
+}
+
+/// The view that a clip is judged by where it is not streamed.
+pub(crate) fn centre_view(recipe: &Recipe) -> EvalView {
+    EvalView {
         sampling: sampling(recipe),
         phase: Phase::Test,
         segments: recipe.segments,
         clips: ClipCount::One,
         crops: EvalCrops::Centre,
-    })
+    }
 }
 
 /// Training batches from `position` to the end of the run.
