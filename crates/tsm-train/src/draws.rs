@@ -68,6 +68,11 @@ impl Draws {
         Self::of([seed, Purpose::Named as u64, name, index])
     }
 
+    /// The draws of the published generator from `state` on, for what knows no epochs and clips.
+    pub fn from_state(state: u64) -> Self {
+        Self { state }
+    }
+
     fn of(words: [u64; 4]) -> Self {
         let state = words.iter().fold(0, |state: u64, word| mixed(state.wrapping_add(GOLDEN) ^ word));
         Self { state }
@@ -130,7 +135,7 @@ mod tests {
     #[test]
     fn the_generator_is_splitmix64() {
         // The first numbers of the published generator from state 1234567.
-        let mut draws = Draws { state: 1_234_567 };
+        let mut draws = Draws::from_state(1_234_567);
         assert_eq!(draws.bits(), 6_457_827_717_110_365_317);
         assert_eq!(draws.bits(), 3_203_168_211_198_807_973);
     }
