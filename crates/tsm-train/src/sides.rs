@@ -58,10 +58,7 @@ pub fn divide(
         train_len = 0;
     }
     for class in groups.apply(&mut dataset)? {
-        let name = &dataset.classes[dataset::class_index(class)];
-        warnings.push(format!(
-            "the file names of '{name}' tell no source videos, each clip counts as one of its own; give --groups or --group-regex if some belong together"
-        ));
+        warnings.push(ungrouped_class(&dataset.classes[dataset::class_index(class)]));
     }
     check_classes(source, &dataset)?;
     let Split { training, validation, unvalidated } = match division {
@@ -87,10 +84,22 @@ pub fn divide(
         }
     };
     for class in unvalidated {
-        let name = &dataset.classes[dataset::class_index(class)];
-        warnings.push(format!("no clip of '{name}' could be spared for validation"));
+        warnings.push(unvalidated_class(&dataset.classes[dataset::class_index(class)]));
     }
     Ok(Sides { dataset, train: training, validation, warnings })
+}
+
+/// Warns of a class whose clips' file names say nothing of groups.
+pub fn ungrouped_class(class: &str) -> String {
+    format!(
+        "the file names of '{class}' tell no source videos, each clip counts as one of its own; \
+         give --groups or --group-regex if some belong together"
+    )
+}
+
+/// Warns of a class that the validation clips lack.
+pub fn unvalidated_class(class: &str) -> String {
+    format!("no clip of '{class}' could be spared for validation")
 }
 
 /// What a table names and the disk lacks.
