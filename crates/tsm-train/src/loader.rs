@@ -252,10 +252,6 @@ impl EpochPlan {
         Self { clips: if drops { whole } else { clips }, batch_clips }
     }
 
-    fn batches(&self) -> u64 {
-        self.clips.div_ceil(self.batch_clips)
-    }
-
     fn job(&self, position: Position) -> u64 {
         let place = position.batch.saturating_mul(self.batch_clips).min(self.clips);
         position.epoch.saturating_mul(self.clips).saturating_add(place)
@@ -286,11 +282,6 @@ impl Loader {
         let rows = Ahead::start(plan.job(options.start)..end, options.workers, depth, make_worker)
             .map_err(LoaderError::Threads)?;
         Ok(Self { rows, plan, mode, side_px })
-    }
-
-    /// Batches of a whole epoch.
-    pub fn batches_per_epoch(&self) -> u64 {
-        self.plan.batches()
     }
 
     /// The batch that comes next.

@@ -14,7 +14,7 @@ use tsm_live::UprightShape;
 
 use super::{EvalView, LoaderSource, Mode, Skipped, TrainView};
 use crate::augment::mirror;
-use crate::clip_store::{ChosenFrames, ClipTimes};
+use crate::clip_store::ChosenFrames;
 use crate::crop::Cut;
 use crate::cutter::Cutter;
 use crate::decode::StoredFrame;
@@ -110,8 +110,7 @@ impl RowMaker {
         draws: &mut ClipDraws,
     ) -> Result<Views, String> {
         let ClipDraws { view: of_view, look } = draws;
-        let choose =
-            |times: ClipTimes<'_>| view.sampling.train(Timeline { pts: times.pts }, view.segments, of_view);
+        let choose = |times: Timeline<'_>| view.sampling.train(times, view.segments, of_view);
         let chosen = self.frames(clip, choose)?;
         let input = self.source.input.clone();
         let side = input.size_px;
@@ -134,9 +133,7 @@ impl RowMaker {
 
     fn evaluate(&mut self, clip: usize, class: u32, view: &EvalView) -> Result<Views, String> {
         let EvalView { sampling, phase, segments, clips, crops } = *view;
-        let choose = |times: ClipTimes<'_>| {
-            Sampling::evaluate(sampling, phase, Timeline { pts: times.pts }, segments, clips)
-        };
+        let choose = |times: Timeline<'_>| Sampling::evaluate(sampling, phase, times, segments, clips);
         let chosen = self.frames(clip, choose)?;
         let input = self.source.input.clone();
         let side = crops.side_px(&input);
@@ -162,7 +159,7 @@ impl RowMaker {
     fn frames(
         &self,
         clip: usize,
-        choose: impl FnOnce(ClipTimes<'_>) -> Vec<usize>,
+        choose: impl FnOnce(Timeline<'_>) -> Vec<usize>,
     ) -> Result<ChosenFrames, String> {
         let chosen = self.source.store.frames(clip, &self.source.dataset.clips[clip], choose);
         chosen.map_err(|error| error.to_string())

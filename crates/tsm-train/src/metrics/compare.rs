@@ -6,8 +6,8 @@
 //! clip 3  group b   first 0, second 1 |
 //! ```
 //!
-//! Clips cut from one source video stand or fall together, so intervals draw whole groups; [`mcnemar`] takes clips for
-//! independent and is too sure where groups are large.
+//! Clips cut from one source video stand or fall together, so intervals draw whole groups: a test that takes
+//! clips for independent (`McNemar`'s) is too sure where groups are large.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -32,14 +32,6 @@ pub struct PairedOutcome<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CompareError {
-    /// They are not about the same clips.
-    #[error("the first run has {first} clips and the second {second}; a comparison needs the same clips")]
-    Lengths {
-        /// Clips of the first run.
-        first: usize,
-        /// Clips of the second run.
-        second: usize,
-    },
     /// There is nothing to compare.
     #[error("no clips to compare")]
     NoClips,
@@ -52,21 +44,6 @@ pub enum CompareError {
         /// Which clip, counted from 0 in the order given.
         clip: usize,
     },
-}
-
-/// Clips on which two runs agree and differ, and how likely such a split is by chance.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct McNemar {
-    /// Clips that both runs got right.
-    pub both_right: usize,
-    /// Clips that only the first got right.
-    pub only_first: usize,
-    /// Clips that only the second got right.
-    pub only_second: usize,
-    /// Clips that both got wrong.
-    pub neither: usize,
-    /// The two-sided exact binomial probability of a split at least as uneven, were both equally good.
-    pub p_value: f64,
 }
 
 /// How an interval is drawn.
@@ -108,42 +85,6 @@ pub struct DifferenceInterval {
     pub resamples: u32,
     /// With which seed.
     pub seed: u64,
-}
-
-/// The exact [`McNemar`] test on the clips' outcomes, both in the same order.
-///
-/// # Errors
-/// Where the runs differ in length or are empty.
-pub fn mcnemar(first: &[bool], second: &[bool]) -> Result<McNemar, CompareError> {
-    if first.len() != second.len() {
-        return Err(CompareError::Lengths { first: first.len(), second: second.len() });
-    }
-    if first.is_empty() {
-        return Err(CompareError::NoClips);
-    }
-    let count = |a, b| first.iter().zip(second).filter(|pair| *pair == (&a, &b)).count();
-    let (only_first, only_second) = (count(true, false), count(false, true));
-    Ok(McNemar {
-        both_right: count(true, true),
-        only_first,
-        only_second,
-        neither: count(false, false),
-        p_value: two_sided_binomial(only_first, only_second),
-    })
-}
-
-/// Twice the smaller tail of a fair coin's `heads + tails` throws, at most 1.
-#[expect(clippy::cast_precision_loss, reason = "counts of clips are far below 2^53")]
-fn two_sided_binomial(heads: usize, tails: usize) -> f64 {
-    let throws = heads + tails;
-    // In logarithms: 2^-throws alone is nothing in f64 from 1,075 throws on.
-    let mut log_probability = -(throws as f64) * std::f64::consts::LN_2;
-    let mut tail = 0.0;
-    for k in 0..=heads.min(tails) {
-        tail += log_probability.exp();
-        log_probability += ((throws - k) as f64).ln() - ((k + 1) as f64).ln();
-    }
-    (2.0 * tail).min(1.0)
 }
 
 /// The difference of two runs with an interval from drawing groups with replacement (percentile bootstrap).
@@ -242,25 +183,6 @@ mod tests {
     }
 
     #[test]
-    fn mcnemar_gives_the_exact_binomial() {
-        // 1 against 9 of 10: twice (1 + 10) / 1024.
-        let first: Vec<bool> = (0..12).map(|clip| clip == 0 || clip >= 10).collect();
-        let second: Vec<bool> = (0..12).map(|clip| clip != 0 && clip != 11).collect();
-        let found = mcnemar(&first, &second).unwrap();
-        assert_eq!((found.only_first, found.only_second, found.both_right, found.neither), (2, 9, 1, 0));
-        let exact = 2.0 * (1.0 + 11.0 + 55.0) / 2048.0;
-        assert!((found.p_value - exact).abs() < 1e-12, "{}", found.p_value);
-    }
-
-    #[test]
-    fn an_even_or_empty_split_is_chance_and_a_huge_uneven_one_is_not() {
-        assert!((two_sided_binomial(0, 0) - 1.0).abs() < 1e-12);
-        assert!((two_sided_binomial(5, 5) - 1.0).abs() < 1e-12);
-        let huge = two_sided_binomial(900, 1100);
-        assert!(huge > 7e-6 && huge < 9e-6, "the normal approximation says 8.5e-6, not {huge}");
-    }
-
-    #[test]
     fn the_interval_holds_the_difference_and_does_not_depend_on_the_order() {
         let mut rows = clips(&[
             ("a", 0.0, 1.0),
@@ -320,6 +242,5 @@ mod tests {
         assert_eq!(refused(&[]), CompareError::NoClips);
         assert_eq!(refused(&[("a", 0.0, 1.0)]), CompareError::OneGroup);
         assert_eq!(refused(&[("a", f64::NAN, 1.0)]), CompareError::NotFinite { clip: 0 });
-        assert_eq!(mcnemar(&[true], &[]), Err(CompareError::Lengths { first: 1, second: 0 }));
     }
 }
