@@ -60,7 +60,7 @@ fn mean_row(rows: &[Vec<f32>]) -> Vec<f32> {
     mean.mean()
 }
 
-/// The same of clips of the network's size, a stream each.
+/// Mean logits of clips of the network's size over the frames that each shows, a stream a clip.
 fn streamed(model: &mut Model, pixels: &[f32], shown_frames: &[usize]) -> Result<Vec<Vec<f32>>, StepError> {
     let (side, classes, n) = (model.spec().input.size_px, model.spec().classes.len(), shown_frames.len());
     let (frame, clip) = (3 * side * side, pixels.len() / n);

@@ -151,7 +151,7 @@ impl TrainCrop {
 /// Source: MIT `ops/transforms.py`, `GroupMultiScaleCrop._sample_crop_size`, scales 1, .875, .75, .66 and one step of
 /// distortion; a side within 2 of the input's becomes the input's.
 pub fn multi_scale_sizes(width_px: usize, height_px: usize, size_px: usize) -> Vec<(usize, usize)> {
-    // In thousandths: the references' products with the short side are cut off, and none lies near a whole number.
+    // As in the references: products with the short side, in double precision, cut off.
     const SCALES: [f64; 4] = [1.0, 0.875, 0.75, 0.66];
     let sides = SCALES.map(|scale| {
         let side = scaled_side(width_px.min(height_px), scale);

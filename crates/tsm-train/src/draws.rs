@@ -34,7 +34,7 @@ pub struct Draws {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Draws {
-    /// The draws of one clip in one epoch: frames, crop, flip, colour.
+    /// The draws of one clip in one epoch: frames, then crop.
     pub fn for_clip(seed: u64, epoch: u64, clip_index: usize) -> Self {
         Self::of([seed, Purpose::Clip as u64, epoch, clip_index as u64])
     }

@@ -35,15 +35,15 @@ pub struct StreamedClip {
 /// What streamed clips come to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OnlineFigures {
-    /// Clips whose mean logits are right.
+    /// The share of clips whose mean logits are right.
     pub top1: f64,
-    /// Clips whose last frame is right.
+    /// The share of clips whose last frame is right.
     pub last_frame_top1: f64,
-    /// Frames that are right, of all frames.
+    /// The share of all frames that are right.
     pub frame_top1: f64,
     /// Frames seen.
     pub frames: usize,
-    /// Clips that are right after a part of their frames.
+    /// The share of clips that are right after a part of their frames.
     pub early: Vec<EarlyFigure>,
 }
 
@@ -52,7 +52,7 @@ pub struct OnlineFigures {
 pub struct EarlyFigure {
     /// Part of the clip's frames, in percent, at least one frame.
     pub percent: usize,
-    /// Clips whose mean logits so far are right.
+    /// The share of clips whose mean logits so far are right.
     pub top1: f64,
 }
 
