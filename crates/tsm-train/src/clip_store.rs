@@ -7,9 +7,9 @@
 //!                                            └─ too large ─ keep its times ─ decode the chosen ─►
 //! ```
 //!
-//! What is kept is the decoder's planes (1.5 bytes a pixel of 4:2:0), exact. The first clips that fit stay: an epoch visits
-//! all clips once, and there every rule of replacement finds as many as this one or fewer. A clip that could not be read
-//! is remembered with its reason and not tried again. Which clips are kept has no influence on any value.
+//! What is kept is the decoder's planes (1.5 bytes a pixel of 4:2:0), exact. The first clips that fit stay: an epoch
+//! visits all clips once, and there every rule of replacement finds as many as this one or fewer. A clip that could not
+//! be read is remembered with its reason and not tried again. Which clips are kept has no influence on any value.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

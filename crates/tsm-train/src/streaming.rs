@@ -5,8 +5,8 @@
 //!            state: fresh for each clip, or running on over the joints
 //! ```
 //!
-//! Early recognition reads the mean of the logits so far. How long a clip is shows at its end, so the answer of the mean is
-//! noted whenever it changes: a few bytes a frame, whatever the size of the pictures. It decodes nothing.
+//! Early recognition reads the mean of the logits so far. How long a clip is shows at its end, so the answer of the
+//! mean is noted whenever it changes: a few bytes a frame, whatever the size of the pictures. It decodes nothing.
 
 use serde::Serialize;
 use tsm_model::{Model, StepError, StreamState};
@@ -97,9 +97,9 @@ impl ClipStream {
         Self { clip: OpenClip::on(&state, classes), logits: vec![0.0; classes], state }
     }
 
-    /// Takes the clip's next frame `[3, size, size]`, normalised, in. Before a frame within the clip the state `forgets` as
-    /// live recognition's does, after a gap or at a new picture size. What happens before the first frame is the caller's
-    /// choice: [`ClipStream::forget`].
+    /// Takes the clip's next frame `[3, size, size]`, normalised, in. Before a frame within the clip the state
+    /// `forgets` as live recognition's does, after a gap or at a new picture size. What happens before the first frame
+    /// is the caller's choice: [`ClipStream::forget`].
     ///
     /// # Errors
     /// [`StepError`] if the frame is not the model's, or the device fails.

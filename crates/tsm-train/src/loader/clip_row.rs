@@ -165,7 +165,8 @@ impl RowMaker {
         chosen.map_err(|error| error.to_string())
     }
 
-    /// Fills `self.rgb` `[t, side, side, 3]` with the chosen frames, cut as `cut_of(width, height)` says for their shape.
+    /// Fills `self.rgb` `[t, side, side, 3]` with the chosen frames,
+    /// cut as `cut_of(width, height)` says for their shape.
     fn cut_frames(
         &mut self,
         clip: usize,

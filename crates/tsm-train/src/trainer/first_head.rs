@@ -34,13 +34,14 @@ impl Run<'_> {
     /// Whether the recipe, and the start, want a solved head.
     pub(super) fn wants_first_head(&self) -> bool {
         let recipe = self.job.recipe;
-        // Circuits give features another meaning, so that a kept head would misread them; without epochs the head is all.
+        // Circuits give features another meaning, so that a kept head would misread them;
+        // without epochs the head is all.
         let is_new = self.job.start.head == HeadStart::New || recipe.motion_start || recipe.epochs == 0;
         recipe.head_views > 0 && is_new
     }
 
-    /// Judges the network as it starts, with a head solved for the whole shift that it will run with, and goes on with one
-    /// for as much of the shift as the first step sees.
+    /// Judges the network as it starts, with a head solved for the whole shift that it will run with, and goes on with
+    /// one for as much of the shift as the first step sees.
     pub(super) fn start_from_head(
         &mut self,
         own_features: &[usize],

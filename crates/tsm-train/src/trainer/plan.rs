@@ -67,8 +67,8 @@ impl Plan {
         }
     }
 
-    /// Whether the whole network with its whole shift has learned once this epoch is over: an earlier one may be lucky on
-    /// few clips, but is not what the recipe is for.
+    /// Whether the whole network with its whole shift has learned once this epoch is over: an earlier one may be lucky
+    /// on few clips, but is not what the recipe is for.
     pub(super) fn is_whole_after(&self, epoch: usize) -> bool {
         float(epoch + 1) > float(self.head_epochs) + self.shift_ramp_epochs
     }
