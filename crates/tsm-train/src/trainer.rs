@@ -143,18 +143,7 @@ impl<'a> Run<'a> {
         let mut record = plan::record(&job);
         let mut resumed_at = None;
         if let Some(saved) = job.resume.take() {
-            let path = job.folder.last();
-            plan::check_same(&record, &saved.record, &path)?;
-            plan::check_clips(&job, &record.clip_marks, &saved.record.clip_marks)?;
-            let tensors = LearnerTensors {
-                network: saved.network,
-                velocities: saved.velocities,
-                average: saved.average,
-                average_steps: saved.record.average_steps,
-            };
-            let restored = learner.restore(tensors).map_err(Box::new);
-            restored.map_err(|source| TrainError::Restore { path, source })?;
-            record = RunRecord { clip_marks: record.clip_marks, ..saved.record };
+            record = Self::restored(&job, record, saved, &mut learner)?;
             resumed_at = Some(record.position);
         }
         job.folder.create()?;
@@ -185,6 +174,27 @@ impl<'a> Run<'a> {
             clips_here: 0,
             step_clips: Vec::new(),
         })
+    }
+
+    /// The record of the run that was saved, whose tensors `learner` takes; `fresh` is that of the job as it is now.
+    fn restored(
+        job: &Job<'_>,
+        fresh: RunRecord,
+        saved: RunState,
+        learner: &mut Learner,
+    ) -> Result<RunRecord, TrainError> {
+        let path = job.folder.last();
+        plan::check_same(&fresh, &saved.record, &path)?;
+        plan::check_clips(job, &fresh.clip_marks, &saved.record.clip_marks)?;
+        let tensors = LearnerTensors {
+            network: saved.network,
+            velocities: saved.velocities,
+            average: saved.average,
+            average_steps: saved.record.average_steps,
+        };
+        let restored = learner.restore(tensors).map_err(Box::new);
+        restored.map_err(|source| TrainError::Restore { path, source })?;
+        Ok(RunRecord { clip_marks: fresh.clip_marks, ..saved.record })
     }
 
     /// What precedes the first step of a new run.
