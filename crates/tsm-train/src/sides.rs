@@ -49,44 +49,45 @@ pub fn divide(
 ) -> Result<Sides, DatasetError> {
     let Found { mut dataset, missing } = dataset::read(source, class_names)?;
     let mut warnings: Vec<String> = missing_rows(&missing).into_iter().collect();
-    let mut train_len = dataset.clips.len();
+    let listed = dataset.clips.len();
     if let Division::List(list) = division {
         let other = dataset::read(list, class_names)?;
         warnings.extend(missing_rows(&other.missing));
         dataset.clips.extend(other.dataset.with_classes(&dataset.classes)?.clips);
-    } else {
-        train_len = 0;
     }
     for class in groups.apply(&mut dataset)? {
         warnings.push(ungrouped_class(&dataset.classes[dataset::class_index(class)]));
     }
     check_classes(source, &dataset)?;
-    let Split { training, validation, unvalidated } = match division {
-        Division::List(_) => {
-            let (training, validation) =
-                ((0..train_len).collect(), (train_len..dataset.clips.len()).collect());
-            warnings.extend(shared_groups(&dataset, train_len));
-            Split { training, validation, unvalidated: Vec::new() }
-        }
-        // Nothing to judge by.
-        Division::Part(..=0.0) => {
-            let training = (0..dataset.clips.len()).collect();
-            Split { training, validation: Vec::new(), unvalidated: Vec::new() }
-        }
-        Division::Part(part) => split::split(&dataset, *part, seed)?,
-        Division::Fold { fold, folds } => {
-            let mut all = split::folds(&dataset, *folds, seed)?;
-            if *fold >= all.len() {
-                let reason = format!("there is no fold {fold} of {folds}; folds count from 0");
-                return Err(DatasetError::NoSplit { reason });
-            }
-            all.swap_remove(*fold)
-        }
-    };
+    if matches!(division, Division::List(_)) {
+        warnings.extend(shared_groups(&dataset, listed));
+    }
+    let Split { training, validation, unvalidated } = split_of(&dataset, division, listed, seed)?;
     for class in unvalidated {
         warnings.push(unvalidated_class(&dataset.classes[dataset::class_index(class)]));
     }
     Ok(Sides { dataset, train: training, validation, warnings })
+}
+
+/// The two sides as indices; `listed` clips are of the source, those after them of a list of validation clips.
+fn split_of(dataset: &Dataset, division: &Division, listed: usize, seed: u64) -> Result<Split, DatasetError> {
+    match division {
+        // A part of nothing leaves nothing to judge by: all clips are listed.
+        Division::List(_) | Division::Part(..=0.0) => Ok(Split {
+            training: (0..listed).collect(),
+            validation: (listed..dataset.clips.len()).collect(),
+            unvalidated: Vec::new(),
+        }),
+        Division::Part(part) => split::split(dataset, *part, seed),
+        Division::Fold { fold, folds } => {
+            let mut all = split::folds(dataset, *folds, seed)?;
+            if *fold >= all.len() {
+                let reason = format!("there is no fold {fold} of {folds}; folds count from 0");
+                return Err(DatasetError::NoSplit { reason });
+            }
+            Ok(all.swap_remove(*fold))
+        }
+    }
 }
 
 /// Warns of a class whose clips' file names say nothing of groups.
