@@ -138,8 +138,8 @@ impl RowMaker {
         let input = self.source.input.clone();
         let side = crops.side_px(&input);
         let mut pixels = vec![0.0; crops.count() * chosen.indices.len() * side * side * 3];
-        let of_crop = pixels.len() / crops.count();
-        for (index, pixels) in pixels.chunks_exact_mut(of_crop).enumerate() {
+        let crop_len = pixels.len() / crops.count();
+        for (index, pixels) in pixels.chunks_exact_mut(crop_len).enumerate() {
             let view = |width, height| crops.views(&input, width, height)[index];
             self.cut_frames(clip, &chosen, side, |width, height| view(width, height).cut)?;
             if crops.is_mirrored(index) {
@@ -147,13 +147,13 @@ impl RowMaker {
             }
             self.normalise(side, pixels);
         }
-        let of_crop = chosen.indices.chunks(segments.max(1)).map(|indices| match clips {
+        let shown_of_clips = chosen.indices.chunks(segments.max(1)).map(|indices| match clips {
             // Its windows are those of dense sampling, whatever the sampling.
             ClipCount::DenseTen => indices.len(),
             ClipCount::One | ClipCount::Twice => sampling.shown_frames(indices),
         });
-        let of_crop: Vec<usize> = of_crop.collect();
-        Ok(Views { pixels, shown_frames: of_crop.repeat(crops.count()), target: class })
+        let crop_shown: Vec<usize> = shown_of_clips.collect();
+        Ok(Views { pixels, shown_frames: crop_shown.repeat(crops.count()), target: class })
     }
 
     fn frames(
