@@ -3,8 +3,8 @@
 #
 #   scripts/check-cuda.sh
 #
-# The toolkit and the compiled dependencies stay in a cache outside the clone, keyed by what they are made of: a cold run
-# compiles candle's kernels, a warm one our own crates alone. $TSM_CUDA_CACHE names another place for it.
+# The toolkit and the compiled dependencies stay in a cache outside the clone, keyed by what they are made of: a cold
+# run compiles candle's kernels, a warm one our own crates alone. $TSM_CUDA_CACHE names another place for it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a package for a machine with an NVIDIA GPU and no network, no Rust and no GStreamer: `tsm selftest`, `tsm bench`,
-# `tsm verify`, `tsm info`, `tsm convert`.
+# Makes a package for a machine with an NVIDIA GPU and no network, no Rust and no GStreamer: `tsm selftest`,
+# `tsm bench`, `tsm verify`, `tsm info`, `tsm convert`.
 #
 #   scripts/cuda-home.sh FOLDER && . FOLDER/env.sh      # unless a CUDA 13 toolkit is installed
 #   scripts/package-cuda.sh [OUT.tar.xz]                # target/tsm-cuda-ARCH.tar.xz by default

@@ -1,4 +1,5 @@
-//! Compiles `cuda/`: with nvcc for GPUs (feature `cuda`), with the host's compiler for tests (feature `cuda-host-twins`).
+//! Compiles `cuda/`: with nvcc for GPUs (feature `cuda`), with the host's compiler for tests (feature
+//! `cuda-host-twins`).
 
 use std::path::PathBuf;
 

@@ -1,6 +1,7 @@
 //! What a person reads: the help of every command and the lines of common mistakes, word for word.
 //!
-//! `TSM_UPDATE_GOLDEN=1 cargo test --workspace --test tests help` writes the files anew; the difference is then to be read.
+//! `TSM_UPDATE_GOLDEN=1 cargo test --workspace --test tests help` writes the files anew;
+//! the difference is then to be read.
 
 use std::fmt::Write;
 use std::path::PathBuf;

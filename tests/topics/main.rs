@@ -13,6 +13,7 @@ mod pictures;
 mod processors;
 mod rtsp;
 mod stopping;
+mod tidiness;
 mod training;
 mod unusual_files;
 mod webcam;

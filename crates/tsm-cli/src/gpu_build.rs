@@ -5,8 +5,8 @@
 //!                          └──────────── no: one line (cuda), or the processor (auto) ────┘
 //! ```
 //!
-//! A program with CUDA names `libcuda.so.1` for the loader and ends before `main` where there is no driver, so it cannot
-//! decide by itself. It is replaced by `exec`: one process, whose signals and exit code are the GPU build's own.
+//! A program with CUDA names `libcuda.so.1` for the loader and ends before `main` where there is no driver, so it
+//! cannot decide by itself. It is replaced by `exec`: one process, whose signals and exit code are the GPU build's own.
 //! Nothing here opens a device.
 
 use std::env;

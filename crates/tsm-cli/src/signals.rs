@@ -7,7 +7,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
-/// Gets a message at the first SIGINT, SIGTERM or SIGHUP (a terminal that is closed). A second one ends the process with code 130.
+/// Gets a message at the first SIGINT, SIGTERM or SIGHUP (a terminal that is closed).
+/// A second one ends the process with code 130.
 ///
 /// # Errors
 /// If the system refuses the handlers.

@@ -11,11 +11,12 @@ use crate::hardware::DecoderChoice;
 /// Element, its rank here, and why.
 fn ranks() -> [(&'static str, gst::Rank); 6] {
     [
-        // VP8 and VP9 with transparency: decodebin takes these two alone and then cannot plug them (seen with 1.22). The
-        // plain decoders show the same picture without its transparency, which no model looks at.
+        // VP8 and VP9 with transparency: decodebin takes these two alone and then cannot plug them (seen with 1.22).
+        // The plain decoders show the same picture without its transparency, which no model looks at.
         ("vp8alphadecodebin", gst::Rank::NONE),
         ("vp9alphadecodebin", gst::Rank::NONE),
-        // These want the whole picture in one buffer and a file comes in pieces of 4096 bytes; gdkpixbufdec gathers them.
+        // These want the whole picture in one buffer and a file comes in pieces of 4096 bytes;
+        // gdkpixbufdec gathers them.
         ("avdec_bmp", gst::Rank::NONE),
         ("avdec_tiff", gst::Rank::NONE),
         ("gdkpixbufdec", gst::Rank::MARGINAL),

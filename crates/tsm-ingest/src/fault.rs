@@ -1,6 +1,7 @@
 //! From `GStreamer`'s messages to one [`SourceError`]: the first fault counts, what follows it says nothing.
 //!
-//! The kinds were found by experiment against real servers, cameras and files; the table in the tests is what they said.
+//! The kinds were found by experiment against real servers, cameras and files;
+//! the table in the tests is what they said.
 
 use std::sync::Arc;
 use std::time::Duration;

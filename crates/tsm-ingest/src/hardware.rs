@@ -1,4 +1,5 @@
-//! Whether H.264 and H.265 are decoded by a GPU: `TSM_DECODER=hardware` or `software`; unset, `GStreamer`'s own order stays.
+//! Whether H.264 and H.265 are decoded by a GPU: `TSM_DECODER=hardware` or `software`; unset,
+//! `GStreamer`'s own order stays.
 //!
 //! ```text
 //! TSM_DECODER ─ ranks ─┬─ hardware  those that are installed go first; decodebin takes the next where one does not start

@@ -66,7 +66,8 @@ impl Preview {
     /// Opens a window called `title`; it appears with the first frame.
     ///
     /// # Errors
-    /// [`PreviewError::NoDisplay`] where no screen is reachable, [`PreviewError::MissingPlugin`] where an element is missing.
+    /// [`PreviewError::NoDisplay`] where no screen is reachable,
+    /// [`PreviewError::MissingPlugin`] where an element is missing.
     pub fn open(title: &str) -> Result<Self, PreviewError> {
         /// `GLib` warns on stderr where it is told twice.
         static NAMED: Once = Once::new();

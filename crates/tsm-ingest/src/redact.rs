@@ -1,6 +1,7 @@
 //! Cuts user names and passwords out of text before a person or a log sees it.
 //!
-//! Works on any text, not only on clean addresses, because library messages quote addresses in the middle of a sentence.
+//! Works on any text, not only on clean addresses, because library messages quote addresses in the middle of a
+//! sentence.
 
 /// Replaces the `user:password@` part of every address in `text` by `***@`.
 ///

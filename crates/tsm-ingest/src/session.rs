@@ -119,7 +119,8 @@ pub struct Session {
     patience: Duration,
     pace: Pace,
     started: Instant,
-    /// Set where the starting thread still holds the pipeline and will end it: to end it here would wait for that thread.
+    /// Set where the starting thread still holds the pipeline and will end it:
+    /// to end it here would wait for that thread.
     ends_itself: bool,
 }
 
@@ -127,11 +128,12 @@ impl Session {
     /// Builds and starts the pipeline of `source`: [`Session::prepared`], then [`Session::play`].
     ///
     /// `on_frame` runs on a streaming thread for every decoded frame, one at a time; while it blocks, a recorded source
-    /// waits. [`Flow::Stop`] ends the flow. Before [`Session::stop`], a blocked `on_frame` must be unblocked by its owner.
+    /// waits. [`Flow::Stop`] ends the flow. Before [`Session::stop`],
+    /// a blocked `on_frame` must be unblocked by its owner.
     ///
     /// # Errors
-    /// What can be known at once: no such file or camera, no permission, a missing element, a wrong template. What shows
-    /// only while connecting or decoding comes as [`SessionEvent::Failed`].
+    /// What can be known at once: no such file or camera, no permission, a missing element, a wrong template. What
+    /// shows only while connecting or decoding comes as [`SessionEvent::Failed`].
     pub fn start(
         source: &Source,
         options: &SessionOptions,
@@ -263,8 +265,8 @@ impl Session {
         }
     }
 
-    /// To PAUSED, on a thread of its own: `pipewiresrc` holds the caller for up to 30 s where its camera does not answer,
-    /// and a driver may for longer. A late answer finds nobody, and the thread ends the pipeline.
+    /// To PAUSED, on a thread of its own: `pipewiresrc` holds the caller for up to 30 s where its camera does not
+    /// answer, and a driver may for longer. A late answer finds nobody, and the thread ends the pipeline.
     fn paused_within(
         &mut self,
         timeout: Duration,

@@ -6,8 +6,8 @@
 //!                                                        └─no──► candle's own operations, same result
 //! ```
 //!
-//! So do the shift of a step ([`shift_and_cache`]) and what comes before the network ([`preprocess`]): pictures of bytes,
-//! wherever they lie, become its input there.
+//! So do the shift of a step ([`shift_and_cache`]) and what comes before the network ([`preprocess`]): pictures of
+//! bytes, wherever they lie, become its input there.
 //!
 //! The kernels have no backward pass: a tensor that takes part in a gradient ([`Tensor::track_op`]) goes
 //! through candle's operations, which have one. So do other data types and other devices. Results are
@@ -31,7 +31,8 @@ pub use shift::shift_and_cache;
 /// Outputs below which a second thread costs more than it brings.
 const MIN_OUTPUTS_A_TASK: usize = 16 * 1024;
 
-/// Convolves every channel of `x` `[n, c, h, w]` with its own filter of `weight` `[c, 1, k, k]`; gives `[n, c, h', w']`.
+/// Convolves every channel of `x` `[n, c, h, w]` with its own filter of `weight` `[c, 1, k, k]`;
+/// gives `[n, c, h', w']`.
 ///
 /// On the CPU in f32 and without gradients by [`depthwise::depthwise_conv2d`], else by candle's grouped
 /// convolution (one convolution a channel: slow, but with a backward pass).

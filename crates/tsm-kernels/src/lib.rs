@@ -1,4 +1,5 @@
-//! The fast operations of `tsm`: what turns a camera's picture into network input, and what candle lacks or does slowly.
+//! The fast operations of `tsm`: what turns a camera's picture into network input,
+//! and what candle lacks or does slowly.
 //!
 //! ```text
 //! Picture ─ colour ─► RGB rows ─ resize ─► crop [h, w, 3] ─ orientation ─ normalise ─► [3, h, w] f32 ─► the network
@@ -23,8 +24,8 @@
 //! | [`cpu_level`] | which path runs: what the CPU has, lowered by `TSM_CPU` | | |
 //! | [`allocations`] | counts what tests and benches take from the allocator | | |
 //!
-//! All but [`blocked`], [`candle_ops`] and [`training`] are plain functions on slices: no thread, no clock, no network, and no memory taken once
-//! their buffers have grown (the depthwise convolution takes one padded plane a call).
+//! All but [`blocked`], [`candle_ops`] and [`training`] are plain functions on slices: no thread, no clock, no network,
+//! and no memory taken once their buffers have grown (the depthwise convolution takes one padded plane a call).
 //!
 //! # The rule of unsafe
 //!
@@ -35,8 +36,8 @@
 //! runs both over random inputs on every level the machine has. A prefetch alone takes no proof: every x86-64 has it.
 //!
 //! [`training`] has two more, each in a type or function of its own: threads that write strips of one array, and the
-//! call of the `gemm` crate. `cuda` calls the driver and, in tests, C++ with addresses. [`blocked`] goes through pointers, as its page says why. Both give the kernel advice
-//! about huge pages, and [`allocations`] is an allocator.
+//! call of the `gemm` crate. `cuda` calls the driver and, in tests, C++ with addresses. [`blocked`] goes through
+//! pointers, as its page says why. Both give the kernel advice about huge pages, and [`allocations`] is an allocator.
 //!
 //! # One picture, from the decoder to the network
 //!

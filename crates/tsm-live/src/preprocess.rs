@@ -74,7 +74,8 @@ impl Preprocessor {
         )
     }
 
-    /// [`Preprocessor::run`] for a picture kept elsewhere, described by `format`: the way of a clip's frames in training.
+    /// [`Preprocessor::run`] for a picture kept elsewhere, described by `format`:
+    /// the way of a clip's frames in training.
     ///
     /// # Errors
     /// [`PreprocessError`] if the picture has no usable size.

@@ -451,7 +451,8 @@ impl<'a> Runtime<'a> {
     }
 }
 
-/// An empty list in the memory of another one, for references that live elsewhere: collecting in place keeps the memory.
+/// An empty list in the memory of another one, for references that live elsewhere:
+/// collecting in place keeps the memory.
 fn emptied<'a, T: ?Sized>(mut list: Vec<&mut T>) -> Vec<&'a mut T> {
     list.clear();
     list.into_iter().map(|_none| unreachable!("the list is empty")).collect()

@@ -73,8 +73,8 @@ impl StalenessGuard {
         false
     }
 
-    /// Transits are of another clock from here on. How frames follow each other is known all the same: a camera may fall
-    /// silent right after the first frame whose age it tells.
+    /// Transits are of another clock from here on. How frames follow each other is known all the same: a camera may
+    /// fall silent right after the first frame whose age it tells.
     pub fn change_clock(&mut self) {
         self.usual = None;
     }

@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release --locked --example gpu_floor` prints the table of docs/cuda.md.
 //!
-//! A layer takes at least its arithmetic at the card's peak, and at least its bytes at the memory's rate: weights once a
-//! step, inputs and outputs once a stream. The layers follow one another, and each is a launch.
+//! A layer takes at least its arithmetic at the card's peak, and at least its bytes at the memory's rate: weights once
+//! a step, inputs and outputs once a stream. The layers follow one another, and each is a launch.
 
 #![expect(clippy::print_stdout, reason = "an example prints")]
 #![expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]

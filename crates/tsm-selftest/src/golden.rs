@@ -1,4 +1,5 @@
-//! Outputs recorded from the reference (Candle's operations on a CPU in f32): a file of the repository, inside the program.
+//! Outputs recorded from the reference (Candle's operations on a CPU in f32): a file of the repository,
+//! inside the program.
 //!
 //! `tests/recorded.rs` holds them against the reference of today, which other tests hold against MIT's own recorded
 //! outputs; `TSM_UPDATE_GOLDEN=1` writes them anew.

@@ -7,7 +7,8 @@ const SHARE_PERCENT: u64 = 60;
 
 /// Bytes on the host that a step of `streams` streams takes at most, roughly.
 ///
-/// Frames and states twice (ours, the executor's), and, on a CPU, the widest layer in and out with room for the patches of one.
+/// Frames and states twice (ours, the executor's), and, on a CPU,
+/// the widest layer in and out with room for the patches of one.
 pub(crate) fn host_bytes(spec: &ModelSpec, streams: usize, is_cpu: bool) -> u64 {
     let network = Architecture::of(spec);
     let size = spec.input.size_px;

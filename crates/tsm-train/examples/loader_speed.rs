@@ -1,4 +1,5 @@
-//! Clips a second of the loader: `cargo run --release -p tsm-train --example loader_speed -- CLIPS_DIR SIZE_PX WORKERS [CLIPS]`.
+//! Clips a second of the loader:
+//! `cargo run --release -p tsm-train --example loader_speed -- CLIPS_DIR SIZE_PX WORKERS [CLIPS]`.
 //!
 //! Two epochs of a training loader with nothing behind it, the first decoding, the second from memory.
 

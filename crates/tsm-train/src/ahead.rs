@@ -6,8 +6,8 @@
 //!   tsm-loader-0, tsm-loader-1 ─ outcomes in any order ─► next(): job 2, then 3, …
 //! ```
 //!
-//! What a job gives depends on its number alone, so the number of threads changes nothing but the time. Dropping it lets
-//! running jobs end and joins the threads.
+//! What a job gives depends on its number alone, so the number of threads changes nothing but the time. Dropping it
+//! lets running jobs end and joins the threads.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -20,8 +20,8 @@ pub enum Flip {
     Off,
     /// Whatever the class; labels stay.
     On,
-    /// Classes that differ only in `left` and `right` (or `clockwise` and `counterclockwise`) change their labels with the
-    /// picture; a class with such a word but no partner is left as it is; all others are mirrored.
+    /// Classes that differ only in `left` and `right` (or `clockwise` and `counterclockwise`) change their labels with
+    /// the picture; a class with such a word but no partner is left as it is; all others are mirrored.
     #[default]
     Auto,
     /// These pairs of classes, by name, change their labels.

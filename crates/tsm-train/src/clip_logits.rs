@@ -14,6 +14,7 @@ use candle_core::{Device, Tensor};
 use tsm_model::{ClipLogits, Model, StepError, StreamState};
 
 use crate::loader::Batch;
+use crate::row_mean::RowMean;
 
 /// Clips that go through the network at once.
 const MOST_CLIPS: usize = 4;
@@ -52,19 +53,19 @@ pub(crate) fn mean_logits(model: &mut Model, batch: &Batch) -> Result<Vec<Vec<f3
 
 /// The mean of some rows.
 fn mean_row(rows: &[Vec<f32>]) -> Vec<f32> {
-    let mut sums = vec![0.0f64; rows.first().map_or(0, Vec::len)];
+    let mut mean = RowMean::new(rows.first().map_or(0, Vec::len));
     for row in rows {
-        sums.iter_mut().zip(row).for_each(|(sum, logit)| *sum += f64::from(*logit));
+        mean.add(row);
     }
-    mean(&sums, rows.len())
+    mean.mean()
 }
 
-/// The same of clips of the network's size, a stream each.
+/// Mean logits of clips of the network's size over the frames that each shows, a stream a clip.
 fn streamed(model: &mut Model, pixels: &[f32], shown_frames: &[usize]) -> Result<Vec<Vec<f32>>, StepError> {
     let (side, classes, n) = (model.spec().input.size_px, model.spec().classes.len(), shown_frames.len());
     let (frame, clip) = (3 * side * side, pixels.len() / n);
     let mut states: Vec<StreamState> = (0..n).map(|_| model.fresh_state()).collect();
-    let mut sums = vec![vec![0.0f64; classes]; n];
+    let mut means = vec![RowMean::new(classes); n];
     let (mut frames, mut logits) = (Vec::new(), Vec::new());
     for at in 0..clip / frame {
         let is_shown = |row: &usize| at < shown_frames[*row];
@@ -81,16 +82,10 @@ fn streamed(model: &mut Model, pixels: &[f32], shown_frames: &[usize]) -> Result
         }
         model.step(&frames, &mut states, &mut logits)?;
         for (row, logits) in rows.iter().zip(logits.chunks(classes)) {
-            sums[*row].iter_mut().zip(logits).for_each(|(sum, logit)| *sum += f64::from(*logit));
+            means[*row].add(logits);
         }
     }
-    Ok(sums.iter().zip(shown_frames).map(|(sums, shown)| mean(sums, *shown)).collect())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "frames of a clip are far below 2^53")]
-#[expect(clippy::cast_possible_truncation, reason = "logits are single precision")]
-fn mean(sums: &[f64], count: usize) -> Vec<f32> {
-    sums.iter().map(|sum| (sum / count.max(1) as f64) as f32).collect()
+    Ok(means.iter().map(RowMean::mean).collect())
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@
 
 use tsm_model::motion_head::HALVES;
 
+use crate::row_mean::RowMean;
+
 /// The mean over the frames of one clip: of its `features`, rows of `[width]`, and of its `motion`, rows of
 /// `[FEATURES]` that are all 0 where nothing is known, or empty.
 ///
@@ -17,27 +19,19 @@ use tsm_model::motion_head::HALVES;
 pub fn clip_mean(features: &[f32], width: usize, motion: &[f32]) -> Vec<f32> {
     let frames = features.len() / width;
     assert!(frames > 0, "a clip has a frame");
-    let mut mean = mean_of(features.chunks_exact(width), width, count(frames));
+    let mut mean = sum_of(features.chunks_exact(width), width).mean();
     for half in HALVES.into_iter().filter(|_| !motion.is_empty()) {
         let rows = || motion.chunks_exact(motion.len() / frames).map(|row| &row[half.clone()]);
         let known: f64 = rows().filter_map(<[f32]>::last).map(|known| f64::from(*known)).sum();
-        mean.extend(mean_of(rows(), half.len(), if known > 0.0 { known } else { 1.0 }));
+        mean.extend(sum_of(rows(), half.len()).over(if known > 0.0 { known } else { 1.0 }));
     }
     mean
 }
 
-fn mean_of<'a>(rows: impl Iterator<Item = &'a [f32]>, width: usize, count: f64) -> Vec<f32> {
-    let mut sum = vec![0.0f64; width];
-    for row in rows {
-        sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "features are single precision")]
-    sum.into_iter().map(|sum| (sum / count) as f32).collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "frames of a clip are far below 2^53")]
-fn count(frames: usize) -> f64 {
-    frames as f64
+fn sum_of<'a>(rows: impl Iterator<Item = &'a [f32]>, width: usize) -> RowMean {
+    let mut sum = RowMean::new(width);
+    rows.for_each(|row| sum.add(row));
+    sum
 }
 
 #[cfg(test)]

@@ -7,16 +7,16 @@
 //!                                            └─ too large ─ keep its times ─ decode the chosen ─►
 //! ```
 //!
-//! What is kept is the decoder's planes (1.5 bytes a pixel of 4:2:0), exact. The first clips that fit stay: an epoch visits
-//! all clips once, and there every rule of replacement finds as many as this one or fewer. A clip that could not be read
-//! is remembered with its reason and not tried again. Which clips are kept has no influence on any value.
+//! What is kept is the decoder's planes (1.5 bytes a pixel of 4:2:0), exact. The first clips that fit stay: an epoch
+//! visits all clips once, and there every rule of replacement finds as many as this one or fewer. A clip that could not
+//! be read is remembered with its reason and not tried again. Which clips are kept has no influence on any value.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::dataset::Clip;
 use crate::decode::{ClipFrames, DecodeError, Keep, decode, no_frames};
+use crate::sampling::Timeline;
 
 /// A clip larger than this is decoded anew for the frames wanted of it, whatever the budget.
 const MOST_CLIP_BYTES: usize = 512 << 20;
@@ -28,15 +28,6 @@ pub struct ChosenFrames {
     pub frames: Arc<ClipFrames>,
     /// The chosen ones in their order, with repeats.
     pub indices: Vec<usize>,
-}
-
-/// What is known of the frames before any is chosen.
-#[derive(Debug, Clone, Copy)]
-pub struct ClipTimes<'a> {
-    /// Media time of every frame, at least one.
-    pub pts: &'a [Duration],
-    /// The frames before which the pictures change their shape.
-    pub shape_changes: &'a [usize],
 }
 
 /// Decoded clips of one data set, shared by loaders and epochs.
@@ -78,7 +69,7 @@ impl ClipStore {
         &self,
         index: usize,
         clip: &Clip,
-        choose: impl FnOnce(ClipTimes<'_>) -> Vec<usize>,
+        choose: impl FnOnce(Timeline<'_>) -> Vec<usize>,
     ) -> Result<ChosenFrames, DecodeError> {
         let known = self.lock().clips.get(&index).cloned();
         let entry = match known {
@@ -128,8 +119,8 @@ impl ClipStore {
     }
 }
 
-fn times(frames: &ClipFrames) -> ClipTimes<'_> {
-    ClipTimes { pts: frames.pts(), shape_changes: frames.shape_changes() }
+fn times(frames: &ClipFrames) -> Timeline<'_> {
+    Timeline { pts: frames.pts() }
 }
 
 #[cfg(test)]
@@ -137,7 +128,7 @@ mod tests {
     use super::*;
     use crate::shared_data::own_clip;
 
-    const EVERY_TENTH: fn(ClipTimes<'_>) -> Vec<usize> = |times| (0..times.pts.len()).step_by(10).collect();
+    const EVERY_TENTH: fn(Timeline<'_>) -> Vec<usize> = |times| (0..times.pts.len()).step_by(10).collect();
 
     fn luma(chosen: &ChosenFrames) -> Vec<Vec<u8>> {
         let rgb = |index: &usize| {

@@ -1,6 +1,6 @@
-//! The one place where this crate reads the clock: how long the model waited for data.
+//! The one place where this crate reads the clock: how long a run takes and waits for clips, and when it saves again.
 //!
-//! No value of a batch depends on it.
+//! No value of a batch and no step depends on it.
 
 use std::time::Instant;
 

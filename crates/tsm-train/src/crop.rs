@@ -16,7 +16,8 @@ use tsm_model::preprocess::AspectRule;
 
 use crate::draws::Draw;
 
-/// Takes `source` out of a picture, scales it and takes `crop` of that. Pixels of the upright picture with square pixels.
+/// Takes `source` out of a picture, scales it and takes `crop` of that.
+/// Pixels of the upright picture with square pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stage {
     /// The part of the picture that is scaled: what lies outside has no influence.
@@ -42,7 +43,8 @@ pub struct Cut {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrainCrop {
-    /// MIT's `GroupMultiScaleCrop`: 1, .875, .75 or .66 of the short side, 13 places. `PaddleVideo` and `MMAction2` alike.
+    /// MIT's `GroupMultiScaleCrop`: 1, .875, .75 or .66 of the short side, 13 places.
+    /// `PaddleVideo` and `MMAction2` alike.
     #[default]
     MultiScale,
     /// Paddle v1.5.1 to 1.8: aspect forced to 4:3, multi-scale to the short side, then a random crop.
@@ -151,7 +153,7 @@ impl TrainCrop {
 /// Source: MIT `ops/transforms.py`, `GroupMultiScaleCrop._sample_crop_size`, scales 1, .875, .75, .66 and one step of
 /// distortion; a side within 2 of the input's becomes the input's.
 pub fn multi_scale_sizes(width_px: usize, height_px: usize, size_px: usize) -> Vec<(usize, usize)> {
-    // In thousandths: the references' products with the short side are cut off, and none lies near a whole number.
+    // As in the references: products with the short side, in double precision, cut off.
     const SCALES: [f64; 4] = [1.0, 0.875, 0.75, 0.66];
     let sides = SCALES.map(|scale| {
         let side = scaled_side(width_px.min(height_px), scale);
@@ -228,8 +230,8 @@ fn paddle_cut(spec: &InputSpec, width_px: usize, height_px: usize, draw: &mut dy
     Cut { first, then: Some(then) }
 }
 
-/// First pixel and length of a box that starts `quarters` of the room in. Under Python 3 the step is a true division, and
-/// PIL rounds both edges of the box, halves to even: a box may be a pixel longer than the crop.
+/// First pixel and length of a box that starts `quarters` of the room in. Under Python 3 the step is a true division,
+/// and PIL rounds both edges of the box, halves to even: a box may be a pixel longer than the crop.
 fn paddle_edges(quarters: usize, all: usize, crop: usize) -> (usize, usize) {
     let room = (all - crop) * quarters;
     let start = quarter_half_even(room);

@@ -5,8 +5,8 @@
 //! turned   planes ─ all rows as RGB ─ turn ─ scale, crop ──────────┘─ second stage, if any ─┘
 //! ```
 //!
-//! For the centre crop it gives to the bit what [`tsm_live::Preprocessor`] gives. A [`Cut`] counts in square pixels; where
-//! the stored ones are not, its source rectangle is stretched accordingly.
+//! For the centre crop it gives to the bit what [`tsm_live::Preprocessor`] gives. A [`Cut`] counts in square pixels;
+//! where the stored ones are not, its source rectangle is stretched accordingly.
 
 use std::sync::Arc;
 

@@ -157,8 +157,8 @@ pub fn decode(clip: &Clip, keep: Keep<'_>) -> Result<ClipFrames, DecodeError> {
     video(&clip.path, clip.span, Collector::new(clip.span, wanted))
 }
 
-/// Hands every frame of a clip with its time to `on_frame`, on a thread of the pipeline, and keeps none: memory does not
-/// grow with the clip. [`Flow::Stop`] ends it.
+/// Hands every frame of a clip with its time to `on_frame`, on a thread of the pipeline, and keeps none: memory does
+/// not grow with the clip. [`Flow::Stop`] ends it.
 ///
 /// # Errors
 /// As [`decode`], and if there is no frame.

@@ -34,7 +34,7 @@ pub struct Draws {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Draws {
-    /// The draws of one clip in one epoch: frames, crop, flip, colour.
+    /// The draws of one clip in one epoch: frames, then crop.
     pub fn for_clip(seed: u64, epoch: u64, clip_index: usize) -> Self {
         Self::of([seed, Purpose::Clip as u64, epoch, clip_index as u64])
     }
@@ -66,6 +66,11 @@ impl Draws {
     pub fn for_purpose(seed: u64, name: &str, index: u64) -> Self {
         let name = name.bytes().fold(0, |hash, byte| mixed(hash ^ u64::from(byte)).wrapping_add(GOLDEN));
         Self::of([seed, Purpose::Named as u64, name, index])
+    }
+
+    /// The draws of the published generator from `state` on, for what knows no epochs and clips.
+    pub fn from_state(state: u64) -> Self {
+        Self { state }
     }
 
     fn of(words: [u64; 4]) -> Self {
@@ -130,7 +135,7 @@ mod tests {
     #[test]
     fn the_generator_is_splitmix64() {
         // The first numbers of the published generator from state 1234567.
-        let mut draws = Draws { state: 1_234_567 };
+        let mut draws = Draws::from_state(1_234_567);
         assert_eq!(draws.bits(), 6_457_827_717_110_365_317);
         assert_eq!(draws.bits(), 3_203_168_211_198_807_973);
     }

@@ -17,6 +17,7 @@ use crate::largest::largest;
 use crate::loader::online::{OnlineClips, OnlinePart};
 use crate::loader::{Batch, EvalView, Loader, LoaderError, LoaderOptions, LoaderSource, Mode, Skipped};
 use crate::metrics::{JudgedClip, Metrics, Predictions, PredictionsError, ScoreKind};
+use crate::row_mean::RowMean;
 use crate::streaming::{ClipStream, OnlineFigures, figures};
 
 /// Streamed frames after which the caller is asked whether to go on within a clip.
@@ -192,15 +193,9 @@ pub(crate) fn one_clip_at_a_time(view: EvalView) -> LoaderOptions {
 
 /// Mean logits over the views of one video, `[classes]`.
 pub(crate) fn mean_of_views(model: &mut Model, batch: &Batch) -> Result<Vec<f32>, EvaluateError> {
-    let mut sum = vec![0.0f64; model.spec().classes.len()];
-    for logits in mean_logits(model, batch)? {
-        sum.iter_mut().zip(logits).for_each(|(sum, logit)| *sum += f64::from(logit));
-    }
-    #[expect(clippy::cast_precision_loss, reason = "views are few")]
-    let count = batch.shape()[0].max(1) as f64;
-    #[expect(clippy::cast_possible_truncation, reason = "logits are single precision")]
-    let mean = sum.iter().map(|sum| (sum / count) as f32).collect();
-    Ok(mean)
+    let mut mean = RowMean::new(model.spec().classes.len());
+    mean_logits(model, batch)?.iter().for_each(|logits| mean.add(logits));
+    Ok(mean.mean())
 }
 
 /// Whether the clips are also streamed as one.

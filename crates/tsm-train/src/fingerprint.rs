@@ -6,9 +6,10 @@
 //! weights           every byte ─► CRC-32C, and the size
 //! ```
 //!
-//! Dates do not count: a copy is the same clip. A video's ends hold its tables and its newest frames, so another recording,
-//! cut or encoding differs there or in size; one that differs in the middle alone is not noticed. No protection against
-//! people, only against mistakes. Measured: 240,000 files take 4 s more on two cores, 21 s where no file is in memory.
+//! Dates do not count: a copy is the same clip. A video's ends hold its tables and its newest frames, so another
+//! recording, cut or encoding differs there or in size; one that differs in the middle alone is not noticed. No
+//! protection against people, only against mistakes. Measured: 240,000 files take 4 s more on two cores,
+//! 21 s where no file is in memory.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};

@@ -11,14 +11,12 @@ use std::path::Path;
 use tsm_model::Model;
 use tsm_model::checkpoint::{Checkpoint, SpecOverrides, Storage};
 
-use crate::crop::EvalCrops;
 use crate::evaluate::{EvaluateError, Evaluation, Joints, Judged, by_views, online};
-use crate::loader::{EvalView, LoaderSource};
+use crate::loader::LoaderSource;
 use crate::metrics::{FitEnd, TemperatureFit};
 use crate::recipe::Recipe;
 use crate::report::{DataFacts, ModelCard, ResultRow, confusion_svg};
-use crate::sampling::{ClipCount, Phase};
-use crate::trainer::{RunFolder, TrainError, sampling};
+use crate::trainer::{RunFolder, TrainError, centre_view};
 
 /// Why a finished run gives no model.
 #[derive(Debug, thiserror::Error)]
@@ -103,14 +101,7 @@ fn judge(
     if model.spec().shift.is_streamable() {
         return Ok(online(&mut model, source, Joints::Apart, recipe.workers, told)?);
     }
-    let view = EvalView {
-        sampling: sampling(recipe),
-        phase: Phase::Test,
-        segments: recipe.segments,
-        clips: ClipCount::One,
-        crops: EvalCrops::Centre,
-    };
-    Ok(by_views(&mut model, source, view, recipe.workers, told)?)
+    Ok(by_views(&mut model, source, centre_view(recipe), recipe.workers, told)?)
 }
 
 fn card(

@@ -5,8 +5,8 @@
 //! frame logits [n, t, classes] ────────────────────────────────────────┴─► clip logits [n, classes]
 //! ```
 //!
-//! A stream ends with its clip, so a network that streams neither learns of the frames that only fill a short one up, nor
-//! teaches what it would say of them. It knows no network and no loss.
+//! A stream ends with its clip, so a network that streams neither learns of the frames that only fill a short one up,
+//! nor teaches what it would say of them. It knows no network and no loss.
 
 use candle_core::{D, Device, Result, Tensor};
 
@@ -40,8 +40,8 @@ impl FrameShares {
         }
     }
 
-    /// The targets `[n, classes]` of clips as those of their frames, `[n * t, classes]`: each row sums to what its frame
-    /// counts, 1 on average.
+    /// The targets `[n, classes]` of clips as those of their frames, `[n * t, classes]`: each row sums to what its
+    /// frame counts, 1 on average.
     ///
     /// # Errors
     /// If the shapes do not fit.
@@ -57,7 +57,8 @@ impl FrameShares {
     }
 }
 
-/// Rows `[n, t]` for [`FrameShares::new`]: the first `shown_frames` of each clip of `t` frames count alike, the rest nothing.
+/// Rows `[n, t]` for [`FrameShares::new`]: the first `shown_frames` of each clip of `t` frames count alike,
+/// the rest nothing.
 #[expect(clippy::cast_precision_loss, reason = "frames of a clip are far below 2^24")]
 pub fn rows_of_shown(shown_frames: &[usize], t: usize) -> Vec<f32> {
     let share = |shown: usize, at: usize| if at < shown { 1.0 / shown as f32 } else { 0.0 };

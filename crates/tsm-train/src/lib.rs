@@ -62,6 +62,7 @@ pub mod clip_means;
 pub mod clip_store;
 #[cfg(feature = "video")]
 mod clock;
+mod counts;
 #[cfg(feature = "video")]
 pub mod crop;
 #[cfg(feature = "video")]
@@ -102,6 +103,7 @@ pub mod progress;
 pub mod recipe;
 #[cfg(feature = "video")]
 pub mod report;
+pub mod row_mean;
 #[cfg(feature = "video")]
 pub mod run_state;
 #[cfg(feature = "video")]

@@ -6,9 +6,9 @@
 //!                                                                                    … batch_clips rows ┘
 //! ```
 //!
-//! A [`Loader`] is an iterator of batches over several epochs, so that the next epoch's first batch is under way while a
-//! validation runs. What a batch holds depends on the data, the seed, the epoch and the place in it, never on the number of
-//! threads or on where the run was resumed. Streaming evaluation has its own: [`online`].
+//! A [`Loader`] is an iterator of batches over several epochs, so that the next epoch's first batch is under way while
+//! a validation runs. What a batch holds depends on the data, the seed, the epoch and the place in it, never on the
+//! number of threads or on where the run was resumed. Streaming evaluation has its own: [`online`].
 //!
 //! A clip that cannot be read is named in [`Batch::skipped`]. In training another one, drawn for this place, takes its
 //! place, so that batches keep their size; in evaluation the batch is left smaller.
@@ -103,7 +103,8 @@ pub enum LastBatch {
     /// A smaller batch. Evaluation has to count every clip.
     #[default]
     Keep,
-    /// They are left out of this epoch, others of the next (MIT's training); with fewer clips than a batch they are kept.
+    /// They are left out of this epoch, others of the next (MIT's training);
+    /// with fewer clips than a batch they are kept.
     Drop,
 }
 
@@ -252,10 +253,6 @@ impl EpochPlan {
         Self { clips: if drops { whole } else { clips }, batch_clips }
     }
 
-    fn batches(&self) -> u64 {
-        self.clips.div_ceil(self.batch_clips)
-    }
-
     fn job(&self, position: Position) -> u64 {
         let place = position.batch.saturating_mul(self.batch_clips).min(self.clips);
         position.epoch.saturating_mul(self.clips).saturating_add(place)
@@ -286,11 +283,6 @@ impl Loader {
         let rows = Ahead::start(plan.job(options.start)..end, options.workers, depth, make_worker)
             .map_err(LoaderError::Threads)?;
         Ok(Self { rows, plan, mode, side_px })
-    }
-
-    /// Batches of a whole epoch.
-    pub fn batches_per_epoch(&self) -> u64 {
-        self.plan.batches()
     }
 
     /// The batch that comes next.

@@ -63,8 +63,8 @@ pub fn cross_entropy(logits: &Tensor, targets: &Tensor, class_weights: &[f32]) -
     loss / weighted.sum_all()?.to_scalar::<f32>().map(f64::from)?
 }
 
-/// The loss of a batch: frame logits `[n * t, classes]` against `targets` `[n, classes]`, each frame counting its share,
-/// with the teachers' clip logits `[n, classes]` where there are any.
+/// The loss of a batch: frame logits `[n * t, classes]` against `targets` `[n, classes]`, each frame counting its
+/// share, with the teachers' clip logits `[n, classes]` where there are any.
 ///
 /// # Errors
 /// If the shapes do not fit.

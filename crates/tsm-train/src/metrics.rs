@@ -3,7 +3,7 @@
 //! ```text
 //! scores of each clip, true class -> Predictions -> Metrics (accuracies, classes, confusion, calibration)
 //!                                                -> fit_temperature
-//! two runs on the same clips      -> compare: mcnemar, bootstrap_by_group
+//! two runs on the same clips      -> compare: bootstrap_by_group
 //! the reports they left           -> side_by_side
 //! ```
 //!
@@ -19,9 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use calibration::{Calibration, CalibrationBin, FitEnd, TemperatureFit};
 pub use classes::ClassMetrics;
-pub use compare::{
-    BootstrapSettings, CompareError, DifferenceInterval, McNemar, PairedOutcome, bootstrap_by_group, mcnemar,
-};
+pub use compare::{BootstrapSettings, CompareError, DifferenceInterval, PairedOutcome, bootstrap_by_group};
 pub use predictions::{Predictions, PredictionsError, ScoreKind};
 pub use side_by_side::{JudgedClip, SideBySide, SideBySideError, side_by_side};
 

@@ -57,7 +57,8 @@ impl Mix {
         Some(Self { kind: Kind::Cutmix(sides), partners, keep })
     }
 
-    /// Mixes `pixels` `[n, t, 3, size, size]` in place, and what belongs to them: `others` such as targets `[n, classes]`.
+    /// Mixes `pixels` `[n, t, 3, size, size]` in place, and what belongs to them:
+    /// `others` such as targets `[n, classes]`.
     pub fn apply(&self, pixels: &mut [f32], size_px: usize, others: &mut [&mut [f32]]) {
         let n = self.partners.len();
         let keep = match self.kind {

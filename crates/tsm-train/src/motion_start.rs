@@ -14,8 +14,8 @@
 //! pretrained `MobileNetV2`:
 //!
 //! 1. `survey.rs`: what the streams between blocks carry, measured on training clips.
-//! 2. `rebase.rs`: each stream in new coordinates, the ones that its readers need least given up; the function stays but
-//!    for those (1 to 2 % of what the readers see). The folds that the shift moves are the free coordinates, so the
+//! 2. `rebase.rs`: each stream in new coordinates, the ones that its readers need least given up; the function stays
+//!    but for those (1 to 2 % of what the readers see). The folds that the shift moves are the free coordinates, so the
 //!    shift takes nothing away from the pretrained features.
 //! 3. `circuit.rs`: detectors in the hidden channels that matter least, carried to the features that vary least.
 //!

@@ -20,8 +20,8 @@ use tsm_model::checkpoint::Weights;
 use tsm_model::shift::Folds;
 use tsm_model::{Architecture, ModelSpec, ShiftKind, ShiftPlace, ShiftSpec};
 
-/// Torch's default, which all reference checkpoints were trained with.
-const EPS: f64 = 1e-5;
+/// What batch norm adds to a variance: torch's default, which all reference checkpoints were trained with.
+pub(crate) const BATCH_NORM_EPS: f64 = 1e-5;
 
 /// Part of a running statistic that each batch replaces (torch's momentum; Paddle writes 0.9).
 const STATISTICS_MOMENTUM: f64 = 0.1;
@@ -363,9 +363,9 @@ impl TrainNetwork {
         };
         if !is_live {
             let known = [&statistics.mean, &statistics.variance];
-            return training::batch_norm_frozen(&y, [&scale, &shift], known, EPS, unit.activation);
+            return training::batch_norm_frozen(&y, [&scale, &shift], known, BATCH_NORM_EPS, unit.activation);
         }
-        let (y, batch) = training::batch_norm_train(&y, &scale, &shift, EPS, unit.activation)?;
+        let (y, batch) = training::batch_norm_train(&y, &scale, &shift, BATCH_NORM_EPS, unit.activation)?;
         let variance =
             if self.has_biased_variance { &batch.biased_variance } else { &batch.unbiased_variance };
         statistics.mean = moved(&statistics.mean, &batch.mean)?;

@@ -6,8 +6,8 @@
 //!                                   └─ frames wanted ─► frames/CLASS/CLIP/img_00001.jpg, …, pts_micros.txt
 //! ```
 //!
-//! Clips that no list can name are refused before any is read. Lists and clip folders appear whole or not at all. Frames are upright, short side scaled by PIL's rule (never enlarged),
-//! JPEG without colour subsampling.
+//! Clips that no list can name are refused before any is read. Lists and clip folders appear whole or not at all.
+//! Frames are upright, short side scaled by PIL's rule (never enlarged), JPEG without colour subsampling.
 
 use std::collections::BTreeSet;
 use std::io;

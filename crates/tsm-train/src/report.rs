@@ -1,7 +1,7 @@
 //! What a training run leaves behind for people: numbers, curves, pictures and the model card.
 //!
 //! ```text
-//! EpochRecord -> History -> history.csv, curves.svg
+//! EpochRecord -> History -> log.csv, curves.svg
 //!             -> EventWriter -> events.out.tfevents…
 //! Metrics     -> confusion.svg, ModelCard -> Markdown
 //! ```
@@ -29,7 +29,7 @@ pub use history::{EpochRecord, History};
 pub use model_card::{DataFacts, ModelCard, ResultRow};
 pub use tensorboard::{EventWriter, LogStart};
 
-/// Why a report could not be written or read back.
+/// Why a report could not be written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ReportError {
@@ -41,26 +41,8 @@ pub enum ReportError {
         /// What the system said.
         source: io::Error,
     },
-    /// The disk, the folder or its rights.
-    #[error("{path}: cannot be read: {source}", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A history that was edited or cut, or is something else.
-    #[error("{path}: line {line}: {what}; move the file away to begin a new history", path = path.display())]
-    HistoryLine {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1, the header included.
-        line: usize,
-        /// What is wrong with it.
-        what: String,
-    },
     /// Two records of one history are out of order.
-    #[error("step {step} cannot follow step {last} in a history; cut it to the step resumed from first")]
+    #[error("step {step} cannot follow step {last} in a history")]
     StepOrder {
         /// The record refused.
         step: u64,

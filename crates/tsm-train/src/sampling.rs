@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The rules are those of the reference systems, fault for fault ([`uniform`], [`dense`]), and one of our own that sees
-//! what live recognition sees ([`interval`]). Indices count from 0, whatever the reference does. Sampling only: one frame
-//! an index (no optical flow).
+//! what live recognition sees ([`interval`]). Indices count from 0, whatever the reference does. Sampling only: one
+//! frame an index (no optical flow).
 
 use std::time::Duration;
 
@@ -130,8 +130,8 @@ impl Sampling {
         }
     }
 
-    /// How many of the chosen frames of one view a stream would show before its picture stands still: all but those that
-    /// stand in for frames that a short clip lacks. Other samplings than that of a stream know no such frames.
+    /// How many of the chosen frames of one view a stream would show before its picture stands still: all but those
+    /// that stand in for frames that a short clip lacks. Other samplings than that of a stream know no such frames.
     pub fn shown_frames(self, indices: &[usize]) -> usize {
         match self {
             Self::FixedInterval { .. } => interval::shown_frames(indices),

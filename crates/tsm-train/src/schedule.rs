@@ -11,6 +11,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::counts::float;
+
 /// How the learning rate falls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,11 +68,6 @@ impl Schedule {
 
 fn half_cosine(part: f64) -> f64 {
     0.5 * (1.0 + (std::f64::consts::PI * part.min(1.0)).cos())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "epochs and steps are far below 2^53")]
-fn float(n: usize) -> f64 {
-    n as f64
 }
 
 #[cfg(test)]

@@ -49,43 +49,57 @@ pub fn divide(
 ) -> Result<Sides, DatasetError> {
     let Found { mut dataset, missing } = dataset::read(source, class_names)?;
     let mut warnings: Vec<String> = missing_rows(&missing).into_iter().collect();
-    let mut train_len = dataset.clips.len();
+    let listed = dataset.clips.len();
     if let Division::List(list) = division {
         let other = dataset::read(list, class_names)?;
         warnings.extend(missing_rows(&other.missing));
         dataset.clips.extend(other.dataset.with_classes(&dataset.classes, ClassesOf::TrainingList)?.clips);
-    } else {
-        train_len = 0;
     }
     for class in groups.apply(&mut dataset)? {
-        let name = &dataset.classes[dataset::class_index(class)];
-        warnings.push(format!(
-            "the file names of '{name}' tell no source videos, each clip counts as one of its own; give --groups or --group-regex if some belong together"
-        ));
+        warnings.push(ungrouped_class(&dataset.classes[dataset::class_index(class)]));
     }
-    let Split { training, validation, unvalidated } = match division {
-        Division::List(_) => {
-            let (training, validation) =
-                ((0..train_len).collect(), (train_len..dataset.clips.len()).collect());
-            warnings.extend(shared_groups(&dataset, train_len));
-            Split { training, validation, unvalidated: Vec::new() }
-        }
-        Division::Part(part) => split::split(&dataset, *part, seed)?,
+    if matches!(division, Division::List(_)) {
+        warnings.extend(shared_groups(&dataset, listed));
+    }
+    check_classes(source, &dataset, listed)?;
+    let Split { training, validation, unvalidated } = split_of(&dataset, division, listed, seed)?;
+    for class in unvalidated {
+        warnings.push(unvalidated_class(&dataset.classes[dataset::class_index(class)]));
+    }
+    Ok(Sides { dataset, train: training, validation, warnings })
+}
+
+/// The two sides as indices; `listed` clips are of the source, those after them of a list of validation clips.
+fn split_of(dataset: &Dataset, division: &Division, listed: usize, seed: u64) -> Result<Split, DatasetError> {
+    match division {
+        Division::List(_) => Ok(Split {
+            training: (0..listed).collect(),
+            validation: (listed..dataset.clips.len()).collect(),
+            unvalidated: Vec::new(),
+        }),
+        Division::Part(part) => split::split(dataset, *part, seed),
         Division::Fold { fold, folds } => {
-            let mut all = split::folds(&dataset, *folds, seed)?;
+            let mut all = split::folds(dataset, *folds, seed)?;
             if *fold >= all.len() {
                 let reason = format!("there is no fold {fold} of {folds}; folds count from 0");
                 return Err(DatasetError::NoSplit { reason });
             }
-            all.swap_remove(*fold)
+            Ok(all.swap_remove(*fold))
         }
-    };
-    check_classes(source, &dataset, &training)?;
-    for class in unvalidated {
-        let name = &dataset.classes[dataset::class_index(class)];
-        warnings.push(format!("no clip of '{name}' could be spared for validation"));
     }
-    Ok(Sides { dataset, train: training, validation, warnings })
+}
+
+/// Warns of a class whose clips' file names say nothing of groups.
+pub fn ungrouped_class(class: &str) -> String {
+    format!(
+        "the file names of '{class}' tell no source videos, each clip counts as one of its own; \
+         give --groups or --group-regex if some belong together"
+    )
+}
+
+/// Warns of a class that the validation clips lack.
+pub fn unvalidated_class(class: &str) -> String {
+    format!("no clip of '{class}' could be spared for validation")
 }
 
 /// What a table names and the disk lacks.
@@ -102,10 +116,11 @@ fn shared_groups(dataset: &Dataset, train_len: usize) -> Option<String> {
     Some(format!("clips of '{}' are in both lists: the figures will be better than the model", first.group))
 }
 
-/// Learning needs two classes with clips; a name without any is most likely a mistake of the list.
-fn check_classes(source: &Path, dataset: &Dataset, training: &[usize]) -> Result<(), DatasetError> {
+/// Learning needs two classes with clips among the first `listed`, which are learned from or divided; a name without any is
+/// most likely a mistake of the list.
+fn check_classes(source: &Path, dataset: &Dataset, listed: usize) -> Result<(), DatasetError> {
     let path = source.to_owned();
-    let counts = dataset.clips_by_class_of(training.iter().copied());
+    let counts = dataset.clips_by_class_of(0..listed);
     if counts.iter().filter(|count| **count > 0).count() < 2 {
         let class = counts.iter().position(|count| *count > 0).map(|class| dataset.classes[class].clone());
         return Err(DatasetError::TooFewClasses { path, class });

@@ -5,8 +5,8 @@
 //!                    groups held out in turn: which λ is right most often, which scale is least surprised
 //! ```
 //!
-//! A few features that tell what hundreds of others do not (motion, `motion_start.rs`) would be held back as hard as each
-//! of those: they are tried louder, too.
+//! A few features that tell what hundreds of others do not (motion, `motion_start.rs`) would be held back as hard as
+//! each of those: they are tried louder, too.
 //!
 //! A random head sends noise into a pretrained network until it has learned something; one that starts
 //! here does not, and on few clips ends higher (arXiv 2202.10054, "linear probing then fine-tuning").
@@ -21,6 +21,8 @@ mod sums;
 
 use equations::Equations;
 use sums::Spread;
+
+use crate::counts::float;
 
 /// Ridge strengths that are tried, per feature and per clip.
 const STRENGTHS: [f64; 4] = [0.3, 1.0, 3.0, 10.0];
@@ -87,9 +89,9 @@ pub fn solve(
 }
 
 impl SolvedHead {
-    /// Moves what features say on average from the bias to the last of them, which is 1 where they are known: frames whose
-    /// `features` are all 0 because nothing is known of them are then told by the others alone. Clips keep their logits,
-    /// on average over `examples`.
+    /// Moves what features say on average from the bias to the last of them, which is 1 where they are known: frames
+    /// whose `features` are all 0 because nothing is known of them are then told by the others alone. Clips keep their
+    /// logits, on average over `examples`.
     pub fn say_nothing_unknown(&mut self, examples: &[Example], features: Range<usize>) {
         let Some(known) = features.clone().next_back() else { return };
         let d = self.weight.len() / self.bias.len().max(1);
@@ -237,11 +239,6 @@ fn surprise(outputs: &DVector<f64>, class: usize, scale: f64) -> f64 {
 #[expect(clippy::cast_possible_truncation, reason = "weights are single precision")]
 fn narrow(x: f64) -> f32 {
     x as f32
-}
-
-#[expect(clippy::cast_precision_loss, reason = "rows and features are far below 2^53")]
-fn float(n: usize) -> f64 {
-    n as f64
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use tsm_model::checkpoint::{Checkpoint, CheckpointError, SpecOverrides, Weights}
 use tsm_model::spec::SamplingSpec;
 use tsm_model::{Architecture, Backbone, InputSpec, ModelSpec, ShiftSpec};
 
+use crate::counts::float;
 use crate::draws::Draws;
 use crate::parameter_groups::HeadStart;
 use crate::recipe::Recipe;
@@ -197,11 +198,6 @@ fn normal(draws: &mut Draws) -> f64 {
     // 1 - u lies above 0, so that its logarithm is finite.
     let radius = (-2.0 * f64::from(1.0 - draws.unit()).ln()).sqrt();
     radius * (std::f64::consts::TAU * f64::from(draws.unit())).cos()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "channels are far below 2^53")]
-fn float(n: usize) -> f64 {
-    n as f64
 }
 
 #[cfg(test)]

@@ -5,13 +5,15 @@
 //!            state: fresh for each clip, or running on over the joints
 //! ```
 //!
-//! Early recognition reads the mean of the logits so far. How long a clip is shows at its end, so the answer of the mean is
-//! noted whenever it changes: a few bytes a frame, whatever the size of the pictures. It decodes nothing.
+//! Early recognition reads the mean of the logits so far. How long a clip is shows at its end, so the answer of the
+//! mean is noted whenever it changes: a few bytes a frame, whatever the size of the pictures. It decodes nothing.
 
 use serde::Serialize;
 use tsm_model::{Model, StepError, StreamState};
 
+use crate::counts::float;
 use crate::largest::largest;
+use crate::row_mean::RowMean;
 use crate::sampling::interval::Forgets;
 
 /// Parts of a clip after which the answer is looked at.
@@ -33,15 +35,15 @@ pub struct StreamedClip {
 /// What streamed clips come to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OnlineFigures {
-    /// Clips whose mean logits are right.
+    /// The share of clips whose mean logits are right.
     pub top1: f64,
-    /// Clips whose last frame is right.
+    /// The share of clips whose last frame is right.
     pub last_frame_top1: f64,
-    /// Frames that are right, of all frames.
+    /// The share of all frames that are right.
     pub frame_top1: f64,
     /// Frames seen.
     pub frames: usize,
-    /// Clips that are right after a part of their frames.
+    /// The share of clips that are right after a part of their frames.
     pub early: Vec<EarlyFigure>,
 }
 
@@ -50,7 +52,7 @@ pub struct OnlineFigures {
 pub struct EarlyFigure {
     /// Part of the clip's frames, in percent, at least one frame.
     pub percent: usize,
-    /// Clips whose mean logits so far are right.
+    /// The share of clips whose mean logits so far are right.
     pub top1: f64,
 }
 
@@ -65,7 +67,7 @@ pub struct ClipStream {
 /// The clip under way.
 #[derive(Debug)]
 struct OpenClip {
-    sum: Vec<f64>,
+    mean: RowMean,
     frames: Vec<u32>,
     /// The frame from which on the mean gives an answer, and the answer.
     answers: Vec<(usize, usize)>,
@@ -75,7 +77,16 @@ struct OpenClip {
 
 impl OpenClip {
     fn on(state: &StreamState, classes: usize) -> Self {
-        Self { sum: vec![0.0; classes], frames: Vec::new(), answers: Vec::new(), before: state.clone() }
+        let mean = RowMean::new(classes);
+        Self { mean, frames: Vec::new(), answers: Vec::new(), before: state.clone() }
+    }
+
+    /// The next clip begins, on this state.
+    fn restart(&mut self, state: &StreamState) {
+        self.mean.reset();
+        self.frames.clear();
+        self.answers.clear();
+        self.before.clone_from(state);
     }
 }
 
@@ -86,24 +97,22 @@ impl ClipStream {
         Self { clip: OpenClip::on(&state, classes), logits: vec![0.0; classes], state }
     }
 
-    /// Takes the clip's next frame `[3, size, size]`, normalised, in. Before a frame within the clip the state `forgets` as
-    /// live recognition's does, after a gap or at a new picture size. What happens before the first frame is the caller's
-    /// choice: [`ClipStream::forget`].
+    /// Takes the clip's next frame `[3, size, size]`, normalised, in. Before a frame within the clip the state
+    /// `forgets` as live recognition's does, after a gap or at a new picture size. What happens before the first frame
+    /// is the caller's choice: [`ClipStream::forget`].
     ///
     /// # Errors
     /// [`StepError`] if the frame is not the model's, or the device fails.
     pub fn step(&mut self, model: &mut Model, frame: &[f32], forgets: Forgets) -> Result<(), StepError> {
-        let OpenClip { sum, frames, answers, .. } = &mut self.clip;
+        let OpenClip { mean, frames, answers, .. } = &mut self.clip;
         match forgets {
             Forgets::Everything if !frames.is_empty() => self.state.reset(),
             Forgets::Motion if !frames.is_empty() => self.state.forget_motion(),
             _ => {}
         }
         model.step(frame, &mut [&mut self.state], &mut self.logits)?;
-        for (sum, logit) in sum.iter_mut().zip(&self.logits) {
-            *sum += f64::from(*logit);
-        }
-        let answer = largest(sum);
+        mean.add(&self.logits);
+        let answer = largest(mean.sums());
         if answers.last().is_none_or(|(_, last)| *last != answer) {
             answers.push((frames.len(), answer));
         }
@@ -113,30 +122,23 @@ impl ClipStream {
 
     /// What the clip's frames said; the next frame is another clip's. None for a clip without frames.
     pub fn finish(&mut self) -> Option<StreamedClip> {
-        let next = OpenClip::on(&self.state, self.logits.len());
-        let OpenClip { sum, frames, answers, .. } = std::mem::replace(&mut self.clip, next);
-        if frames.is_empty() {
-            return None;
-        }
-        let count = frames.len();
-        #[expect(clippy::cast_precision_loss, reason = "frames of a clip are far below 2^53")]
-        let scale = 1.0 / count as f64;
-        #[expect(clippy::cast_possible_truncation, reason = "logits are single precision")]
-        let mean = sum.iter().map(|sum| (sum * scale) as f32).collect();
-        let looks = LOOKS_PERCENT.map(|percent| answer_after(frames_at(percent, count), &answers));
-        Some(StreamedClip { mean, last: self.logits.clone(), frames, looks })
+        let OpenClip { mean, frames, answers, .. } = &mut self.clip;
+        let (mean, frames) = (mean.mean(), std::mem::take(frames));
+        let looks = LOOKS_PERCENT.map(|percent| answer_after(frames_at(percent, frames.len()), answers));
+        self.clip.restart(&self.state);
+        (!frames.is_empty()).then(|| StreamedClip { mean, last: self.logits.clone(), frames, looks })
     }
 
     /// Takes the clip's frames back, as if they had never come: it cannot be read to its end.
     pub fn take_back(&mut self) {
-        self.state = self.clip.before.clone();
-        self.clip = OpenClip::on(&self.state, self.logits.len());
+        self.state.clone_from(&self.clip.before);
+        self.clip.restart(&self.state);
     }
 
     /// Forgets what it remembers of earlier clips.
     pub fn forget(&mut self) {
         self.state.reset();
-        self.clip = OpenClip::on(&self.state, self.logits.len());
+        self.clip.restart(&self.state);
     }
 }
 
@@ -173,9 +175,8 @@ const fn frames_at(percent: usize, count: usize) -> usize {
     (count * percent).div_ceil(100)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "clips and frames are far below 2^53")]
 fn part(some: usize, all: usize) -> f64 {
-    if all == 0 { 0.0 } else { some as f64 / all as f64 }
+    if all == 0 { 0.0 } else { float(some) / float(all) }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Models that a network learns to imitate, evaluated on the very pictures it sees; where one looks at motion, all of them
-//! on these before they are mixed, and what they say is mixed alike.
+//! Models that a network learns to imitate, evaluated on the very pictures it sees; where one looks at motion, all of
+//! them on these before they are mixed, and what they say is mixed alike.
 //!
-//! Source: distillation (arXiv 1503.02531). Their logits are averaged; they never change. A teacher that is used to other
-//! pictures, or to another time between them, would teach what it does not know: it is refused.
+//! Source: distillation (arXiv 1503.02531). Their logits are averaged; they never change. A teacher that is used to
+//! other pictures, or to another time between them, would teach what it does not know: it is refused.
 
 use std::path::{Path, PathBuf};
 
@@ -73,8 +73,8 @@ impl Teachers {
         self.0.iter().any(|teacher| teacher.spec().motion_features != MotionFeatures::None)
     }
 
-    /// Mean clip logits `[n, classes]` for pictures `[n * t, 3, h, w]`, of which a teacher that streams takes each frame for
-    /// its share; none without teachers.
+    /// Mean clip logits `[n, classes]` for pictures `[n * t, 3, h, w]`, of which a teacher that streams takes each
+    /// frame for its share; none without teachers.
     ///
     /// # Errors
     /// If the pictures do not fit a teacher, or the device fails.

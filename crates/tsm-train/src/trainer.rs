@@ -16,6 +16,7 @@ use candle_core::{Device, Tensor};
 
 use crate::clip_store::ClipStore;
 use crate::clock;
+use crate::counts::float;
 use crate::dataset::Dataset;
 use crate::learner::{Learner, LearnerTensors};
 use crate::loader::{Batch, Loader, Skipped};
@@ -42,7 +43,7 @@ use plan::Plan;
 
 pub use artefacts::RunFolder;
 pub use error::TrainError;
-pub(crate) use plan::sampling;
+pub(crate) use plan::centre_view;
 pub use validation::Validation;
 
 /// What a run works on.
@@ -114,7 +115,8 @@ pub fn train(
     while end == End::Complete && run.record.position.epoch < run.job.recipe.epochs {
         end = run.epoch(observer, should_stop)?;
     }
-    Ok(Finished { end, waited: run.loader.waited(), elapsed: run.begun.elapsed(), record: run.record })
+    let waited = run.head_waited + run.loader.waited();
+    Ok(Finished { end, waited, elapsed: run.begun.elapsed(), record: run.record })
 }
 
 /// A run under way.
@@ -128,6 +130,10 @@ struct Run<'a> {
     resumed_at: Option<Position>,
     events: EventWriter,
     begun: Instant,
+    /// When the first step of this process began: a head may have been solved before.
+    first_step: Instant,
+    /// Time that the model waited for clips while its head was solved.
+    head_waited: Duration,
     last_save: Instant,
     clips_here: usize,
     /// The clips of the last step, to be named if it was too much.
@@ -142,18 +148,7 @@ impl<'a> Run<'a> {
         let mut record = plan::record(&job);
         let mut resumed_at = None;
         if let Some(saved) = job.resume.take() {
-            let path = job.folder.last();
-            plan::check_same(&record, &saved.record, &path)?;
-            plan::check_clips(&job, &record.clip_marks, &saved.record.clip_marks)?;
-            let tensors = LearnerTensors {
-                network: saved.network,
-                velocities: saved.velocities,
-                average: saved.average,
-                average_steps: saved.record.average_steps,
-            };
-            let restored = learner.restore(tensors).map_err(Box::new);
-            restored.map_err(|source| TrainError::Restore { path, source })?;
-            record = RunRecord { clip_marks: record.clip_marks, ..saved.record };
+            record = Self::restored(&job, record, saved, &mut learner)?;
             resumed_at = Some(record.position);
         }
         job.folder.create()?;
@@ -180,10 +175,33 @@ impl<'a> Run<'a> {
             resumed_at,
             events,
             begun: now,
+            first_step: now,
+            head_waited: Duration::ZERO,
             last_save: now,
             clips_here: 0,
             step_clips: Vec::new(),
         })
+    }
+
+    /// The record of the run that was saved, whose tensors `learner` takes; `fresh` is that of the job as it is now.
+    fn restored(
+        job: &Job<'_>,
+        fresh: RunRecord,
+        saved: RunState,
+        learner: &mut Learner,
+    ) -> Result<RunRecord, TrainError> {
+        let path = job.folder.last();
+        plan::check_same(&fresh, &saved.record, &path)?;
+        plan::check_clips(job, &fresh.clip_marks, &saved.record.clip_marks)?;
+        let tensors = LearnerTensors {
+            network: saved.network,
+            velocities: saved.velocities,
+            average: saved.average,
+            average_steps: saved.record.average_steps,
+        };
+        let restored = learner.restore(tensors).map_err(Box::new);
+        restored.map_err(|source| TrainError::Restore { path, source })?;
+        Ok(RunRecord { clip_marks: fresh.clip_marks, ..saved.record })
     }
 
     /// What precedes the first step of a new run.
@@ -202,7 +220,7 @@ impl<'a> Run<'a> {
         if self.wants_first_head() && self.start_from_head(&own, observer, should_stop)? == End::Stopped {
             return Ok(End::Stopped);
         }
-        self.begun = clock::now();
+        self.first_step = clock::now();
         Ok(End::Complete)
     }
 
@@ -274,9 +292,9 @@ impl<'a> Run<'a> {
         let recipe = self.job.recipe;
         let sums = self.record.sums;
         let seen = float(sums.clips.max(1));
-        let elapsed = self.begun.elapsed().as_secs_f64();
+        let elapsed = self.first_step.elapsed().as_secs_f64();
         let clips_per_sec = float(self.clips_here) / elapsed.max(1e-9);
-        let left = float((recipe.epochs - epoch) * self.job.train.len()) - float(sums.clips);
+        let left = float((recipe.epochs - epoch) * self.plan.clips_an_epoch()) - float(sums.clips);
         let remaining = if clips_per_sec > 0.0 { left.max(0.0) / clips_per_sec } else { 0.0 };
         BatchReport {
             epoch,
@@ -313,9 +331,4 @@ impl<'a> Run<'a> {
 /// Whether every value of a tensor is a number.
 fn is_finite(tensor: &Tensor) -> candle_core::Result<bool> {
     Ok(tensor.flatten_all()?.to_vec1::<f32>()?.iter().all(|value| value.is_finite()))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "clips and steps are far below 2^53")]
-fn float(n: usize) -> f64 {
-    n as f64
 }

@@ -38,7 +38,8 @@ pub(crate) struct AutoDeviceArgs {
 
 #[derive(Debug, Args)]
 struct LibraryArgs {
-    /// Where CUDA 13's libraries are, such as PyTorch's virtual environment [default: beside the GPU build, then the system's]
+    /// Where CUDA 13's libraries are, such as PyTorch's virtual environment
+    /// [default: beside the GPU build, then the system's]
     #[arg(long, value_name = "DIR")]
     cuda_libs: Option<PathBuf>,
 }

@@ -1,7 +1,7 @@
 //! The flags of `tsm train`: what a run works on and writes, and its recipe.
 //!
-//! Each of them may stand in the file of `--config`, under the same name; so none is required here and those that exclude
-//! each other are looked at once more where file and flags meet (`commands/train/config.rs`).
+//! Each of them may stand in the file of `--config`, under the same name; so none is required here and those that
+//! exclude each other are looked at once more where file and flags meet (`commands/train/config.rs`).
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -65,7 +65,8 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "D", value_parser = device)]
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "text_of::<_, DeviceChoice>")]
     pub(crate) device: Option<String>,
-    /// Where CUDA 13's libraries are, such as PyTorch's virtual environment [default: beside the GPU build, then the system's]
+    /// Where CUDA 13's libraries are, such as PyTorch's virtual environment
+    /// [default: beside the GPU build, then the system's]
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cuda_libs: Option<PathBuf>,

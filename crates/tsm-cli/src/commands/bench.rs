@@ -5,9 +5,9 @@
 //! ```
 //!
 //! The floor is the plan's multiply-adds over what the kernels do on one core with everything in the nearest
-//! cache, times the threads: no plan that makes all of them can be faster, and the share tells how close this one comes.
-//! Optical flow is no part of the plan: where a model looks at it, the times hold it and the floor does not, so the
-//! share is smaller than the plan's own.
+//! cache, times the threads: no plan that makes all of them can be faster, and the share tells how close this one
+//! comes. Optical flow is no part of the plan: where a model looks at it, the times hold it and the floor does not, so
+//! the share is smaller than the plan's own.
 
 use std::time::{Duration, Instant};
 

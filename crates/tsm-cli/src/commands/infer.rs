@@ -31,6 +31,22 @@ struct Line<'a> {
     error: Option<&'a str>,
 }
 
+impl<'a> Line<'a> {
+    /// What `answer` says of the file `name`.
+    fn of(name: String, answer: &'a Answer) -> Self {
+        let ranking = answer.ranking.as_deref().ok();
+        let first = ranking.and_then(<[Ranked]>::first);
+        Self {
+            file: name,
+            label: first.map(|rank| rank.label.as_str()),
+            class: first.map(|rank| rank.class),
+            confidence: first.map(|rank| rank.probability),
+            top_k: ranking,
+            error: answer.ranking.as_deref().err().map(String::as_str),
+        }
+    }
+}
+
 /// Labels every file that can be read and reports the others.
 ///
 /// # Errors
@@ -80,32 +96,16 @@ fn write(format: InferFormatArg, file: &Path, answer: &Answer) -> Result<(), Fai
         Err(reason) => {
             talk::line(&format!("tsm: {}", talk::escaped(reason)));
             if format == InferFormatArg::Jsonl {
-                let line = Line {
-                    file: name,
-                    label: None,
-                    class: None,
-                    confidence: None,
-                    top_k: None,
-                    error: Some(reason),
-                };
-                talk::result(&serde_json::to_string(&line)?)?;
+                talk::result(&serde_json::to_string(&Line::of(name, answer))?)?;
             }
             return Ok(());
         }
     };
-    let Some(first) = ranking.first() else { return Ok(()) };
+    if ranking.is_empty() {
+        return Ok(());
+    }
     match format {
-        InferFormatArg::Jsonl => {
-            let line = Line {
-                file: name,
-                label: Some(&first.label),
-                class: Some(first.class),
-                confidence: Some(first.probability),
-                top_k: Some(ranking),
-                error: None,
-            };
-            talk::result(&serde_json::to_string(&line)?)
-        }
+        InferFormatArg::Jsonl => talk::result(&serde_json::to_string(&Line::of(name, answer))?),
         InferFormatArg::Text => {
             let ranks: Vec<String> =
                 ranking.iter().map(|rank| format!("{} {:.3}", rank.label, rank.probability)).collect();

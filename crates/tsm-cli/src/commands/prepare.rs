@@ -1,7 +1,7 @@
 //! `tsm prepare`: lists of training and validation clips, and frames for fast reading.
 
-use tsm_train::dataset;
 use tsm_train::prepare::{FrameOptions, PrepareOptions, Prepared, Progress, prepare};
+use tsm_train::{dataset, sides};
 
 use super::clips_bar::clips_bar;
 use super::grouping;
@@ -54,15 +54,8 @@ pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
 fn warnings(made: &Prepared, classes: &[String]) -> Vec<String> {
     let name =
         |class: &u32| usize::try_from(*class).ok().and_then(|class| classes.get(class)).map_or("?", |n| n);
-    let ungrouped = made.ungrouped.iter().map(|class| {
-        format!(
-            "the file names of '{}' tell no source videos, each clip counts as one of its own; give --groups or --group-regex if some belong together",
-            name(class)
-        )
-    });
-    let unvalidated = made.unvalidated.iter();
-    let unvalidated =
-        unvalidated.map(|class| format!("no clip of '{}' could be spared for validation", name(class)));
+    let ungrouped = made.ungrouped.iter().map(|class| sides::ungrouped_class(name(class)));
+    let unvalidated = made.unvalidated.iter().map(|class| sides::unvalidated_class(name(class)));
     ungrouped.chain(unvalidated).collect()
 }
 

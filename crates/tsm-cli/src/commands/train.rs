@@ -196,8 +196,8 @@ fn tell_stopped(folder: &RunFolder) {
     }
 }
 
-/// The saved run to go on from. One that is unfinished is not thrown away unasked; one that was killed before its first save
-/// starts again.
+/// The saved run to go on from. One that is unfinished is not thrown away unasked; one that was killed before its first
+/// save starts again.
 fn resumed(args: &TrainArgs, folder: &RunFolder) -> Result<Option<RunState>, Failure> {
     let last = folder.last();
     if args.resume == Some(true) {

@@ -1,7 +1,7 @@
 //! Reads the colour description out of H.264 and H.265 sequence parameter sets.
 //!
-//! `GStreamer`'s parsers pass on a full colour description, but drop the full-range flag of a stream that carries nothing
-//! else, which is what many cameras and `ffmpeg -pix_fmt yuvj420p` write (ITU-T H.264 and H.265, annex E).
+//! `GStreamer`'s parsers pass on a full colour description, but drop the full-range flag of a stream that carries
+//! nothing else, which is what many cameras and `ffmpeg -pix_fmt yuvj420p` write (ITU-T H.264 and H.265, annex E).
 //! Hostile input ends in `None`: every read is bounded by the bytes there are.
 
 use gstreamer as gst;

@@ -24,12 +24,12 @@ pub(crate) fn cut_short(path: &Path) -> Option<String> {
     (promised > length).then(|| shortfall(length, promised))
 }
 
-/// The same, where nothing of the file can be played: an mp4 cut before its index, which stands at the end, and a GIF cut
-/// anywhere, of which `avdemux_gif` gives no picture.
+/// The same, where nothing of the file can be played: an mp4 cut before its index, which stands at the end, and a GIF
+/// cut anywhere, of which `avdemux_gif` gives no picture.
 ///
-/// To be asked before the pipeline starts: on such an mp4 the pipeline sometimes ends in neither ERROR nor EOS (3 of 6 runs
-/// of the tests under load, `GStreamer` 1.22.0; probably `decodebin` swallows the demuxer's ERROR while it plugs), and on
-/// such a GIF never.
+/// To be asked before the pipeline starts: on such an mp4 the pipeline sometimes ends in neither ERROR nor EOS (3 of 6
+/// runs of the tests under load, `GStreamer` 1.22.0; probably `decodebin` swallows the demuxer's ERROR while it plugs),
+/// and on such a GIF never.
 pub(crate) fn unplayable(path: &Path) -> Option<String> {
     let (mut file, length, head) = opened(path)?;
     match head {
@@ -110,8 +110,8 @@ fn box_header(file: &mut File, at: u64, length: u64) -> Option<([u8; 4], u64)> {
     Some((kind, size))
 }
 
-/// MPEG transport stream (ISO/IEC 13818-1, section 2.4.3): packets of 188 bytes, each beginning with 0x47. What ends within
-/// a packet was cut; whole packets that are missing leave no trace here.
+/// MPEG transport stream (ISO/IEC 13818-1, section 2.4.3): packets of 188 bytes, each beginning with 0x47. What ends
+/// within a packet was cut; whole packets that are missing leave no trace here.
 fn packets_end(file: &mut File, length: u64) -> Option<u64> {
     const PACKET_BYTES: u64 = 188;
     let whole = length / PACKET_BYTES;
@@ -133,8 +133,8 @@ fn packets_end(file: &mut File, length: u64) -> Option<u64> {
     Some(length)
 }
 
-/// `GIF89a` (sections 17 to 27): after the screen and its colours come blocks of known kinds up to the trailer. Evidence
-/// where the trailer is never reached, none where something unknown comes before it.
+/// `GIF89a` (sections 17 to 27): after the screen and its colours come blocks of known kinds up to the trailer.
+/// Evidence where the trailer is never reached, none where something unknown comes before it.
 fn gif_cut(file: &mut (impl BufRead + Seek)) -> Option<String> {
     match gif_walked(file) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {

@@ -88,8 +88,8 @@ impl Summary {
         if self.codec.as_deref() != Some(GIF) {
             return false;
         }
-        // A last picture may be held for any time, so the duration tells the end only of a user's own pipeline, where not
-        // every picture reaches the consumer, and of a file that cannot be counted.
+        // A last picture may be held for any time, so the duration tells the end only of a user's own pipeline, where
+        // not every picture reaches the consumer, and of a file that cannot be counted.
         let is_by_time = || {
             let times = self.duration.zip(self.last_pts);
             times.is_some_and(|(duration, last)| last + LAST_PICTURE >= duration)

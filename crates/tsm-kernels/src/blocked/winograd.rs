@@ -10,8 +10,8 @@
 //! ```
 //!
 //! It pays where the weights, of which there are T² for each nine, are read for many tiles by each thread;
-//! [`Winograd::suits`] knows. Its roundings differ from the direct way's, about twice as large. What is no number spreads
-//! over a whole tile, and an infinity becomes no number. `transform` has the sums on both sides.
+//! [`Winograd::suits`] knows. Its roundings differ from the direct way's, about twice as large. What is no number
+//! spreads over a whole tile, and an infinity becomes no number. `transform` has the sums on both sides.
 
 mod transform;
 

@@ -1,4 +1,5 @@
-//! The operations on tensors that lie on a GPU, in f32 and f16, by the kernels of `cuda/planar.cuh` and `cuda/picture.cuh`.
+//! The operations on tensors that lie on a GPU, in f32 and f16,
+//! by the kernels of `cuda/planar.cuh` and `cuda/picture.cuh`.
 //!
 //! They run on candle's own stream, between candle's own operations. The depthwise convolution has a backward pass.
 

@@ -52,8 +52,8 @@ impl PreprocessPlan {
     /// Plans for pictures of `layout` that lie on `device`.
     ///
     /// # Errors
-    /// If the crop does not lie in the scaled picture, a side is over 65535, the data type is no float of 16 or 32 bits,
-    /// or the device has no kernel for such pictures.
+    /// If the crop does not lie in the scaled picture, a side is over 65535, the data type is no float of 16 or 32
+    /// bits, or the device has no kernel for such pictures.
     pub fn new(layout: PictureLayout, spec: PreprocessSpec, device: &Device) -> Result<Self> {
         let PreprocessSpec { scaled_width, scaled_height, crop, dtype, .. } = spec;
         if !matches!(dtype, DType::F32 | DType::F16 | DType::BF16) {
@@ -125,7 +125,8 @@ impl PreprocessPlan {
     }
 }
 
-/// Prepares `pictures`, bytes `[bytes]` or `[n, bytes]` on the plan's device; gives `[3, h, w]` or `[n, 3, h, w]` there.
+/// Prepares `pictures`, bytes `[bytes]` or `[n, bytes]` on the plan's device;
+/// gives `[3, h, w]` or `[n, 3, h, w]` there.
 ///
 /// # Errors
 /// If these are no bytes, fewer than the layout needs, or on another device.

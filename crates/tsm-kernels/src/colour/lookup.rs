@@ -1,4 +1,5 @@
-//! A conversion as numbers alone, for a kernel that does not run here: five tables, and which chroma sample a pixel has.
+//! A conversion as numbers alone, for a kernel that does not run here: five tables,
+//! and which chroma sample a pixel has.
 //!
 //! ```text
 //! PictureLayout ─ rule ─► chroma as it is stored? ──yes──► tables, and how many columns and rows share a sample

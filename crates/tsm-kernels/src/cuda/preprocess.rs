@@ -8,8 +8,8 @@
 //! words  [ colours 5 x 256 │ values 3 x 256 │ taps of the columns │ taps of the rows ]     32 bits each
 //! ```
 //!
-//! It covers pictures of 8 bits whose chroma needs no interpolation: RGB, grey, 4:4:4, and 4:2:0 (NV12, I420) of an even
-//! height and 4:2:2 of an even width or height, at any strides. The others it refuses: [`NotOnGpu`].
+//! It covers pictures of 8 bits whose chroma needs no interpolation: RGB, grey, 4:4:4, and 4:2:0 (NV12, I420) of an
+//! even height and 4:2:2 of an even width or height, at any strides. The others it refuses: [`NotOnGpu`].
 
 #![cfg_attr(
     not(any(feature = "cuda", test)),
@@ -100,7 +100,8 @@ pub(crate) struct PicturePlan {
 }
 
 impl PicturePlan {
-    /// Plans scaling pictures of `layout` to `scaled` (columns, rows), cutting out `crop`, and making `values` of levels.
+    /// Plans scaling pictures of `layout` to `scaled` (columns, rows), cutting out `crop`,
+    /// and making `values` of levels.
     ///
     /// Sizes are those of a [`ResizePlan`](crate::resize::ResizePlan) that could be made.
     pub(crate) fn new(

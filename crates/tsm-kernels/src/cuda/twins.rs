@@ -87,8 +87,8 @@ pub(super) fn run<A: KernelArgs>(launch: &Launch<A>) -> Result<(), MachineError>
     let twin = unsafe { tsm_step_twin(name.as_ptr()) }.ok_or_else(no_kernel)?;
     let grid = launch.grid.map(|size| c_int::try_from(size).unwrap_or(c_int::MAX));
     let args: *const A = &raw const launch.args;
-    // SAFETY: the arguments have the layout that the twin expects (`args.rs` mirrors `layer.cuh` and `picture.cuh`), and
-    // their addresses are of memories that live in the caller and are as large as the launch's sizes say.
+    // SAFETY: the arguments have the layout that the twin expects (`args.rs` mirrors `layer.cuh` and `picture.cuh`),
+    // and their addresses are of memories that live in the caller and are as large as the launch's sizes say.
     unsafe { twin(args.cast(), grid.as_ptr()) };
     Ok(())
 }

@@ -73,7 +73,8 @@ impl Plane {
         }
     }
 
-    /// Half the difference of the neighbours left and right, and above and below; at an edge, that to the one neighbour.
+    /// Half the difference of the neighbours left and right, and above and below; at an edge,
+    /// that to the one neighbour.
     pub(super) fn gradients(&self, across: &mut Self, down: &mut Self) {
         across.resize(self.rows, self.columns);
         down.resize(self.rows, self.columns);

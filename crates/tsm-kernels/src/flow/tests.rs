@@ -1,3 +1,5 @@
+//! What optical flow and its histograms say of a pattern whose motion is known.
+
 use super::*;
 
 const SIDE: usize = 160;

@@ -29,7 +29,8 @@ use super::matmul::{Matrix, MatrixMut, Onto, Planes, product};
 use super::rows::{self, GradientSums, Moments};
 use crate::cpu_level::CpuLevel;
 
-/// Convolves `x` `[n, ci, h, w]` with `weight` `[co, ci, k, k]`; gives `[n, co, h', w']`, `h' = (h + 2 padding - k) / stride + 1`.
+/// Convolves `x` `[n, ci, h, w]` with `weight` `[co, ci, k, k]`; gives `[n, co, h', w']`,
+/// `h' = (h + 2 padding - k) / stride + 1`.
 ///
 /// Gradients of both; that of `x` is left out where nothing before it wants one.
 ///

@@ -7,11 +7,11 @@
 //!                                                backwards                       class `sit-reversed`
 //! ```
 //!
-//! `slides` has six classes in three pairs (`left`/`right`, `up`/`down`, `zoom_in`/`zoom_out`). The clips of a pair hold
-//! the same pictures in the other order, so a network that does not look at time cannot pass half. `reversed` has two
-//! classes an action, since a direction means something of an action alone: backwards, sitting down is getting up, and
-//! both happen. Written are folders of JPEG frames with their times, and `groups.csv`: what was cut from one video stays
-//! together.
+//! `slides` has six classes in three pairs (`left`/`right`, `up`/`down`, `zoom_in`/`zoom_out`). The clips of a pair
+//! hold the same pictures in the other order, so a network that does not look at time cannot pass half. `reversed` has
+//! two classes an action, since a direction means something of an action alone: backwards, sitting down is getting up,
+//! and both happen. Written are folders of JPEG frames with their times, and `groups.csv`: what was cut from one video
+//! stays together.
 
 use std::error::Error;
 use std::fmt::Write as _;

@@ -5,8 +5,8 @@
 //!       └ class 0         └ class 1          └ a clip of frames            └ ignored
 //! ```
 //!
-//! Classes and clips in alphabetical order. Names that begin with a dot are ignored, and files that no program takes for
-//! video (texts, tables, pictures beside the clips).
+//! Classes and clips in alphabetical order. Names that begin with a dot are ignored, and files that no program takes
+//! for video (texts, tables, pictures beside the clips).
 
 use std::path::{Path, PathBuf};
 

@@ -32,8 +32,8 @@ pub enum GroupRule {
 }
 
 impl GroupRule {
-    /// The rule of a source that the user says nothing about: a table tells its groups (or the videos its clips were cut
-    /// from), of a folder or list the file names do.
+    /// The rule of a source that the user says nothing about: a table tells its groups (or the videos its clips were
+    /// cut from), of a folder or list the file names do.
     pub fn of_source(source: &Path) -> Self {
         if super::is_table(source) { Self::AsRead } else { Self::FileNames }
     }

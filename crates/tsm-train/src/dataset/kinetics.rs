@@ -28,8 +28,8 @@ struct Columns {
 /// Reads a table.
 ///
 /// # Errors
-/// [`DatasetError`] with the line's number if the header or a line is not understood, if a table of ours names a missing
-/// file, or if nothing was found at all.
+/// [`DatasetError`] with the line's number if the header or a line is not understood, if a table of ours names a
+/// missing file, or if nothing was found at all.
 pub fn read(table: &Path) -> Result<Found, DatasetError> {
     let refused = |line, reason: String| DatasetError::Line { path: table.to_owned(), line, reason };
     let file = std::fs::File::open(table).map_err(|error| DatasetError::of_io(table, "list", error))?;

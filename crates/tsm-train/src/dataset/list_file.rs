@@ -5,8 +5,8 @@
 //! videos/jump_0001 187 3                folder of frames, 187 of them, label 3
 //! ```
 //!
-//! The label is read from the right, so that a path may hold anything. Whether a number before it belongs to the path is
-//! decided by which file exists. Paths are relative to the list's folder. UTF-8; blank lines and lines that
+//! The label is read from the right, so that a path may hold anything. Whether a number before it belongs to the path
+//! is decided by which file exists. Paths are relative to the list's folder. UTF-8; blank lines and lines that
 //! begin with `#` are passed over; a path that begins so is written with `./` before it. Texts only: who makes a list
 //! writes it.
 

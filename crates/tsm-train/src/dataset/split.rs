@@ -5,8 +5,8 @@
 //!        several times with other orders ─► the best
 //! ```
 //!
-//! No class is ever without training clips. Where groups are few, the part kept for validation differs from the one asked
-//! for, and a class whose clips are one group has none in validation.
+//! No class is ever without training clips. Where groups are few, the part kept for validation differs from the one
+//! asked for, and a class whose clips are one group has none in validation.
 
 use std::collections::BTreeMap;
 

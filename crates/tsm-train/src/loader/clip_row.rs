@@ -14,7 +14,7 @@ use tsm_live::UprightShape;
 
 use super::{EvalView, LoaderSource, Mode, Skipped, TrainView};
 use crate::augment::mirror;
-use crate::clip_store::{ChosenFrames, ClipTimes};
+use crate::clip_store::ChosenFrames;
 use crate::crop::Cut;
 use crate::cutter::Cutter;
 use crate::decode::StoredFrame;
@@ -110,8 +110,7 @@ impl RowMaker {
         draws: &mut ClipDraws,
     ) -> Result<Views, String> {
         let ClipDraws { view: of_view, look } = draws;
-        let choose =
-            |times: ClipTimes<'_>| view.sampling.train(Timeline { pts: times.pts }, view.segments, of_view);
+        let choose = |times: Timeline<'_>| view.sampling.train(times, view.segments, of_view);
         let chosen = self.frames(clip, choose)?;
         let input = self.source.input.clone();
         let side = input.size_px;
@@ -134,15 +133,13 @@ impl RowMaker {
 
     fn evaluate(&mut self, clip: usize, class: u32, view: &EvalView) -> Result<Views, String> {
         let EvalView { sampling, phase, segments, clips, crops } = *view;
-        let choose = |times: ClipTimes<'_>| {
-            Sampling::evaluate(sampling, phase, Timeline { pts: times.pts }, segments, clips)
-        };
+        let choose = |times: Timeline<'_>| Sampling::evaluate(sampling, phase, times, segments, clips);
         let chosen = self.frames(clip, choose)?;
         let input = self.source.input.clone();
         let side = crops.side_px(&input);
         let mut pixels = vec![0.0; crops.count() * chosen.indices.len() * side * side * 3];
-        let of_crop = pixels.len() / crops.count();
-        for (index, pixels) in pixels.chunks_exact_mut(of_crop).enumerate() {
+        let crop_len = pixels.len() / crops.count();
+        for (index, pixels) in pixels.chunks_exact_mut(crop_len).enumerate() {
             let view = |width, height| crops.views(&input, width, height)[index];
             self.cut_frames(clip, &chosen, side, |width, height| view(width, height).cut)?;
             if crops.is_mirrored(index) {
@@ -150,25 +147,26 @@ impl RowMaker {
             }
             self.normalise(side, pixels);
         }
-        let of_crop = chosen.indices.chunks(segments.max(1)).map(|indices| match clips {
+        let shown_of_clips = chosen.indices.chunks(segments.max(1)).map(|indices| match clips {
             // Its windows are those of dense sampling, whatever the sampling.
             ClipCount::DenseTen => indices.len(),
             ClipCount::One | ClipCount::Twice => sampling.shown_frames(indices),
         });
-        let of_crop: Vec<usize> = of_crop.collect();
-        Ok(Views { pixels, shown_frames: of_crop.repeat(crops.count()), target: class })
+        let crop_shown: Vec<usize> = shown_of_clips.collect();
+        Ok(Views { pixels, shown_frames: crop_shown.repeat(crops.count()), target: class })
     }
 
     fn frames(
         &self,
         clip: usize,
-        choose: impl FnOnce(ClipTimes<'_>) -> Vec<usize>,
+        choose: impl FnOnce(Timeline<'_>) -> Vec<usize>,
     ) -> Result<ChosenFrames, String> {
         let chosen = self.source.store.frames(clip, &self.source.dataset.clips[clip], choose);
         chosen.map_err(|error| error.to_string())
     }
 
-    /// Fills `self.rgb` `[t, side, side, 3]` with the chosen frames, cut as `cut_of(width, height)` says for their shape.
+    /// Fills `self.rgb` `[t, side, side, 3]` with the chosen frames,
+    /// cut as `cut_of(width, height)` says for their shape.
     fn cut_frames(
         &mut self,
         clip: usize,

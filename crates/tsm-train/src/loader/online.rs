@@ -6,9 +6,9 @@
 //!   (tsm-online-N, one a worker)
 //! ```
 //!
-//! Frames are chosen by [`tsm_live::FrameSampler`] and prepared by [`tsm_live::Preprocessor`] themselves. A decoder waits for
-//! the network, so memory does not grow with a clip's length. That a clip is damaged shows at its end: who takes its frames
-//! must be able to take them back.
+//! Frames are chosen by [`tsm_live::FrameSampler`] and prepared by [`tsm_live::Preprocessor`] themselves. A decoder
+//! waits for the network, so memory does not grow with a clip's length. That a clip is damaged shows at its end: who
+//! takes its frames must be able to take them back.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;

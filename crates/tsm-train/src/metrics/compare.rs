@@ -6,14 +6,16 @@
 //! clip 3  group b   first 0, second 1 |
 //! ```
 //!
-//! Clips cut from one source video stand or fall together, so intervals draw whole groups; [`mcnemar`] takes clips for
-//! independent and is too sure where groups are large.
+//! Clips cut from one source video stand or fall together, so intervals draw whole groups: a test that takes
+//! clips for independent (`McNemar`'s) is too sure where groups are large.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::draws::{Draw, Draws};
 
 /// How two runs did on one clip.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,14 +32,6 @@ pub struct PairedOutcome<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CompareError {
-    /// They are not about the same clips.
-    #[error("the first run has {first} clips and the second {second}; a comparison needs the same clips")]
-    Lengths {
-        /// Clips of the first run.
-        first: usize,
-        /// Clips of the second run.
-        second: usize,
-    },
     /// There is nothing to compare.
     #[error("no clips to compare")]
     NoClips,
@@ -50,21 +44,6 @@ pub enum CompareError {
         /// Which clip, counted from 0 in the order given.
         clip: usize,
     },
-}
-
-/// Clips on which two runs agree and differ, and how likely such a split is by chance.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct McNemar {
-    /// Clips that both runs got right.
-    pub both_right: usize,
-    /// Clips that only the first got right.
-    pub only_first: usize,
-    /// Clips that only the second got right.
-    pub only_second: usize,
-    /// Clips that both got wrong.
-    pub neither: usize,
-    /// The two-sided exact binomial probability of a split at least as uneven, were both equally good.
-    pub p_value: f64,
 }
 
 /// How an interval is drawn.
@@ -108,42 +87,6 @@ pub struct DifferenceInterval {
     pub seed: u64,
 }
 
-/// The exact [`McNemar`] test on the clips' outcomes, both in the same order.
-///
-/// # Errors
-/// Where the runs differ in length or are empty.
-pub fn mcnemar(first: &[bool], second: &[bool]) -> Result<McNemar, CompareError> {
-    if first.len() != second.len() {
-        return Err(CompareError::Lengths { first: first.len(), second: second.len() });
-    }
-    if first.is_empty() {
-        return Err(CompareError::NoClips);
-    }
-    let count = |a, b| first.iter().zip(second).filter(|pair| *pair == (&a, &b)).count();
-    let (only_first, only_second) = (count(true, false), count(false, true));
-    Ok(McNemar {
-        both_right: count(true, true),
-        only_first,
-        only_second,
-        neither: count(false, false),
-        p_value: two_sided_binomial(only_first, only_second),
-    })
-}
-
-/// Twice the smaller tail of a fair coin's `heads + tails` throws, at most 1.
-#[expect(clippy::cast_precision_loss, reason = "counts of clips are far below 2^53")]
-fn two_sided_binomial(heads: usize, tails: usize) -> f64 {
-    let throws = heads + tails;
-    // In logarithms: 2^-throws alone is nothing in f64 from 1,075 throws on.
-    let mut log_probability = -(throws as f64) * std::f64::consts::LN_2;
-    let mut tail = 0.0;
-    for k in 0..=heads.min(tails) {
-        tail += log_probability.exp();
-        log_probability += ((throws - k) as f64).ln() - ((k + 1) as f64).ln();
-    }
-    (2.0 * tail).min(1.0)
-}
-
 /// The difference of two runs with an interval from drawing groups with replacement (percentile bootstrap).
 ///
 /// The clips' order does not matter.
@@ -160,7 +103,7 @@ pub fn bootstrap_by_group(
     let BootstrapSettings { resamples, confidence, seed } = *settings;
     assert!(confidence > 0.0 && confidence < 1.0, "a confidence is between 0 and 1, not {confidence}");
     let groups = group_sums(clips)?;
-    let mut random = SplitMix64(seed);
+    let mut random = Draws::from_state(seed);
     let draws = 0..resamples.get();
     let mut differences: Vec<f64> = draws
         .map(|_| {
@@ -231,49 +174,12 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     below + (above - below) * rank.fract()
 }
 
-/// Sebastiano Vigna's `SplitMix64`: the same draws on every machine and with every version of any library.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`, even to `bound / 2^64`.
-    fn below(&mut self, bound: usize) -> usize {
-        let scaled = (u128::from(self.next()) * bound as u128) >> 64;
-        usize::try_from(scaled).expect("less than the bound, which is a usize")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn clips(rows: &[(&'static str, f64, f64)]) -> Vec<PairedOutcome<'static>> {
         rows.iter().map(|&(group, first, second)| PairedOutcome { group, first, second }).collect()
-    }
-
-    #[test]
-    fn mcnemar_gives_the_exact_binomial() {
-        // 1 against 9 of 10: twice (1 + 10) / 1024.
-        let first: Vec<bool> = (0..12).map(|clip| clip == 0 || clip >= 10).collect();
-        let second: Vec<bool> = (0..12).map(|clip| clip != 0 && clip != 11).collect();
-        let found = mcnemar(&first, &second).unwrap();
-        assert_eq!((found.only_first, found.only_second, found.both_right, found.neither), (2, 9, 1, 0));
-        let exact = 2.0 * (1.0 + 11.0 + 55.0) / 2048.0;
-        assert!((found.p_value - exact).abs() < 1e-12, "{}", found.p_value);
-    }
-
-    #[test]
-    fn an_even_or_empty_split_is_chance_and_a_huge_uneven_one_is_not() {
-        assert!((two_sided_binomial(0, 0) - 1.0).abs() < 1e-12);
-        assert!((two_sided_binomial(5, 5) - 1.0).abs() < 1e-12);
-        let huge = two_sided_binomial(900, 1100);
-        assert!(huge > 7e-6 && huge < 9e-6, "the normal approximation says 8.5e-6, not {huge}");
     }
 
     #[test]
@@ -291,6 +197,10 @@ mod tests {
         assert!((found.difference - 1.8 / 6.0).abs() < 1e-12);
         assert!(found.low < found.difference && found.difference < found.high);
         assert_eq!((found.clips, found.groups), (6, 5));
+        // As a program of a dozen lines draws them with the published generator, in another language.
+        for (end, expected) in [(found.low, -0.4), (found.high, 5.3 / 7.0), (found.second_better, 0.82345)] {
+            assert!((end - expected).abs() < 1e-12, "{end} for {expected}");
+        }
         rows.reverse();
         assert_eq!(bootstrap_by_group(&rows, &settings).unwrap(), found);
         let other = bootstrap_by_group(&rows, &BootstrapSettings { seed: 8, ..settings }).unwrap();
@@ -332,13 +242,5 @@ mod tests {
         assert_eq!(refused(&[]), CompareError::NoClips);
         assert_eq!(refused(&[("a", 0.0, 1.0)]), CompareError::OneGroup);
         assert_eq!(refused(&[("a", f64::NAN, 1.0)]), CompareError::NotFinite { clip: 0 });
-        assert_eq!(mcnemar(&[true], &[]), Err(CompareError::Lengths { first: 1, second: 0 }));
-    }
-
-    #[test]
-    fn the_random_numbers_are_the_published_ones() {
-        let mut random = SplitMix64(1_234_567);
-        assert_eq!(random.next(), 6_457_827_717_110_365_317);
-        assert_eq!(random.next(), 3_203_168_211_198_807_973);
     }
 }

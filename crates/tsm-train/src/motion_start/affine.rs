@@ -5,8 +5,7 @@ use nalgebra::{DMatrix, DVector};
 use tsm_model::architecture::ConvUnit;
 use tsm_model::checkpoint::Weights;
 
-/// What batch norm adds to a variance, as everywhere in these networks.
-const EPS: f64 = 1e-5;
+use crate::network::BATCH_NORM_EPS;
 
 /// Matrix `[out, in]` and offset `[out]`.
 #[derive(Debug, Clone)]
@@ -28,7 +27,7 @@ impl Affine {
         let mut matrix = DMatrix::from_row_iterator(unit.out_channels, unit.in_channels, kernel);
         let mut offset = DVector::from_vec(shift);
         for row in 0..unit.out_channels {
-            let scale = gain[row] / (variance[row] + EPS).sqrt();
+            let scale = gain[row] / (variance[row] + BATCH_NORM_EPS).sqrt();
             matrix.row_mut(row).scale_mut(scale);
             offset[row] -= mean[row] * scale;
         }
@@ -47,7 +46,7 @@ impl Affine {
         put(weights, &norm("weight"), vec![1.0; out], &[out])?;
         put(weights, &norm("bias"), self.offset.iter().copied().collect(), &[out])?;
         put(weights, &norm("running_mean"), vec![0.0; out], &[out])?;
-        put(weights, &norm("running_var"), vec![1.0 - EPS; out], &[out])
+        put(weights, &norm("running_var"), vec![1.0 - BATCH_NORM_EPS; out], &[out])
     }
 }
 
@@ -67,9 +66,12 @@ pub(super) fn set_channels(
         kernel[channel * per_channel..(channel + 1) * per_channel].copy_from_slice(own);
     }
     put(weights, &name, kernel, &unit.weight_shape())?;
-    for (field, value) in
-        [("weight", Some(1.0)), ("bias", None), ("running_mean", Some(0.0)), ("running_var", Some(1.0 - EPS))]
-    {
+    for (field, value) in [
+        ("weight", Some(1.0)),
+        ("bias", None),
+        ("running_mean", Some(0.0)),
+        ("running_var", Some(1.0 - BATCH_NORM_EPS)),
+    ] {
         let name = format!("{}.{field}", unit.norm);
         let mut values = read(weights, &name)?;
         for (channel, _, offset) in channels {

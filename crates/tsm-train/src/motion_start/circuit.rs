@@ -10,8 +10,8 @@
 //! last convolution      motion along 8 directions, over 3 thresholds ─► features
 //! ```
 //!
-//! `±` are two rectified channels, one for each sign: outside the picture is zero for both, which is the mean brightness. What
-//! a depthwise convolution makes of them may be negative and is lifted by `LIFT` over the rectifier.
+//! `±` are two rectified channels, one for each sign: outside the picture is zero for both, which is the mean
+//! brightness. What a depthwise convolution makes of them may be negative and is lifted by `LIFT` over the rectifier.
 
 use candle_core::{Result, Tensor};
 use tsm_model::checkpoint::Weights;
@@ -220,8 +220,8 @@ impl Bench<'_> {
         self.put_projection(project, units, &hidden, &found.hidden_means[block])
     }
 
-    /// The projection's columns of the units' channels; what lifts them is taken off its offset, and what they added on the
-    /// mean before stays.
+    /// The projection's columns of the units' channels; what lifts them is taken off its offset, and what they added on
+    /// the mean before stays.
     fn put_projection(
         &mut self,
         project: &ConvUnit,

@@ -23,8 +23,8 @@ const LEAST_VARIANCE: f64 = 1e-6;
 /// Turns after which an eigenproblem is given up; they take a few a channel.
 const MOST_TURNS: usize = 100_000;
 
-/// Rewrites every stream in `weights`; gives the brightness as a combination of all channels of the first stream, scaled
-/// to variance 1, and the largest part of what readers feel that was given up.
+/// Rewrites every stream in `weights`; gives the brightness as a combination of all channels of the first stream,
+/// scaled to variance 1, and the largest part of what readers feel that was given up.
 ///
 /// # Errors
 /// If a tensor is missing or of another shape.

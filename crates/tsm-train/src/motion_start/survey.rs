@@ -14,6 +14,7 @@ use tsm_model::{Architecture, InputSpec};
 
 use super::affine::Affine;
 use super::streams::{Stream, depthwise};
+use crate::counts::float;
 use crate::network::{BatchNormMode, Depth, Pass, Site, TrainNetwork};
 
 /// What is added to the diagonal of a covariance, as a part of its mean variance.
@@ -280,9 +281,4 @@ fn variances(rows: &[Vec<f32>]) -> Vec<f64> {
         values.map(|value| (value - mean).powi(2)).sum::<f64>() / n
     };
     (0..columns).map(variance).collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "pixels and clips are far below 2^53")]
-fn float(n: usize) -> f64 {
-    n as f64
 }

@@ -14,7 +14,7 @@ use crate::schedule::ScheduleKind;
 /// A complete recipe by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
-    /// Ours for up to about a thousand clips: held batch norm, head first, mixup, averaged weights.
+    /// Ours for fewer than 2000 clips: held batch norm, head first, mixup, averaged weights.
     Few,
     /// Ours for more: live batch norm.
     Many,

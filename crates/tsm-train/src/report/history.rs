@@ -1,10 +1,10 @@
-//! One line an epoch, as CSV that is read back when a run resumes.
+//! One line an epoch, as CSV for people and their programs.
 //!
-//! Numbers are written so that reading gives the same bits; what was not measured is an empty field.
+//! Numbers are written so that reading gives the same bits; what was not measured is an empty field. It is not read
+//! back: a resumed run has its records from its save and writes the whole file anew.
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -58,11 +58,6 @@ impl History {
         &self.records
     }
 
-    /// Drops what came after a step: a resumed run does these epochs again.
-    pub fn truncate_to(&mut self, step: u64) {
-        self.records.retain(|record| record.step <= step);
-    }
-
     /// The whole file's text.
     pub fn csv(&self) -> String {
         let optional = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
@@ -84,53 +79,6 @@ impl History {
     pub fn write(&self, path: &Path) -> Result<(), ReportError> {
         write_atomically(path, self.csv().as_bytes())
     }
-
-    /// Reads what [`Self::write`] wrote.
-    ///
-    /// # Errors
-    /// Where the file cannot be read, or a line is not what it should be: named with its number.
-    pub fn read(path: &Path) -> Result<Self, ReportError> {
-        let unreadable = |source| ReportError::Read { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        let refused = |index: usize, what: String| ReportError::HistoryLine {
-            path: path.to_owned(),
-            line: index + 1,
-            what,
-        };
-        let mut lines = text.lines().enumerate();
-        if lines.next().is_none_or(|(_, header)| header != HEADER) {
-            return Err(refused(0, format!("is not the header '{HEADER}'")));
-        }
-        let mut history = Self::default();
-        for (index, line) in lines {
-            let record = parse(line).map_err(|what| refused(index, what))?;
-            history.push(record).map_err(|error| refused(index, error.to_string()))?;
-        }
-        Ok(history)
-    }
-}
-
-fn parse(line: &str) -> Result<EpochRecord, String> {
-    let fields: Vec<&str> = line.split(',').collect();
-    let [epoch, step, lr, train_loss, train_top1, valid_loss, valid_top1, valid_mean_class] = fields[..]
-    else {
-        return Err(format!("has {} fields, not 8", fields.len()));
-    };
-    let optional = |text: &str, name| (!text.is_empty()).then(|| number(text, name)).transpose();
-    Ok(EpochRecord {
-        epoch: number(epoch, "epoch")?,
-        step: number(step, "step")?,
-        lr: number(lr, "lr")?,
-        train_loss: number(train_loss, "train_loss")?,
-        train_top1: number(train_top1, "train_top1")?,
-        valid_loss: optional(valid_loss, "valid_loss")?,
-        valid_top1: optional(valid_top1, "valid_top1")?,
-        valid_mean_class: optional(valid_mean_class, "valid_mean_class")?,
-    })
-}
-
-fn number<T: FromStr>(text: &str, name: &str) -> Result<T, String> {
-    text.parse().or(Err(format!("{name} is '{text}', which is not a number")))
 }
 
 #[cfg(test)]
@@ -152,30 +100,12 @@ pub(super) mod tests {
         }
     }
 
-    fn made(epochs: u32) -> History {
-        let mut history = History::default();
-        for epoch in 1..=epochs {
-            history.push(record(epoch)).unwrap();
-        }
-        history
-    }
-
-    #[test]
-    fn a_history_is_read_back_to_the_bit() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("history.csv");
-        let mut history = made(5);
-        history.push(EpochRecord { train_loss: 1e-300, lr: 0.1 + 0.2, ..record(6) }).unwrap();
-        history.write(&path).unwrap();
-        assert_eq!(History::read(&path).unwrap(), history);
-    }
-
     #[test]
     fn the_text_is_what_other_programs_expect() {
         let first = EpochRecord {
             epoch: 1,
             step: 66,
-            lr: 0.001,
+            lr: 0.1 + 0.2,
             train_loss: 2.5,
             train_top1: 0.25,
             valid_loss: None,
@@ -184,33 +114,17 @@ pub(super) mod tests {
         };
         let mut history = History::default();
         history.push(first).unwrap();
-        assert_eq!(history.csv(), format!("{HEADER}\n1,66,0.001,2.5,0.25,,0.5,\n"));
+        assert_eq!(history.csv(), format!("{HEADER}\n1,66,0.30000000000000004,2.5,0.25,,0.5,\n"));
     }
 
     #[test]
-    fn a_resumed_run_goes_on_from_its_step() {
-        let mut history = made(6);
-        assert!(matches!(history.push(record(4)), Err(ReportError::StepOrder { step: 400, last: 600 })));
-        history.truncate_to(399);
-        assert_eq!(history.records().len(), 3);
-        history.push(record(4)).unwrap();
-        assert_eq!(history, made(4));
-    }
-
-    #[test]
-    fn a_damaged_line_is_refused_by_its_number() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("history.csv");
-        let cases = [
-            ("epoch,step\n", "line 1: is not the header"),
-            (&format!("{HEADER}\n1,66,0.001\n"), "line 2: has 3 fields, not 8"),
-            (&format!("{HEADER}\n1,66,x,2.5,0.25,,,\n"), "line 2: lr is 'x', which is not a number"),
-            (&format!("{HEADER}\n1,6,1,1,1,,,\n2,6,1,1,1,,,\n"), "line 3: step 6 cannot follow step 6"),
-        ];
-        for (text, expected) in cases {
-            std::fs::write(&path, text).unwrap();
-            let message = History::read(&path).unwrap_err().to_string();
-            assert!(message.contains(expected), "{message}");
+    fn a_step_that_does_not_follow_is_refused_and_changes_nothing() {
+        let mut history = History::default();
+        history.push(record(6)).unwrap();
+        for epoch in [4, 6] {
+            let refused = history.push(record(epoch));
+            assert!(matches!(refused, Err(ReportError::StepOrder { last: 600, .. })), "{refused:?}");
         }
+        assert_eq!(history.records(), [record(6)]);
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! A clip shorter than the window starts over: indices are taken modulo its length.
 
+use crate::counts::float;
 use crate::draws::Draw;
 use crate::sampling::{ClipCount, uniform};
 
@@ -25,8 +26,8 @@ pub fn one(frames: usize, segments: usize, draw: &mut dyn Draw) -> Vec<usize> {
 pub fn ten(frames: usize, segments: usize) -> Vec<usize> {
     let last = frames.saturating_sub(WINDOW);
     // NumPy's `linspace` multiplies a step in f64 and sets the last value apart; whole numbers may come out lower.
-    let step = uniform::real(last) / uniform::real(TEST_WINDOWS - 1);
-    let start = |i| if i + 1 == TEST_WINDOWS { last } else { uniform::whole(uniform::real(i) * step) };
+    let step = float(last) / float(TEST_WINDOWS - 1);
+    let start = |i| if i + 1 == TEST_WINDOWS { last } else { uniform::whole(float(i) * step) };
     (0..TEST_WINDOWS).flat_map(|i| window(start(i), frames, segments)).collect()
 }
 

@@ -80,8 +80,8 @@ impl StreamChoice {
         Self { sampler: FrameSampler::new(rate), reach: MotionReach::new(interval, rate) }
     }
 
-    /// What live recognition forgets before the next frame; none where it passes the frame over. Where the pictures change
-    /// their shape it starts over, too.
+    /// What live recognition forgets before the next frame; none where it passes the frame over. Where the pictures
+    /// change their shape it starts over, too.
     pub fn admit(&mut self, pts: Duration, is_other_shape: bool) -> Option<Forgets> {
         if is_other_shape {
             self.sampler.restart();

@@ -11,6 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::counts::float;
 use crate::draws::Draw;
 
 /// Whose rule.
@@ -38,9 +39,9 @@ pub fn train(rule: UniformRule, frames: usize, segments: usize, draw: &mut dyn D
         UniformRule::Mit | UniformRule::PaddleVideo => vec![0; segments],
         UniformRule::PaddleV151 => (0..segments).map(|i| i % frames).collect(),
         UniformRule::MmAction => {
-            let ratio = real(frames) / real(segments);
+            let ratio = float(frames) / float(segments);
             // NumPy's `around` rounds halves to even; the tail wraps around to the first frame.
-            (0..segments).map(|i| whole((real(i) * ratio).round_ties_even()) % frames).collect()
+            (0..segments).map(|i| whole((float(i) * ratio).round_ties_even()) % frames).collect()
         }
     }
 }
@@ -59,8 +60,8 @@ pub fn test(rule: UniformRule, frames: usize, segments: usize) -> Vec<usize> {
     match rule {
         UniformRule::PaddleVideo if frames <= segments => vec![0; segments],
         UniformRule::Mit | UniformRule::PaddleVideo | UniformRule::MmAction => {
-            let part = real(frames) / real(segments);
-            (0..segments).map(|i| whole(part / 2.0 + part * real(i))).collect()
+            let part = float(frames) / float(segments);
+            (0..segments).map(|i| whole(part / 2.0 + part * float(i))).collect()
         }
         UniformRule::PaddleV151 => {
             let part = frames / segments;
@@ -72,13 +73,8 @@ pub fn test(rule: UniformRule, frames: usize, segments: usize) -> Vec<usize> {
 
 /// The second clip of MIT's and `MMAction2`'s `twice_sample`: the start of each part.
 pub fn second(frames: usize, segments: usize) -> Vec<usize> {
-    let part = real(frames) / real(segments);
-    (0..segments).map(|i| whole(part * real(i))).collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "no clip has 2^53 frames")]
-pub(super) fn real(n: usize) -> f64 {
-    n as f64
+    let part = float(frames) / float(segments);
+    (0..segments).map(|i| whole(part * float(i))).collect()
 }
 
 #[expect(

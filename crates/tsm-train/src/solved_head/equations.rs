@@ -5,13 +5,14 @@
 //! by rows       W = Zᵀ (ZZᵀ + λ·d·I)⁻¹ Y           n unknowns a class; the rows themselves
 //! ```
 //!
-//! Both have the same solution (push-through identity; Saunders et al. 1998, "dual variables"). Work grows with the cube
-//! of the unknowns, and a few clips have far fewer rows than a network has features.
+//! Both have the same solution (push-through identity; Saunders et al. 1998, "dual variables"). Work grows with the
+//! cube of the unknowns, and a few clips have far fewer rows than a network has features.
 
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
 use super::sums::{Spread, Sums};
-use super::{Example, PARTS, float};
+use super::{Example, PARTS};
+use crate::counts::float;
 
 /// Rows in [`PARTS`] that can be left out.
 pub(super) enum Equations {

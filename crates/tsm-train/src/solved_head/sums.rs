@@ -2,7 +2,8 @@
 
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
-use super::{Example, float};
+use super::Example;
+use crate::counts::float;
 
 /// Spread below which a feature says nothing.
 const LEAST_SPREAD: f64 = 1e-4;

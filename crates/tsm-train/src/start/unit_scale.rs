@@ -15,8 +15,7 @@ use tsm_model::Architecture;
 use tsm_model::architecture::ConvUnit;
 use tsm_model::checkpoint::Weights;
 
-/// What batch norm adds to a variance, as everywhere in these networks.
-const EPS: f64 = 1e-5;
+use crate::network::BATCH_NORM_EPS;
 
 /// Rescales every convolution of `network` in `weights`; one whose tensors are missing is left alone.
 ///
@@ -37,10 +36,10 @@ fn rescale_unit(unit: &ConvUnit, weights: &mut Weights) -> Result<()> {
     ];
     let found = (weights.get(&kernel), weights.get(&mean), weights.get(&variance));
     let (Some(w), Some(m), Some(v)) = found else { return Ok(()) };
-    let spread = (v + EPS)?.sqrt()?;
+    let spread = (v + BATCH_NORM_EPS)?.sqrt()?;
     let scaled_kernel = w.broadcast_div(&spread.reshape((unit.out_channels, 1, 1, 1))?)?;
     let scaled_mean = (m / &spread)?;
-    let left = (Tensor::ones_like(v)? - EPS)?;
+    let left = (Tensor::ones_like(v)? - BATCH_NORM_EPS)?;
     weights.insert(kernel, scaled_kernel);
     weights.insert(mean, scaled_mean);
     weights.insert(variance, left);
@@ -58,7 +57,8 @@ mod tests {
     /// What convolution and batch norm multiply an input by and add to it.
     fn folded(weights: &Weights, unit: &ConvUnit) -> (Vec<f32>, Vec<f32>) {
         let norm = |field: &str| weights.get(&format!("{}.{field}", unit.norm)).unwrap();
-        let scale = (norm("weight") / (norm("running_var") + EPS).unwrap().sqrt().unwrap()).unwrap();
+        let scale =
+            (norm("weight") / (norm("running_var") + BATCH_NORM_EPS).unwrap().sqrt().unwrap()).unwrap();
         let add = (norm("bias") - (norm("running_mean") * &scale).unwrap()).unwrap();
         let kernel = weights.get(&format!("{}.weight", unit.conv)).unwrap();
         let kernel = kernel.broadcast_mul(&scale.reshape((unit.out_channels, 1, 1, 1)).unwrap()).unwrap();

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use tsm_model::checkpoint::{Checkpoint, CheckpointError, Origin, Storage};
 use tsm_model::{Model, ModelSpec};
 
-use super::{End, Run, TrainError, Validation, artefacts, float, plan, validation};
+use super::{End, Run, TrainError, Validation, artefacts, plan, validation};
+use crate::counts::float;
 use crate::loader::Skipped;
 use crate::progress::{Event, Observer};
 use crate::report::EpochRecord;
@@ -32,30 +33,13 @@ impl Run<'_> {
                 self.leave_out(*clip, reason, observer);
             }
         }
-        let EpochSums { clips, loss, correct } = std::mem::take(&mut self.record.sums);
-        let seen = float(clips.max(1));
-        let record = EpochRecord {
-            epoch: u32::try_from(epoch + 1).unwrap_or(u32::MAX),
-            step: step as u64,
-            lr: self.plan.schedule.at(epoch, self.plan.batches.saturating_sub(1), self.plan.batches),
-            train_loss: loss / seen,
-            train_top1: float(correct) / seen,
-            valid_loss: validation.as_ref().map(|v| v.loss),
-            valid_top1: validation.as_ref().map(|v| v.top1),
-            valid_mean_class: validation.as_ref().map(|v| v.mean_class),
-        };
-        let best = self.record.best;
-        let ranked = validation.as_ref().map(|v| if self.plan.is_whole_after(epoch) { v.top1 } else { 0.0 });
-        let is_best = match validation.as_ref().zip(ranked) {
-            Some((Validation { loss, .. }, top1)) => {
-                best.is_none_or(|best: Best| top1 > best.top1 || (top1 >= best.top1 && *loss < best.loss))
-            }
-            None => best.is_none(),
-        };
+        let sums = std::mem::take(&mut self.record.sums);
+        let record = self.epoch_record(sums, validation.as_ref());
+        let ranked = validation.as_ref().map(|validation| self.ranked(validation));
+        let is_best = is_better(ranked, self.record.best);
         if is_best {
             self.save_best()?;
-            let ranked = validation.as_ref().zip(ranked);
-            self.record.best = ranked.map(|(v, top1)| Best { epoch, is_start: false, top1, loss: v.loss });
+            self.record.best = ranked;
         }
         self.record.history.push(record);
         self.record.position = Position { epoch: epoch + 1, batch: 0, step };
@@ -65,6 +49,31 @@ impl Run<'_> {
         self.save()?;
         observer.event(&Event::Epoch { record: &record, is_best });
         Ok(End::Complete)
+    }
+
+    /// The line of the epoch under way, which these sums and this validation end.
+    fn epoch_record(&self, sums: EpochSums, validation: Option<&Validation>) -> EpochRecord {
+        let Position { epoch, step, .. } = self.record.position;
+        let EpochSums { clips, loss, correct } = sums;
+        let seen = float(clips.max(1));
+        EpochRecord {
+            epoch: u32::try_from(epoch + 1).unwrap_or(u32::MAX),
+            step: step as u64,
+            lr: self.plan.schedule.at(epoch, self.plan.batches.saturating_sub(1), self.plan.batches),
+            train_loss: loss / seen,
+            train_top1: float(correct) / seen,
+            valid_loss: validation.map(|v| v.loss),
+            valid_top1: validation.map(|v| v.top1),
+            valid_mean_class: validation.map(|v| v.mean_class),
+        }
+    }
+
+    /// The epoch under way as a candidate for the best: one before the whole network has learned ranks below all
+    /// others.
+    fn ranked(&self, validation: &Validation) -> Best {
+        let epoch = self.record.position.epoch;
+        let top1 = if self.plan.is_whole_after(epoch) { validation.top1 } else { 0.0 };
+        Best { epoch, is_start: false, top1, loss: validation.loss }
     }
 
     /// Validation of what the run starts from, before its first step: on few clips no epoch may be better than a solved
@@ -111,5 +120,14 @@ impl Run<'_> {
     fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
         let spec: ModelSpec = self.record.spec.clone();
         Ok(Checkpoint { spec, weights: self.learner.best_weights()?, origin: Origin::Own })
+    }
+}
+
+/// Whether an epoch takes the place of the best so far; one that was not judged only where there is none.
+fn is_better(ranked: Option<Best>, best: Option<Best>) -> bool {
+    match (ranked, best) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(new), Some(best)) => new.top1 > best.top1 || (new.top1 >= best.top1 && new.loss < best.loss),
     }
 }

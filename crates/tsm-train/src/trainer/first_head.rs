@@ -34,13 +34,14 @@ impl Run<'_> {
     /// Whether the recipe, and the start, want a solved head.
     pub(super) fn wants_first_head(&self) -> bool {
         let recipe = self.job.recipe;
-        // Circuits give features another meaning, so that a kept head would misread them; without epochs the head is all.
+        // Circuits give features another meaning, so that a kept head would misread them;
+        // without epochs the head is all.
         let is_new = self.job.start.head == HeadStart::New || recipe.motion_start || recipe.epochs == 0;
         recipe.head_views > 0 && is_new
     }
 
-    /// Judges the network as it starts, with a head solved for the whole shift that it will run with, and goes on with one
-    /// for as much of the shift as the first step sees.
+    /// Judges the network as it starts, with a head solved for the whole shift that it will run with, and goes on with
+    /// one for as much of the shift as the first step sees.
     pub(super) fn start_from_head(
         &mut self,
         own_features: &[usize],
@@ -108,11 +109,12 @@ impl Run<'_> {
         let end_epoch = recipe.head_views as u64;
         let options = LoaderOptions { end_epoch, ..plan::loader_options(recipe, Position::default()) };
         let source = plan::source(&self.job, self.job.train);
-        let all = recipe.head_views * self.job.train.len();
+        let all = recipe.head_views * self.plan.clips_an_epoch();
         let groups = self.numbered_groups();
         let mut examples = vec![Vec::new(); strengths.len()];
         for batch in Loader::start(&source, plan::train_mode(&self.job)?, &options)? {
             let mut batch = batch?;
+            self.head_waited += batch.waited;
             if should_stop() {
                 return Ok(None);
             }

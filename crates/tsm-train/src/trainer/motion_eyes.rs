@@ -1,7 +1,7 @@
 //! What the clips of a batch tell of motion, for a network that weighs it (`tsm_model::motion_head`).
 //!
-//! It is read off the pictures as the network gets them: cropped, mirrored and recoloured. Of frames that only fill a short
-//! clip up nothing is known: no stream shows them.
+//! It is read off the pictures as the network gets them: cropped, mirrored and recoloured. Of frames that only fill a
+//! short clip up nothing is known: no stream shows them.
 
 use candle_core::{Device, Result, Tensor};
 use tsm_model::MotionFeatures;

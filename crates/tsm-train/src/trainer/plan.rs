@@ -8,6 +8,7 @@ use tsm_model::spec::SamplingKind;
 
 use super::{Job, TrainError};
 use crate::augment::{ColourJitter, Flip, Others};
+use crate::counts::float;
 use crate::crop::{EvalCrops, TrainCrop};
 use crate::dataset::Dataset;
 use crate::fingerprint;
@@ -65,8 +66,8 @@ impl Plan {
         }
     }
 
-    /// Whether the whole network with its whole shift has learned once this epoch is over: an earlier one may be lucky on
-    /// few clips, but is not what the recipe is for.
+    /// Whether the whole network with its whole shift has learned once this epoch is over: an earlier one may be lucky
+    /// on few clips, but is not what the recipe is for.
     pub(super) fn is_whole_after(&self, epoch: usize) -> bool {
         float(epoch + 1) > float(self.head_epochs) + self.shift_ramp_epochs
     }
@@ -95,6 +96,11 @@ impl Plan {
         (batch + 1).is_multiple_of(self.accumulate) || batch + 1 >= self.batches
     }
 
+    /// Clips that an epoch shows: without the last, where they fill no batch and are to be left out.
+    pub(super) fn clips_an_epoch(&self) -> usize {
+        (self.batches * self.batch_clips).min(self.clips)
+    }
+
     /// What this batch's gradients count in their step: its share of the step's clips.
     pub(super) fn part(&self, batch: usize) -> f64 {
         let first = batch - batch % self.accumulate;
@@ -107,7 +113,7 @@ impl Plan {
 }
 
 /// How a recipe chooses frames.
-pub(crate) fn sampling(recipe: &Recipe) -> Sampling {
+fn sampling(recipe: &Recipe) -> Sampling {
     match recipe.sampling {
         SamplingKind::Dense => Sampling::Dense,
         SamplingKind::UniformPaddle => Sampling::Uniform(UniformRule::PaddleV151),
@@ -150,13 +156,18 @@ pub(super) fn train_mode(job: &Job<'_>) -> Result<Mode, TrainError> {
 
 /// One centred view of each validation clip.
 pub(super) fn validation_mode(recipe: &Recipe) -> Mode {
-    Mode::Eval(EvalView {
+    Mode::Eval(centre_view(recipe))
+}
+
+/// The view that a clip is judged by where it is not streamed.
+pub(crate) fn centre_view(recipe: &Recipe) -> EvalView {
+    EvalView {
         sampling: sampling(recipe),
         phase: Phase::Test,
         segments: recipe.segments,
         clips: ClipCount::One,
         crops: EvalCrops::Centre,
-    })
+    }
 }
 
 /// Training batches from `position` to the end of the run.
@@ -306,9 +317,4 @@ fn comparable(recipe: &Recipe) -> toml::Table {
         table.remove(name);
     }
     table
-}
-
-#[expect(clippy::cast_precision_loss, reason = "epochs and batches are far below 2^53")]
-fn float(n: usize) -> f64 {
-    n as f64
 }

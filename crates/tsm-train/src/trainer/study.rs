@@ -8,7 +8,8 @@
 use candle_core::{Device, Tensor};
 
 use super::motion_eyes::motion_tensor;
-use super::{Run, TrainError, float};
+use super::{Run, TrainError};
+use crate::counts::float;
 use crate::dataset::class_index;
 use crate::draws::Draws;
 use crate::frame_shares::{FrameShares, rows_of_shown};

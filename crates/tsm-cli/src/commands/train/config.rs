@@ -5,8 +5,8 @@
 //!                └───────────────┴────────── all mistakes, each with its line ┘
 //! ```
 //!
-//! What options there are is asked of the flags themselves, so that a new flag is an option of the file without a word here.
-//! Relative paths are relative to the file's folder. What flags do to it is `settings.rs`'s.
+//! What options there are is asked of the flags themselves, so that a new flag is an option of the file without a word
+//! here. Relative paths are relative to the file's folder. What flags do to it is `settings.rs`'s.
 
 use std::any::TypeId;
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
-//! What `tsm train` is to do: the flags over the file of `--config` over the preset, checked and printed as such a file.
+//! What `tsm train` is to do: the flags over the file of `--config` over the preset,
+//! checked and printed as such a file.
 //!
 //! ```text
 //! flags ─────────┐ replace what the file says, its alternatives too
@@ -105,7 +106,8 @@ impl Settings {
         self.run.storage.unwrap_or(StorageArg::F32).into()
     }
 
-    /// The part of the clips that validates, before the number of clips is known: no preset of ours makes it depend on that.
+    /// The part of the clips that validates, before the number of clips is known:
+    /// no preset of ours makes it depend on that.
     pub(super) fn validation_part(&self) -> Result<f64, Failure> {
         Ok(self.recipe_over(&self.preset.unwrap_or(Preset::Few).recipe())?.validation)
     }

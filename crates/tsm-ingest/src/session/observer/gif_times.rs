@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The decoder takes every picture's time for the first one's (`GStreamer` 1.22). A GIF keeps its order, so times are
-//! handed over first in, first out; those of pictures that the decoder swallowed are passed over. Other decoders reorder,
-//! and keep their times themselves.
+//! handed over first in, first out; those of pictures that the decoder swallowed are passed over. Other decoders
+//! reorder, and keep their times themselves.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
