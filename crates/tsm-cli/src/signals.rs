@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM as a message: the first ends the run in order, the second at once.
 
+use std::cell::Cell;
 use std::io;
 
 use crossbeam_channel::{Receiver, bounded};
@@ -28,6 +29,18 @@ pub(crate) fn stop_signal() -> io::Result<Receiver<()>> {
         }
     })?;
     Ok(stop)
+}
+
+/// Whether the stop signal has come: asked again and again, for work that can be left between two clips.
+///
+/// # Errors
+/// As [`stop_signal`].
+pub(crate) fn stop_asked() -> io::Result<impl Fn() -> bool> {
+    let (stop, is_stopped) = (stop_signal()?, Cell::new(false));
+    Ok(move || {
+        is_stopped.set(is_stopped.get() || stop.try_recv().is_ok());
+        is_stopped.get()
+    })
 }
 
 /// Makes a file that grows over the system's limit (`ulimit -f`) an error of the write, as a full disk is: unheard, the

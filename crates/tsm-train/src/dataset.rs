@@ -67,18 +67,40 @@ pub struct Found {
 /// # Errors
 /// [`DatasetError`] of [`class_folder::read`], [`kinetics::read`] or [`list_file::read`].
 pub fn read(path: &Path, class_names: Option<&Path>) -> Result<Found, DatasetError> {
+    let is_folder = std::fs::metadata(path).is_ok_and(|about| about.is_dir());
+    if let Some(names) = class_names.filter(|_| is_folder || is_table(path)) {
+        return Err(DatasetError::NamesOfNoList { names: names.to_owned(), path: path.to_owned() });
+    }
     let dataset = match std::fs::metadata(path) {
         Ok(about) if about.is_dir() => class_folder::read(path)?,
         _ if is_table(path) => return kinetics::read(path),
         Ok(_) => {
-            // What `tsm prepare` writes beside its lists.
-            let beside = path.with_file_name("classes.txt");
+            let beside = names_beside(path);
             let beside = Some(beside.as_path()).filter(|names| names.is_file());
             list_file::read(path, class_names.or(beside))?
         }
         Err(error) => return Err(DatasetError::of_io(path, "folder or list", error)),
     };
     Ok(Found { dataset, missing: Vec::new() })
+}
+
+/// Reads what a model of `classes` is to be judged by: as [`read`] does, but the labels of a list without names are the
+/// model's class numbers.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_for(path: &Path, classes: &[String]) -> Result<Found, DatasetError> {
+    let is_bare_list = path.is_file() && !is_table(path) && !names_beside(path).is_file();
+    if !is_bare_list {
+        return read(path, None);
+    }
+    let dataset = list_file::read_named(path, Some(classes.to_vec()))?;
+    Ok(Found { dataset, missing: Vec::new() })
+}
+
+/// The class names that `tsm prepare` writes beside its lists.
+fn names_beside(list: &Path) -> PathBuf {
+    list.with_file_name("classes.txt")
 }
 
 /// Whether a file's name says that it is a table.
@@ -137,6 +159,30 @@ impl Dataset {
         counts
     }
 
+    /// Refuses clips of `source` that nothing can be learned from: of one class alone, or with a class that none of
+    /// `clips` shows, which is most likely a mistake of the list.
+    ///
+    /// # Errors
+    /// [`DatasetError::TooFewClasses`], [`DatasetError::UnusedLabel`].
+    ///
+    /// # Panics
+    /// If an index is no clip's.
+    pub(crate) fn check_classes(
+        &self,
+        source: &Path,
+        clips: impl IntoIterator<Item = usize>,
+    ) -> Result<(), DatasetError> {
+        let (path, counts) = (source.to_owned(), self.clips_by_class_of(clips));
+        if counts.iter().filter(|count| **count > 0).count() < 2 {
+            let class = counts.iter().position(|count| *count > 0).map(|class| self.classes[class].clone());
+            return Err(DatasetError::TooFewClasses { path, class });
+        }
+        match counts.iter().position(|count| *count == 0) {
+            Some(label) => Err(DatasetError::UnusedLabel { path, label, class: self.classes[label].clone() }),
+            None => Ok(()),
+        }
+    }
+
     /// The same clips with the classes numbered as in `classes`, by name: those of a model that is judged, or of the clips
     /// that one learns from.
     ///
@@ -180,14 +226,16 @@ impl ClassesOf {
 
     const fn remedy(self) -> &'static str {
         match self {
-            Self::Model => "rename its folder, give the names of a list with --labels, or another model",
+            Self::Model => {
+                "rename its folder, put the names of a list into a classes.txt beside it, or give another model"
+            }
             Self::TrainingList => "give the names of both lists with --classes, or take its clips out",
         }
     }
 }
 
 /// The first names, so that a line stays a line.
-fn some_of(classes: &[String]) -> String {
+pub(crate) fn some_of(classes: &[String]) -> String {
     /// As many as say which kind of names they are.
     const SHOWN: usize = 5;
     let first = classes.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -291,6 +339,22 @@ pub enum DatasetError {
         of: ClassesOf,
         /// The classes there are.
         known: String,
+    },
+    /// Class names for what has its own.
+    #[error("{}: class names are for lists; {} has its own, leave --classes out", names.display(), path.display())]
+    NamesOfNoList {
+        /// The file of names.
+        names: PathBuf,
+        /// The folder or table.
+        path: PathBuf,
+    },
+    /// A name that two classes have.
+    #[error("{}: '{name}' stands in it twice; give every class a name of its own", path.display())]
+    NameTwice {
+        /// The file of names.
+        path: PathBuf,
+        /// The name.
+        name: String,
     },
     /// A clip that the groups do not name.
     #[error("{}: no group for the clip {}; add a line with its path", table.display(), clip.display())]

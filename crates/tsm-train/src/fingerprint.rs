@@ -77,8 +77,12 @@ fn of_folder(folder: &Path) -> io::Result<u32> {
 }
 
 fn of_ends(path: &Path, before: u32) -> io::Result<u32> {
-    let mut file = File::open(path)?;
-    let bytes = file.metadata()?.len();
+    // Who opens a pipe waits for somebody to write into it.
+    let about = std::fs::metadata(path)?;
+    if !about.is_file() {
+        return Err(io::Error::other("no file"));
+    }
+    let (mut file, bytes) = (File::open(path)?, about.len());
     let mut ends = Vec::new();
     file.by_ref().take(END_BYTES).read_to_end(&mut ends)?;
     if bytes > END_BYTES {

@@ -124,6 +124,9 @@ pub enum PrepareError {
         /// The name.
         name: String,
     },
+    /// The caller asked to stop.
+    #[error("stopped before the lists were written; the same command starts again")]
+    Stopped,
     /// A list cannot be written.
     #[error(transparent)]
     List(#[from] ReportError),
@@ -135,7 +138,8 @@ pub enum PrepareError {
     Lost(#[from] WorkerLost),
 }
 
-/// Reads every clip of `dataset` and writes the lists (and frames) into the folder `output`, which is made if need be.
+/// Reads every clip of `dataset` and writes the lists (and frames) into the folder `output`, which is made if need be;
+/// `told` says whether to go on.
 ///
 /// # Errors
 /// [`PrepareError`]; no list is then written, unless the disk refuses one of them ([`PrepareError::List`]).
@@ -143,7 +147,7 @@ pub fn prepare(
     dataset: Dataset,
     output: &Path,
     options: &PrepareOptions,
-    progress: &mut dyn FnMut(Progress),
+    told: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Prepared, PrepareError> {
     let place = |name: &str| output.join(name);
     let (training_list, validation_list) = (place("train.txt"), place("validation.txt"));
@@ -163,12 +167,15 @@ pub fn prepare(
     }
     let classes = list_file::classes_text(&dataset.classes)
         .map_err(|name| PrepareError::ClassName { name: name.to_owned() })?;
-    std::fs::create_dir_all(output)
-        .map_err(|source| PrepareError::Write { path: output.to_owned(), source })?;
     let mut dataset = dataset;
     // By the names of the originals, before frames take their place.
     let ungrouped = options.groups.apply(&mut dataset)?;
-    let (readable, unreadable) = read_all(dataset, folders, options, progress)?;
+    dataset.check_classes(&options.source, 0..dataset.clips.len())?;
+    // What cannot be divided now cannot be once clips are left out.
+    split::split(&dataset, options.validation, options.seed)?;
+    std::fs::create_dir_all(output)
+        .map_err(|source| PrepareError::Write { path: output.to_owned(), source })?;
+    let (readable, unreadable) = read_all(dataset, folders, options, told)?;
     let split = split::split(&readable, options.validation, options.seed)?;
     let of = |side: &[usize]| side.iter().map(|clip| readable.clips[*clip].clone()).collect::<Vec<_>>();
     let training = list_file::text(&training_list, &of(&split.training))?;
@@ -192,7 +199,7 @@ pub fn prepare(
 fn check_input_stays(lists: &[&PathBuf], source: &Path) -> Result<(), PrepareError> {
     let Ok(read) = source.canonicalize() else { return Ok(()) };
     match lists.iter().find(|list| list.canonicalize().is_ok_and(|list| list == read)) {
-        Some(list) => Err(PrepareError::OverwritesInput { path: list.to_path_buf() }),
+        Some(list) => Err(PrepareError::OverwritesInput { path: (*list).clone() }),
         None => Ok(()),
     }
 }
@@ -215,7 +222,7 @@ fn read_all(
     dataset: Dataset,
     folders: Vec<PathBuf>,
     options: &PrepareOptions,
-    progress: &mut dyn FnMut(Progress),
+    told: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<(Dataset, Vec<String>), PrepareError> {
     let folders = Arc::new(folders);
     let dataset = Arc::new(dataset);
@@ -246,7 +253,9 @@ fn read_all(
                 return Err(PrepareError::Write { path, source });
             }
         }
-        progress(Progress { done, of });
+        if !told(Progress { done, of }) {
+            return Err(PrepareError::Stopped);
+        }
     }
     let left = readable.clips_by_class();
     if let Some((class, first)) = unreadable.iter().find(|(class, _)| left[class_index(*class)] == 0) {

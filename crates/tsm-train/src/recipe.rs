@@ -248,30 +248,28 @@ impl Recipe {
     /// # Errors
     /// The first of them.
     pub fn check(&self) -> Result<(), RecipeError> {
-        let parts: [(&'static str, f64); 7] = [
+        let parts: [(&'static str, f64); 6] = [
             ("dropout", self.dropout),
             ("label-smoothing", self.label_smoothing),
             ("momentum", self.momentum),
             ("average", self.average),
             ("validation", self.validation),
-            ("jitter-hue", f64::from(self.jitter_hue) * 2.0),
             ("lr-decay", self.lr_decay),
         ];
         for (name, value) in parts {
             ensure((0.0..1.0).contains(&value), name, value, "at least 0 and below 1")?;
         }
+        let hue = self.jitter_hue;
+        ensure((0.0..0.5).contains(&hue), "jitter-hue", f64::from(hue), "at least 0 and below 0.5")?;
         for (name, value) in [("frame-loss", self.frame_loss), ("teacher-share", self.teacher_share)] {
             ensure((0.0..=1.0).contains(&value), name, value, "0 to 1")?;
         }
-        let positive: [(&'static str, f64); 4] = [
-            ("lr", self.lr),
-            ("fps", self.fps),
-            ("teacher-temperature", self.teacher_temperature),
-            ("head-lr", self.head_lr),
-        ];
+        let positive: [(&'static str, f64); 3] =
+            [("lr", self.lr), ("teacher-temperature", self.teacher_temperature), ("head-lr", self.head_lr)];
         for (name, value) in positive {
             ensure(value > 0.0 && value < 1e6, name, value, "above 0 and below a million")?;
         }
+        ensure((0.001..=1000.0).contains(&self.fps), "fps", self.fps, "0.001 to 1000")?;
         for (name, value) in [("mixup", self.mixup), ("cutmix", self.cutmix)] {
             let fits = value == 0.0 || (0.01..=4.0).contains(&value);
             ensure(fits, name, value, "0 for none, or 0.01 to 4")?;
@@ -293,10 +291,9 @@ impl Recipe {
     }
 
     fn check_counts(&self) -> Result<(), RecipeError> {
-        let counts: [(&'static str, usize); 6] = [
+        let counts: [(&'static str, usize); 5] = [
             ("batch", self.batch),
             ("accumulate", self.accumulate),
-            ("workers", self.workers),
             ("log-interval", self.log_interval),
             ("valid-interval", self.valid_interval),
             ("segments", self.segments),
@@ -304,6 +301,7 @@ impl Recipe {
         for (name, value) in counts {
             ensure((1..=100_000).contains(&value), name, value, "1 to 100000")?;
         }
+        ensure((1..=1024).contains(&self.workers), "workers", self.workers, "1 to 1024")?;
         ensure(self.epochs <= 100_000, "epochs", self.epochs, "0 to 100000")?;
         // Without a step the solved head is all that is learned.
         let learns = self.epochs > 0 || self.head_views > 0;
@@ -318,6 +316,11 @@ impl Recipe {
         if self.flip == FlipChoice::Off && !self.flip_pairs.is_empty() {
             return Err(RecipeError::Exclusive("flip off and flip pairs"));
         }
+        if let Some((name, _)) = self.flip_pairs.iter().find(|(one, other)| one == other) {
+            return ensure(false, "flip-pair", format!("{name}={name}"), "two classes");
+        }
+        let known = self.sampling != SamplingKind::Unknown;
+        ensure(known, "sampling", self.sampling.name(), "uniform, uniform_paddle, dense or fixed_interval")?;
         self.check_motion_start()?;
         if self.motion_features != MotionFeatures::None {
             let sampling = self.sampling;

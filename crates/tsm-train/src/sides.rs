@@ -61,7 +61,7 @@ pub fn divide(
     if matches!(division, Division::List(_)) {
         warnings.extend(shared_groups(&dataset, listed));
     }
-    check_classes(source, &dataset, listed)?;
+    dataset.check_classes(source, 0..listed)?;
     let Split { training, validation, unvalidated } = split_of(&dataset, division, listed, seed)?;
     for class in unvalidated {
         warnings.push(unvalidated_class(&dataset.classes[dataset::class_index(class)]));
@@ -114,21 +114,6 @@ fn shared_groups(dataset: &Dataset, train_len: usize) -> Option<String> {
     let known: BTreeSet<&str> = train.iter().map(|clip| clip.group.as_str()).collect();
     let first = validation.iter().find(|clip| known.contains(clip.group.as_str()))?;
     Some(format!("clips of '{}' are in both lists: the figures will be better than the model", first.group))
-}
-
-/// Learning needs two classes with clips among the first `listed`, which are learned from or divided; a name without any is
-/// most likely a mistake of the list.
-fn check_classes(source: &Path, dataset: &Dataset, listed: usize) -> Result<(), DatasetError> {
-    let path = source.to_owned();
-    let counts = dataset.clips_by_class_of(0..listed);
-    if counts.iter().filter(|count| **count > 0).count() < 2 {
-        let class = counts.iter().position(|count| *count > 0).map(|class| dataset.classes[class].clone());
-        return Err(DatasetError::TooFewClasses { path, class });
-    }
-    match counts.iter().position(|count| *count == 0) {
-        Some(label) => Err(DatasetError::UnusedLabel { path, label, class: dataset.classes[label].clone() }),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

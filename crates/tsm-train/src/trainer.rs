@@ -17,7 +17,7 @@ use candle_core::{Device, Tensor};
 use crate::clip_store::ClipStore;
 use crate::clock;
 use crate::counts::float;
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, class_index};
 use crate::learner::{Learner, LearnerTensors};
 use crate::loader::{Batch, Loader, Skipped};
 use crate::progress::{BatchReport, Event, Observer};
@@ -41,7 +41,7 @@ use motion_eyes::MotionEyes;
 use motion_paths::Begun;
 use plan::Plan;
 
-pub use artefacts::RunFolder;
+pub use artefacts::{RunFolder, RunLock};
 pub use error::TrainError;
 pub(crate) use plan::centre_view;
 pub use validation::Validation;
@@ -93,6 +93,8 @@ pub struct Finished {
     pub waited: Duration,
     /// Time of this process's part.
     pub elapsed: Duration,
+    /// The folder is this run's until its model is written, too.
+    pub lock: RunLock,
 }
 
 /// Trains until all epochs are done or `should_stop` says so.
@@ -116,7 +118,7 @@ pub fn train(
         end = run.epoch(observer, should_stop)?;
     }
     let waited = run.head_waited + run.loader.waited();
-    Ok(Finished { end, waited, elapsed: run.begun.elapsed(), record: run.record })
+    Ok(Finished { end, waited, elapsed: run.begun.elapsed(), record: run.record, lock: run.lock })
 }
 
 /// A run under way.
@@ -129,6 +131,7 @@ struct Run<'a> {
     record: RunRecord,
     resumed_at: Option<Position>,
     events: EventWriter,
+    lock: RunLock,
     begun: Instant,
     /// When the first step of this process began: a head may have been solved before.
     first_step: Instant,
@@ -151,7 +154,10 @@ impl<'a> Run<'a> {
             record = Self::restored(&job, record, saved, &mut learner)?;
             resumed_at = Some(record.position);
         }
-        job.folder.create()?;
+        let source = plan::source(&job, job.train);
+        let options = plan::loader_options(job.recipe, record.position);
+        let loader = Loader::start(&source, plan::train_mode(&job)?, &options)?;
+        let lock = job.folder.create()?;
         if resumed_at.is_none() {
             job.folder.forget_run()?;
         }
@@ -160,9 +166,6 @@ impl<'a> Run<'a> {
         if !record.history.is_empty() {
             job.folder.write_history(&record)?;
         }
-        let source = plan::source(&job, job.train);
-        let options = plan::loader_options(job.recipe, record.position);
-        let loader = Loader::start(&source, plan::train_mode(&job)?, &options)?;
         let now = clock::now();
         let motion = MotionEyes::of_start(&job.start);
         Ok(Self {
@@ -174,6 +177,7 @@ impl<'a> Run<'a> {
             record,
             resumed_at,
             events,
+            lock,
             begun: now,
             first_step: now,
             head_waited: Duration::ZERO,
@@ -278,6 +282,20 @@ impl<'a> Run<'a> {
         if self.record.skipped.insert(name.clone(), reason.to_owned()).is_none() {
             observer.event(&Event::Skipped { clip: &name, reason });
         }
+    }
+
+    /// Refuses to go on where every clip of a class was left out: what is learned would not know the class, and still name
+    /// it.
+    fn check_classes_left(&self) -> Result<(), TrainError> {
+        let dataset = &self.job.dataset;
+        let reason = |clip: usize| self.record.skipped.get(&dataset.clips[clip].path.display().to_string());
+        let left = self.job.train.iter().copied().filter(|clip| reason(*clip).is_none());
+        let Some(class) = dataset.clips_by_class_of(left).iter().position(|count| *count == 0) else {
+            return Ok(());
+        };
+        let mut own = self.job.train.iter().filter(|clip| class_index(dataset.clips[**clip].class) == class);
+        let first = own.find_map(|clip| reason(*clip)).cloned().unwrap_or_default();
+        Err(TrainError::NothingReadable { class: dataset.classes[class].clone(), first })
     }
 
     /// Training has blown up in the step whose clips were seen last.

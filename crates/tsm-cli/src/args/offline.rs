@@ -72,6 +72,7 @@ pub(crate) enum ClipSamplingArg {
     /// Ten windows of 64 frames
     Dense,
     /// At the model's frame interval, as a stream sees it
+    #[value(alias = "fixed_interval")]
     FixedInterval,
 }
 
@@ -81,7 +82,7 @@ pub(crate) struct InferArgs {
     /// Video files, or folders of JPEG frames
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// A list of files, one a line; relative to its own folder
+    /// A list of files, one a line, relative to its own folder; - for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) filelist: Option<PathBuf>,
     /// Classes of the ranking

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tsm_model::Model;
 use tsm_train::clip_store::ClipStore;
 use tsm_train::dataset::{self, ClassesOf, groups::GroupRule};
-use tsm_train::evaluate::{Evaluation, Joints, Judged, by_views, online};
+use tsm_train::evaluate::{EvaluateError, Evaluation, Joints, Judged, by_views, online};
 use tsm_train::loader::LoaderSource;
 use tsm_train::metrics::Metrics;
 use tsm_train::report::write_atomically;
@@ -16,7 +16,7 @@ use super::clips_bar::clips_bar;
 use super::views;
 use crate::args::offline::EvalArgs;
 use crate::exit_code::{Exit, Failure};
-use crate::{model_source, talk};
+use crate::{model_source, signals, talk};
 
 /// Threads that decode ahead.
 const WORKERS: usize = 2;
@@ -26,6 +26,7 @@ const WORKERS: usize = 2;
 /// # Errors
 /// Clips or a model that cannot be used, classes that the model does not have.
 pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
+    let should_stop = signals::stop_asked()?;
     tsm_ingest::init()?;
     if args.online && (args.views.crops != "1" || args.views.sampling.is_some()) {
         let text = "--online sees what a stream sees, the centre of each due frame; leave --crops and --sampling out";
@@ -34,8 +35,7 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     check_json(args.json.as_deref())?;
     let checkpoint = model_source::open(&args.model)?;
     let path = args.data.as_deref().or(args.list.as_deref()).unwrap_or(Path::new(""));
-    let names = args.model.spec.labels.as_deref();
-    let found = dataset::read(path, names)?;
+    let found = dataset::read_for(path, &checkpoint.spec.classes)?;
     for missing in found.missing.iter().filter(|_| !is_quiet) {
         talk::line(&format!("tsm: not there: {missing}"));
     }
@@ -55,16 +55,23 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let mut told = |judged: Judged| {
         bar.set_position(judged.done as u64);
         bar.set_message(format!("{} right", judged.right));
-        true
+        !should_stop()
     };
-    let evaluation = if args.online {
+    let judged = if args.online {
         let joints = if args.joined { Joints::Joined } else { Joints::Apart };
-        online(&mut model, &source, joints, WORKERS, &mut told)?
+        online(&mut model, &source, joints, WORKERS, &mut told)
     } else {
         let view = views::view(&args.views, model.spec());
-        by_views(&mut model, &source, view, WORKERS, &mut told)?
+        by_views(&mut model, &source, view, WORKERS, &mut told)
     };
     bar.finish_and_clear();
+    let evaluation = match judged {
+        Err(EvaluateError::Stopped) => {
+            talk::line("tsm: stopped; figures of a part of the clips would mislead, so none are given");
+            return Ok(Exit::Done);
+        }
+        judged => judged?,
+    };
     for skipped in &evaluation.skipped {
         talk::line(&format!("tsm: left out: {}", talk::escaped(&skipped.reason)));
     }

@@ -13,7 +13,7 @@ use tsm_train::loader::LoaderSource;
 use super::views;
 use crate::args::offline::{InferArgs, InferFormatArg};
 use crate::exit_code::{Exit, Failure};
-use crate::{model_source, talk};
+use crate::{model_source, signals, talk};
 
 /// One file as a JSON object.
 #[derive(Debug, Serialize)]
@@ -52,6 +52,7 @@ impl<'a> Line<'a> {
 /// # Errors
 /// A list or model that cannot be used.
 pub(crate) fn run(args: &InferArgs) -> Result<Exit, Failure> {
+    let should_stop = signals::stop_asked()?;
     tsm_ingest::init()?;
     let files = match &args.filelist {
         Some(list) => list_file::read_paths(list)?,
@@ -71,12 +72,15 @@ pub(crate) fn run(args: &InferArgs) -> Result<Exit, Failure> {
     if args.format == InferFormatArg::Csv {
         talk::result("file,rank,class,label,probability")?;
     }
-    let mut failed = 0;
+    let (mut failed, mut labelled) = (0, 0);
     let mut broken = None;
     infer(&mut model, &source, view, args.top_k.get(), &mut |answer| {
         failed += usize::from(answer.ranking.is_err());
         match write(args.format, &files[answer.clip], &answer) {
-            Ok(()) => true,
+            Ok(()) => {
+                labelled += 1;
+                !should_stop()
+            }
             Err(failure) => {
                 broken = Some(failure);
                 false
@@ -85,6 +89,10 @@ pub(crate) fn run(args: &InferArgs) -> Result<Exit, Failure> {
     })?;
     if let Some(failure) = broken {
         return Err(failure);
+    }
+    if labelled < files.len() {
+        talk::line(&format!("tsm: stopped after {labelled} of {} files", files.len()));
+        return Ok(Exit::Done);
     }
     Ok(if failed > 0 { Exit::BadInput } else { Exit::Done })
 }

@@ -1,6 +1,6 @@
 //! `tsm prepare`: lists of training and validation clips, and frames for fast reading.
 
-use tsm_train::prepare::{FrameOptions, PrepareOptions, Prepared, Progress, prepare};
+use tsm_train::prepare::{FrameOptions, PrepareError, PrepareOptions, Prepared, Progress, prepare};
 use tsm_train::{dataset, sides};
 
 use super::clips_bar::clips_bar;
@@ -9,15 +9,23 @@ use crate::args::offline::PrepareArgs;
 use crate::exit_code::{Exit, Failure};
 use crate::{signals, talk};
 
+/// Threads that no disk can keep busy, and no system refuses.
+const MOST_WORKERS: usize = 1024;
+
 /// Writes the lists and says where they are.
 ///
 /// # Errors
 /// Clips that cannot be used or divided, a folder that cannot be written.
 pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
+    let should_stop = signals::stop_asked()?;
     signals::survive_file_limit()?;
     tsm_ingest::init()?;
     if !(0.0..1.0).contains(&args.validation) {
         let text = format!("--validation is {}, it must be at least 0 and below 1", args.validation);
+        return Err(Failure::bad_input(text));
+    }
+    if args.workers.get() > MOST_WORKERS {
+        let text = format!("--workers is {}, it must be 1 to {MOST_WORKERS}", args.workers);
         return Err(Failure::bad_input(text));
     }
     let found = dataset::read(&args.input, args.classes.as_deref())?;
@@ -33,10 +41,18 @@ pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
         workers: args.workers.get(),
     };
     let bar = clips_bar(found.dataset.clips.len(), is_quiet);
-    let mut told = |Progress { done, .. }: Progress| bar.set_position(done as u64);
+    let mut told = |Progress { done, .. }: Progress| {
+        bar.set_position(done as u64);
+        !should_stop()
+    };
     let classes = found.dataset.classes.clone();
-    let made = prepare(found.dataset, &args.output, &options, &mut told)?;
+    let made = prepare(found.dataset, &args.output, &options, &mut told);
     bar.finish_and_clear();
+    if let Err(PrepareError::Stopped) = &made {
+        talk::line(&format!("tsm: {}", PrepareError::Stopped));
+        return Ok(Exit::Done);
+    }
+    let made = made?;
     for reason in &made.unreadable {
         talk::line(&format!("tsm: left out: {}", talk::escaped(reason)));
     }

@@ -1,6 +1,5 @@
 //! `tsm train`: clips become a model, with a report beside it.
 
-use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,16 +38,13 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let settings = Settings::of(args)?;
     // The file may ask for a GPU, too. Before any thread or handler is there.
     gpu_build::hand_over(Some(settings.asked_device()))?;
-    let stop = signals::stop_signal()?;
+    let should_stop = signals::stop_asked()?;
     signals::survive_file_limit()?;
     tsm_ingest::init()?;
     check_output(settings.output())?;
     let (division, divided) = division(settings.run(), settings.validation_part()?);
     let Sides { dataset, train, validation, .. } = sides(&settings, &division, is_quiet)?;
     let recipe = settings.recipe(train.len())?;
-    if !is_quiet {
-        tell_settings(&settings.text(&recipe, train.len(), &Path::to_owned));
-    }
     let start = Start::of(&recipe, &dataset.classes, Some(&model_source::shipped()?))?;
     let device = settings.device().open()?;
     let folder = RunFolder::beside(settings.output());
@@ -73,11 +69,9 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
         resume: resumed(settings.run(), &folder)?,
         folder: folder.clone(),
     };
-    let is_stopped = Cell::new(false);
-    let should_stop = || {
-        is_stopped.set(is_stopped.get() || stop.try_recv().is_ok());
-        is_stopped.get()
-    };
+    if !is_quiet {
+        tell_settings(&settings.text(&recipe, train.len(), &Path::to_owned));
+    }
     let mut bar = Bar::new(is_quiet);
     let finished = trainer::train(job, &mut bar, &should_stop).map_err(failure)?;
     bar.clear();

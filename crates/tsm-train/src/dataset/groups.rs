@@ -165,7 +165,10 @@ impl GroupTable {
             let record = record.map_err(|error| refused(line, error.to_string()))?;
             match (record.get(path_column), record.get(group_column)) {
                 (Some(path), Some(group)) if !path.is_empty() && !group.is_empty() => {
-                    groups.insert(Path::new(path), group);
+                    if let Some(other) = groups.insert(Path::new(path), group) {
+                        let what = format!("{path} is of the group '{other}' already; give it one");
+                        return Err(refused(line, what));
+                    }
                 }
                 _ => {
                     let what = "a path or a group is missing; write path,group";
@@ -176,14 +179,16 @@ impl GroupTable {
         Ok(groups)
     }
 
-    fn insert(&mut self, path: &Path, group: &str) {
-        self.by_path.insert(path.to_owned(), group.to_owned());
+    /// Another group that the path has been given before.
+    fn insert(&mut self, path: &Path, group: &str) -> Option<String> {
+        let before = self.by_path.insert(path.to_owned(), group.to_owned());
         for (names, map) in [2, 1].into_iter().zip(&mut self.by_ending) {
             let entry = map.entry(ending(path, names)).or_insert_with(|| Some(group.to_owned()));
             if entry.as_deref() != Some(group) {
                 *entry = None;
             }
         }
+        before.filter(|before| before != group)
     }
 
     /// By the path from the table's folder, as given, or by its last names where they tell one group only: tables are

@@ -10,6 +10,8 @@
 //! begin with `#` are passed over; a path that begins so is written with `./` before it. Texts only: who makes a list
 //! writes it.
 
+use std::collections::{BTreeSet, HashMap};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use tsm_model::label_map::read_labels;
@@ -22,12 +24,30 @@ use super::{Clip, Dataset, DatasetError, MOST_CLASSES, class_index, class_number
 /// [`DatasetError`] with the line's number if a label is none or out of range, or a file is missing.
 pub fn read(list: &Path, class_names: Option<&Path>) -> Result<Dataset, DatasetError> {
     let classes = class_names.map(read_labels).transpose()?;
+    if let Some((path, name)) = class_names.zip(classes.as_deref().and_then(repeated)) {
+        return Err(DatasetError::NameTwice { path: path.to_owned(), name: name.to_owned() });
+    }
+    read_named(list, classes)
+}
+
+/// Reads a list whose labels are numbers of `classes`; without these, classes are called by their numbers.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_named(list: &Path, classes: Option<Vec<String>>) -> Result<Dataset, DatasetError> {
     // As it was given: no `./` before the paths of a list in the current folder.
     let folder = list.parent().unwrap_or(Path::new(""));
     let mut clips = Vec::new();
+    let mut labelled: HashMap<PathBuf, (u32, usize)> = HashMap::new();
     for (line, text) in lines(list)? {
         let refused = |reason| DatasetError::Line { path: list.to_owned(), line, reason };
-        clips.push(entry(&text, folder, classes.as_deref()).map_err(refused)?);
+        let clip = entry(&text, folder, classes.as_deref()).map_err(refused)?;
+        let (first, at) = *labelled.entry(clip.path.clone()).or_insert((clip.class, line));
+        if first != clip.class {
+            let path = clip.path.display();
+            return Err(refused(format!("{path} has the label {first} on line {at}; give it one")));
+        }
+        clips.push(clip);
     }
     if clips.is_empty() {
         return Err(DatasetError::EmptyList { path: list.to_owned() });
@@ -37,7 +57,14 @@ pub fn read(list: &Path, class_names: Option<&Path>) -> Result<Dataset, DatasetE
     Ok(Dataset { classes, clips })
 }
 
-/// Reads a list of files without labels, for inference: one path a line, relative to the list's folder. Whether they
+/// A name that stands there twice.
+fn repeated(names: &[String]) -> Option<&str> {
+    let mut seen = BTreeSet::new();
+    names.iter().map(String::as_str).find(|name| !seen.insert(*name))
+}
+
+/// Reads a list of files without labels, for inference: one path a line, relative to the list's folder; `-` is standard
+/// input, relative to the current one. Whether they
 /// exist is not looked at; a label behind the path is taken for a part of it.
 ///
 /// # Errors
@@ -105,7 +132,13 @@ pub(crate) fn classes_text(classes: &[String]) -> Result<String, &str> {
 
 /// The lines that say something, with their numbers from 1.
 fn lines(list: &Path) -> Result<Vec<(usize, String)>, DatasetError> {
-    let bytes = std::fs::read(list).map_err(|error| DatasetError::of_io(list, "list", error))?;
+    let mut bytes = Vec::new();
+    let read = if list == Path::new("-") {
+        std::io::stdin().read_to_end(&mut bytes).map(drop)
+    } else {
+        std::fs::read(list).map(|read| bytes = read)
+    };
+    read.map_err(|error| DatasetError::of_io(list, "list", error))?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut lines = Vec::new();
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {

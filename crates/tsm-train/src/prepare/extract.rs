@@ -41,7 +41,7 @@ enum FrameError {
 }
 
 impl FrameError {
-    fn picture(error: impl ToString) -> Self {
+    fn picture(error: impl std::error::Error) -> Self {
         Self::Picture(error.to_string())
     }
 }

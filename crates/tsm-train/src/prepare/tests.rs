@@ -39,8 +39,11 @@ fn a_tree_becomes_two_lists_and_names_its_broken_clip() {
     let root = tree();
     let found = dataset::read(&root.path().join("clips"), None).unwrap();
     let (mut seen, output) = (Vec::new(), root.path().join("out"));
-    let made =
-        prepare(found.dataset, &output, &options(None), &mut |progress| seen.push(progress.done)).unwrap();
+    let made = prepare(found.dataset, &output, &options(None), &mut |progress| {
+        seen.push(progress.done);
+        true
+    })
+    .unwrap();
     assert_eq!(seen, (1..=7).collect::<Vec<_>>());
     assert_eq!(made.clips.iter().sum::<usize>(), 6);
     assert!(made.unreadable.len() == 1 && made.unreadable[0].contains("broken.mp4"), "{:?}", made.unreadable);
@@ -60,7 +63,7 @@ fn extracted_frames_are_the_clip_again() {
     let found = dataset::read(&root.path().join("clips"), None).unwrap();
     let output = root.path().join("out");
     let frames = FrameOptions { short_side_px: 96, quality: 95 };
-    let made = prepare(found.dataset, &output, &options(Some(frames)), &mut |_| {}).unwrap();
+    let made = prepare(found.dataset, &output, &options(Some(frames)), &mut |_| true).unwrap();
     let list = dataset::read(&made.training_list, Some(&made.classes_file)).unwrap().dataset;
     let clip = list.clips.iter().find(|clip| clip.class == 0).unwrap();
     assert!(clip.path.starts_with(&output) && clip.frames.is_some(), "{clip:?}");
@@ -83,10 +86,10 @@ fn a_damaged_frame_of_a_folder_is_named() {
     let root = tree();
     let found = dataset::read(&root.path().join("clips"), None).unwrap();
     let (frames, lists) = (root.path().join("out"), root.path().join("lists"));
-    prepare(found.dataset, &frames, &options(Some(FrameOptions::default())), &mut |_| {}).unwrap();
+    prepare(found.dataset, &frames, &options(Some(FrameOptions::default())), &mut |_| true).unwrap();
     std::fs::write(frames.join("frames/walk/b 2/img_00007.jpg"), b"no picture").unwrap();
     let found = dataset::read(&frames.join("frames"), None).unwrap();
-    let made = prepare(found.dataset, &lists, &options(None), &mut |_| {}).unwrap();
+    let made = prepare(found.dataset, &lists, &options(None), &mut |_| true).unwrap();
     assert!(
         made.unreadable.len() == 1 && made.unreadable[0].contains("b 2/img_00007.jpg"),
         "{:?}",
@@ -103,7 +106,7 @@ fn a_class_without_a_readable_clip_ends_it() {
     }
     let found = dataset::read(&root.path().join("clips"), None).unwrap();
     let output = root.path().join("out");
-    let error = prepare(found.dataset, &output, &options(None), &mut |_| {}).unwrap_err().to_string();
+    let error = prepare(found.dataset, &output, &options(None), &mut |_| true).unwrap_err().to_string();
     assert!(error.contains("no clip of 'walk'") && error.contains("broken.mp4"), "{error}");
     assert!(!output.join("train.txt").exists());
 }
@@ -114,7 +117,12 @@ fn what_no_list_can_name_is_refused_before_a_clip_is_read() {
     let output = root.path().join("out");
     let mut read = 0;
     let mut refusal = |dataset: Dataset, frames| {
-        prepare(dataset, &output, &options(frames), &mut |_| read += 1).unwrap_err().to_string()
+        prepare(dataset, &output, &options(frames), &mut |_| {
+            read += 1;
+            true
+        })
+        .unwrap_err()
+        .to_string()
     };
     let clips = root.path().join("clips");
     let mut dataset = dataset::read(&clips, None).unwrap().dataset;
@@ -141,7 +149,7 @@ fn lists_are_as_readable_as_any_file_made_here() {
     let plain = root.path().join("plain");
     std::fs::write(&plain, b"").unwrap();
     let found = dataset::read(&root.path().join("clips"), None).unwrap();
-    let made = prepare(found.dataset, &root.path().join("out"), &options(None), &mut |_| {}).unwrap();
+    let made = prepare(found.dataset, &root.path().join("out"), &options(None), &mut |_| true).unwrap();
     for list in [made.training_list, made.validation_list, made.classes_file] {
         assert_eq!(mode(&list), mode(&plain), "{}", list.display());
     }
@@ -151,22 +159,22 @@ fn lists_are_as_readable_as_any_file_made_here() {
 fn what_is_read_is_never_written_over() {
     let root = tree();
     let (output, clips) = (root.path().join("out"), root.path().join("clips"));
-    let made = prepare(dataset::read(&clips, None).unwrap().dataset, &output, &options(None), &mut |_| {});
+    let made = prepare(dataset::read(&clips, None).unwrap().dataset, &output, &options(None), &mut |_| true);
     let list = made.unwrap().training_list;
     let before = std::fs::read(&list).unwrap();
     let again = dataset::read(&list, None).unwrap().dataset;
     let from_list = PrepareOptions { source: list.clone(), ..options(None) };
-    let error = prepare(again, &output, &from_list, &mut |_| {}).unwrap_err().to_string();
+    let error = prepare(again, &output, &from_list, &mut |_| true).unwrap_err().to_string();
     assert!(error.contains("train.txt") && error.contains("choose another --output"), "{error}");
     assert_eq!(std::fs::read(&list).unwrap(), before);
 
     let data = root.path().join("data");
     let frames = options(Some(FrameOptions::default()));
-    prepare(dataset::read(&clips, None).unwrap().dataset, &data, &frames, &mut |_| {}).unwrap();
+    prepare(dataset::read(&clips, None).unwrap().dataset, &data, &frames, &mut |_| true).unwrap();
     let folders = dataset::read(&data.join("frames"), None).unwrap().dataset;
     let first = folders.clips[0].path.join("img_00001.jpg");
     let before = std::fs::metadata(&first).unwrap().modified().unwrap();
-    let error = prepare(folders, &data, &frames, &mut |_| {}).unwrap_err().to_string();
+    let error = prepare(folders, &data, &frames, &mut |_| true).unwrap_err().to_string();
     assert!(error.contains("would be written over"), "{error}");
     assert_eq!(std::fs::metadata(&first).unwrap().modified().unwrap(), before);
 }
@@ -177,9 +185,25 @@ fn times_that_are_not_of_the_frames_beside_them_are_refused() {
     let output = root.path().join("out");
     let frames = options(Some(FrameOptions::default()));
     let dataset = dataset::read(&root.path().join("clips"), None).unwrap().dataset;
-    prepare(dataset, &output, &frames, &mut |_| {}).unwrap();
+    prepare(dataset, &output, &frames, &mut |_| true).unwrap();
     let folder = output.join("frames/walk/b 2");
     std::fs::remove_file(folder.join("img_00003.jpg")).unwrap();
     let error = decode(&Clip::new(&folder, 0), Keep::Only(&[0])).unwrap_err().to_string();
     assert!(error.contains("pts_micros.txt: has ") && error.contains("extract the frames again"), "{error}");
+}
+
+#[test]
+fn a_stopped_preparation_writes_no_list_and_leaves_whole_clips_only() {
+    let root = tree();
+    let output = root.path().join("out");
+    let dataset = dataset::read(&root.path().join("clips"), None).unwrap().dataset;
+    let frames = options(Some(FrameOptions::default()));
+    let error = prepare(dataset, &output, &frames, &mut |progress| progress.done < 2).unwrap_err();
+    assert!(matches!(error, PrepareError::Stopped), "{error}");
+    assert!(!output.join("train.txt").exists());
+    for class in std::fs::read_dir(output.join("frames")).unwrap().flatten() {
+        for clip in std::fs::read_dir(class.path()).unwrap().flatten() {
+            assert!(clip.path().join("pts_micros.txt").is_file(), "{} is not whole", clip.path().display());
+        }
+    }
 }

@@ -8,8 +8,8 @@
 //! | `log.csv`, `curves.svg`, `events.out.tfevents.*` | the epochs |
 //! | `validation.json`, `confusion.svg`, `README.md` | the model that was made |
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-
 use std::time::SystemTime;
 
 use super::TrainError;
@@ -36,6 +36,12 @@ const CARD: &str = "README.md";
 /// How the names of event files begin.
 const EVENTS: &str = "events.out.tfevents.";
 
+/// Keeps other runs out of a folder while it lives; a process that dies lets go of it.
+#[derive(Debug)]
+pub struct RunLock {
+    _folder: File,
+}
+
 /// A folder of this layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder(PathBuf);
@@ -47,13 +53,18 @@ impl RunFolder {
         Self(model.with_file_name(format!("{stem}-report")))
     }
 
-    /// Makes the folder where it is missing, and clears what killed runs left of their saves.
+    /// Makes the folder where it is missing, takes it for this run alone, and clears what killed runs left of their saves.
     ///
     /// # Errors
-    /// If the file system refuses.
-    pub fn create(&self) -> Result<(), TrainError> {
+    /// [`TrainError::InUse`] while another run has it, or if the file system refuses.
+    pub fn create(&self) -> Result<RunLock, TrainError> {
         let refused = |source| ReportError::Write { path: self.0.clone(), source };
         std::fs::create_dir_all(&self.0).map_err(refused)?;
+        let folder = File::open(&self.0).map_err(refused)?;
+        // Where the file system knows no locks there is none.
+        if matches!(folder.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(TrainError::InUse { folder: self.0.clone() });
+        }
         for entry in std::fs::read_dir(&self.0).map_err(refused)?.flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
@@ -62,7 +73,7 @@ impl RunFolder {
                 let _kept = std::fs::remove_file(entry.path());
             }
         }
-        Ok(())
+        Ok(RunLock { _folder: folder })
     }
 
     /// Takes an earlier run's files away: a new run that is killed before its first save must not go on from them, and

@@ -19,6 +19,7 @@ impl Run<'_> {
         observer: &mut dyn Observer,
         should_stop: &dyn Fn() -> bool,
     ) -> Result<End, TrainError> {
+        self.check_classes_left()?;
         let Position { epoch, step, .. } = self.record.position;
         let recipe = self.job.recipe;
         let is_due = (epoch + 1).is_multiple_of(recipe.valid_interval) || epoch + 1 == recipe.epochs;

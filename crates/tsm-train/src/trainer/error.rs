@@ -63,6 +63,20 @@ pub enum TrainError {
         /// What differs.
         difference: String,
     },
+    /// Every clip of a class that is learned from was left out.
+    #[error("no clip of '{class}' can be read; the first: {first}")]
+    NothingReadable {
+        /// The class.
+        class: String,
+        /// Why its first clip cannot.
+        first: String,
+    },
+    /// Another run writes there.
+    #[error("{}: another training writes its report there; wait for its end, or choose another --output", folder.display())]
+    InUse {
+        /// The folder of the report.
+        folder: PathBuf,
+    },
     /// A clip is not what it was.
     #[error(
         "{}: is not what the saved run {} learned from{}; put the old clip back, or start anew with --restart",

@@ -132,6 +132,7 @@ impl Run<'_> {
             let clips = examples.first().map_or(0, Vec::len);
             observer.event(&Event::HeadBatch { clips, all });
         }
+        self.check_classes_left()?;
         Ok(Some(examples))
     }
 

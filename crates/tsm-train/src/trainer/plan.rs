@@ -10,7 +10,7 @@ use super::{Job, TrainError};
 use crate::augment::{ColourJitter, Flip, Others};
 use crate::counts::float;
 use crate::crop::{EvalCrops, TrainCrop};
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, some_of};
 use crate::fingerprint;
 use crate::learner::LearnerSpec;
 use crate::loader::{EvalView, LastBatch, LoaderOptions, LoaderSource, Mode, TrainView};
@@ -269,7 +269,7 @@ pub(super) fn check_same(now: &RunRecord, saved: &RunRecord, path: &Path) -> Res
         return other(format!("is of a {}, this one of a {}", saved.spec.backbone, now.spec.backbone));
     }
     if now.spec.classes != saved.spec.classes {
-        return other(format!("has {} other classes", saved.spec.classes.len()));
+        return other(format!("has the classes {}", some_of(&saved.spec.classes)));
     }
     if now.data_digest != saved.data_digest {
         return other("has other clips, or another split".to_owned());
