@@ -16,6 +16,7 @@ use tsm_kernels::bias_activation::Activation;
 use tsm_kernels::blocked::{Conv, Filter, Inputs, Layout, Places, Team};
 use tsm_kernels::cpu_level::CpuLevel;
 use tsm_model::{DType, ExecutorChoice, Model, MotionFeatures, PlanOptions, StreamState};
+use tsm_selftest::Machine;
 
 use crate::args::{BenchArgs, Precision};
 use crate::exit_code::{Exit, Failure};
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
         Precision::F32 => (DType::F32, "f32"),
         Precision::F16 => (DType::F16, "f16"),
     };
-    let is_cpu = device.is_cpu();
+    let (is_cpu, machine) = (device.is_cpu(), Machine::of(&device));
     let mut model = Model::load_with(&checkpoint, device, dtype, choice)?;
     drop(checkpoint);
     let (batch, threads) = (args.batch.get(), options.threads.get());
@@ -68,7 +69,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
     let title = format!("{source}: {}", super::info::one_line(model.spec()));
     let text = if args.json {
         json!({
-            "model": source.to_string(), "precision": precision, "cpu": options.level.name(),
+            "model": source.to_string(), "machine": machine, "precision": precision, "cpu": options.level.name(),
             "threads": threads, "batch": batch,
             "p50_millis": figures.p50_millis, "p99_millis": figures.p99_millis, "frames_hz": figures.frames_hz,
             "resident_bytes": figures.resident_bytes, "state_bytes": figures.state_bytes,
@@ -77,7 +78,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
         })
         .to_string()
     } else {
-        as_text(&title, batch, threads, &figures)
+        as_text(&title, &machine, batch, threads, &figures)
     };
     talk::result(&text)?;
     Ok(Exit::Done)
@@ -148,7 +149,7 @@ fn resident_bytes() -> Option<u64> {
     Some(kib.parse::<u64>().ok()? * 1024)
 }
 
-fn as_text(title: &str, batch: usize, threads: usize, figures: &Figures) -> String {
+fn as_text(title: &str, machine: &Machine, batch: usize, threads: usize, figures: &Figures) -> String {
     let Figures {
         millis, p50_millis, p99_millis, frames_hz, state_bytes, motion_features, floor_millis, ..
     } = figures;
@@ -164,6 +165,7 @@ fn as_text(title: &str, batch: usize, threads: usize, figures: &Figures) -> Stri
     });
     let text = [
         talk::escaped(title),
+        format!("  machine          {}", machine.one_line()),
         format!("  a step           p50 {p50_millis:.3} ms, p99 {p99_millis:.3} ms ({} steps)", millis.len()),
         format!("  batch, threads   {batch}, {threads}"),
         format!("  rate             {frames_hz:.0} frames/s"),
