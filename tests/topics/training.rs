@@ -300,3 +300,49 @@ fn a_changed_clip_and_another_networks_save_are_not_gone_on_from() {
     assert_eq!(train(&data, &model, &["--restart"]).code(), 0);
     assert!(!old_events.exists() && report(&model).join("validation.json").is_file());
 }
+
+#[test]
+fn a_class_of_which_nothing_can_be_read_ends_the_run() {
+    let Some(folder) = clips(&["golf", "wave"], 3) else { return };
+    let (data, model) = (folder.path().join("clips"), folder.path().join("m.safetensors"));
+    for clip in data.join("wave").read_dir().unwrap() {
+        std::fs::write(clip.unwrap().path(), b"no video").unwrap();
+    }
+    for head_views in ["0", "1"] {
+        let refused = train(&data, &model, &["--head-views", head_views]);
+        assert_eq!(refused.code(), 2, "{}", refused.stderr);
+        assert!(refused.stderr.contains("no clip of 'wave' can be read; the first: "), "{}", refused.stderr);
+    }
+    assert!(!model.exists());
+}
+
+#[test]
+fn labelling_stops_between_files_and_reads_a_list_from_a_pipe() {
+    let Some(data) = shared::shared("data/jhmdb-train") else { return };
+    let mut files = Vec::new();
+    for class in data.read_dir().unwrap() {
+        files.extend(class.unwrap().path().read_dir().unwrap().map(|clip| clip.unwrap().path()));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list.txt");
+    let lines: Vec<&str> = files.iter().map(|file| text(file)).collect();
+    std::fs::write(&list, lines.join("\n")).unwrap();
+    let running = Running::start(&["infer", "--filelist", text(&list), "--format", "jsonl"]);
+    running.wait_for("the first answer", |answer| answer["file"] == lines[0]);
+    running.signal("INT");
+    let stopped = running.finish();
+    assert_eq!(stopped.code(), 0, "{}", stopped.stderr);
+    assert!(stopped.stderr.contains(&format!("of {} files", lines.len())), "{}", stopped.stderr);
+
+    let mut piped = std::process::Command::new(tsm())
+        .args(["infer", "--filelist", "-", "--top-k", "1"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut piped.stdin.take().unwrap(), format!("{}\n", lines[0]).as_bytes())
+        .unwrap();
+    let labelled = piped.wait_with_output().unwrap();
+    assert!(labelled.status.success());
+    assert!(String::from_utf8(labelled.stdout).unwrap().starts_with(lines[0]));
+}

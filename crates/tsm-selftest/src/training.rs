@@ -75,7 +75,7 @@ fn spec() -> LearnerSpec {
         dropout: 0.0,
         loss: LossSpec {
             label_smoothing: 0.0,
-            frame_share: 0.0,
+            frame_loss: 0.0,
             teacher_share: 0.0,
             teacher_temperature: 1.0,
             class_weights: Vec::new(),

@@ -51,7 +51,7 @@ fn measure(batch_norm: BatchNormMode, size: usize) -> Result<(), Box<dyn std::er
         dropout: 0.5,
         loss: LossSpec {
             label_smoothing: 0.1,
-            frame_share: 0.0,
+            frame_loss: 0.0,
             teacher_share: 0.0,
             teacher_temperature: 1.0,
             class_weights: Vec::new(),

@@ -23,6 +23,9 @@ use crate::clock;
 #[error("a loader thread stopped unexpectedly; please report the lines above")]
 pub struct WorkerLost;
 
+/// Threads that no disk can keep busy, and no system refuses.
+pub const MOST_WORKERS: usize = 1024;
+
 /// Jobs ahead at most, whatever was asked for.
 const MOST_UNDER_WAY: u64 = 1 << 16;
 

@@ -14,8 +14,10 @@ use std::path::{Path, PathBuf};
 use tsm_model::label_map::LabelMapError;
 
 pub mod class_folder;
+mod csv_line;
 pub mod groups;
 pub mod kinetics;
+mod labels;
 pub mod list_file;
 pub mod split;
 
@@ -67,12 +69,12 @@ pub struct Found {
 /// # Errors
 /// [`DatasetError`] of [`class_folder::read`], [`kinetics::read`] or [`list_file::read`].
 pub fn read(path: &Path, class_names: Option<&Path>) -> Result<Found, DatasetError> {
-    let is_folder = std::fs::metadata(path).is_ok_and(|about| about.is_dir());
+    let is_folder = path.is_dir();
     if let Some(names) = class_names.filter(|_| is_folder || is_table(path)) {
         return Err(DatasetError::NamesOfNoList { names: names.to_owned(), path: path.to_owned() });
     }
     let dataset = match std::fs::metadata(path) {
-        Ok(about) if about.is_dir() => class_folder::read(path)?,
+        Ok(_) if is_folder => class_folder::read(path)?,
         _ if is_table(path) => return kinetics::read(path),
         Ok(_) => {
             let beside = names_beside(path);
@@ -90,7 +92,7 @@ pub fn read(path: &Path, class_names: Option<&Path>) -> Result<Found, DatasetErr
 /// # Errors
 /// As [`read`].
 pub fn read_for(path: &Path, classes: &[String]) -> Result<Found, DatasetError> {
-    let is_bare_list = path.is_file() && !is_table(path) && !names_beside(path).is_file();
+    let is_bare_list = path.exists() && !path.is_dir() && !is_table(path) && !names_beside(path).is_file();
     if !is_bare_list {
         return read(path, None);
     }
@@ -172,19 +174,36 @@ impl Dataset {
         source: &Path,
         clips: impl IntoIterator<Item = usize>,
     ) -> Result<(), DatasetError> {
-        let (path, counts) = (source.to_owned(), self.clips_by_class_of(clips));
-        if counts.iter().filter(|count| **count > 0).count() < 2 {
-            let class = counts.iter().position(|count| *count > 0).map(|class| self.classes[class].clone());
-            return Err(DatasetError::TooFewClasses { path, class });
-        }
+        let counts = self.check_classes_differ(source, clips)?;
+        let path = source.to_owned();
         match counts.iter().position(|count| *count == 0) {
             Some(label) => Err(DatasetError::UnusedLabel { path, label, class: self.classes[label].clone() }),
             None => Ok(()),
         }
     }
 
-    /// The same clips with the classes numbered as in `classes`, by name: those of a model that is judged, or of the clips
-    /// that one learns from.
+    /// Refuses clips of `source` that are of one class alone; gives how many each class has.
+    ///
+    /// # Errors
+    /// [`DatasetError::TooFewClasses`].
+    ///
+    /// # Panics
+    /// If an index is no clip's.
+    pub(crate) fn check_classes_differ(
+        &self,
+        source: &Path,
+        clips: impl IntoIterator<Item = usize>,
+    ) -> Result<Vec<usize>, DatasetError> {
+        let counts = self.clips_by_class_of(clips);
+        if counts.iter().filter(|count| **count > 0).count() < 2 {
+            let class = counts.iter().position(|count| *count > 0).map(|class| self.classes[class].clone());
+            return Err(DatasetError::TooFewClasses { path: source.to_owned(), class });
+        }
+        Ok(counts)
+    }
+
+    /// The same clips with the classes numbered as in `classes`, by name: those of a model that is judged, or of the
+    /// clips that one learns from.
     ///
     /// # Errors
     /// [`DatasetError::UnknownClass`] if a class that has clips is not among them.
@@ -288,7 +307,7 @@ pub enum DatasetError {
         class: String,
     },
     /// Nothing to choose between.
-    #[error("{}: {}; at least two classes are needed, a folder with clips each", path.display(), only_class(class.as_deref()))]
+    #[error("{}: {}; at least two classes with clips are needed", path.display(), only_class(class.as_deref()))]
     TooFewClasses {
         /// The folder of classes, or the list.
         path: PathBuf,
@@ -413,5 +432,28 @@ mod tests {
         assert_eq!(matched.clips.iter().map(|clip| clip.class).collect::<Vec<_>>(), [2, 0]);
         let error = dataset.with_classes(&["walk".to_owned()], ClassesOf::TrainingList).unwrap_err();
         assert!(error.to_string().contains("'sit'"), "{error}");
+    }
+
+    #[test]
+    fn a_list_without_names_has_the_models_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("a.mp4"), b"").unwrap();
+        std::fs::write(path("list.txt"), "a.mp4 1\n").unwrap();
+        let model = ["sit", "walk"].map(str::to_owned);
+        let class = || {
+            let found = read_for(&path("list.txt"), &model).unwrap().dataset;
+            found.with_classes(&model, ClassesOf::Model).unwrap().clips[0].class
+        };
+        assert_eq!(class(), 1);
+        std::fs::write(path("classes.txt"), "walk\nsit\n").unwrap();
+        assert_eq!(class(), 0, "its own names go first");
+    }
+
+    #[test]
+    fn names_are_for_lists_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = read(folder.path(), Some(Path::new("names.txt"))).unwrap_err().to_string();
+        assert!(error.starts_with("names.txt: class names are for lists"), "{error}");
     }
 }

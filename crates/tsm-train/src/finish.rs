@@ -51,7 +51,7 @@ pub struct Clips<'a> {
 /// Calibrates and judges the best model of `folder` and writes it to `output`.
 ///
 /// # Errors
-/// [`FinishError`]; `output` is then as before.
+/// [`FinishError`]; `output` is then as before, unless it was the model card that could not be written.
 pub fn finish(
     folder: &RunFolder,
     recipe: &Recipe,

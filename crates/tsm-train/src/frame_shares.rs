@@ -10,6 +10,8 @@
 
 use candle_core::{D, Device, Result, Tensor};
 
+use crate::counts::float;
+
 /// What each frame of some clips counts, 1 a clip in all.
 #[derive(Debug, Clone, Default)]
 pub struct FrameShares {
@@ -45,13 +47,12 @@ impl FrameShares {
     ///
     /// # Errors
     /// If the shapes do not fit.
-    #[expect(clippy::cast_precision_loss, reason = "frames of a clip are far below 2^53")]
     pub fn targets_of_frames(&self, targets: &Tensor, t: usize) -> Result<Tensor> {
         let (n, classes) = targets.dims2()?;
         let repeated = targets.unsqueeze(1)?.repeat((1, t, 1))?;
         let weighted = match &self.uneven {
             None => repeated,
-            Some(shares) => repeated.broadcast_mul(&(shares * t as f64)?.unsqueeze(D::Minus1)?)?,
+            Some(shares) => repeated.broadcast_mul(&(shares * float(t))?.unsqueeze(D::Minus1)?)?,
         };
         weighted.reshape((n * t, classes))
     }
@@ -59,8 +60,12 @@ impl FrameShares {
 
 /// Rows `[n, t]` for [`FrameShares::new`]: the first `shown_frames` of each clip of `t` frames count alike,
 /// the rest nothing.
+///
+/// # Panics
+/// If a clip shows no frame, or more than `t`.
 #[expect(clippy::cast_precision_loss, reason = "frames of a clip are far below 2^24")]
 pub fn rows_of_shown(shown_frames: &[usize], t: usize) -> Vec<f32> {
+    assert!(shown_frames.iter().all(|shown| (1..=t).contains(shown)), "a clip shows 1 to {t} frames");
     let share = |shown: usize, at: usize| if at < shown { 1.0 / shown as f32 } else { 0.0 };
     shown_frames.iter().flat_map(|shown| (0..t).map(move |at| share(*shown, at))).collect()
 }

@@ -372,7 +372,7 @@ mod tests {
         let optimiser = OptimiserSpec { method, momentum: 0.9, weight_decay: 0.0, clip_norm: None };
         let loss = LossSpec {
             label_smoothing: 0.0,
-            frame_share: 0.0,
+            frame_loss: 0.0,
             teacher_share: 0.0,
             teacher_temperature: 1.0,
             class_weights: Vec::new(),

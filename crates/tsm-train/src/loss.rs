@@ -21,7 +21,7 @@ pub struct LossSpec {
     /// Part of each target that is spread evenly over all classes, 0..1.
     pub label_smoothing: f64,
     /// Part of the loss that each frame's own logits have, 0 (only their mean counts) to 1.
-    pub frame_share: f64,
+    pub frame_loss: f64,
     /// Part of the loss that imitates the teachers, 0..=1.
     pub teacher_share: f64,
     /// Softens the teachers' and the student's probabilities.
@@ -79,10 +79,10 @@ pub fn batch_loss(
     let t = frame_logits.dim(0)? / n;
     let clip_logits = shares.mean(&frame_logits.reshape((n, t, classes))?)?;
     let mut loss = cross_entropy(&clip_logits, targets, &spec.class_weights)?;
-    if spec.frame_share > 0.0 {
+    if spec.frame_loss > 0.0 {
         let frame_targets = shares.targets_of_frames(targets, t)?;
         let frames = cross_entropy(frame_logits, &frame_targets, &spec.class_weights)?;
-        loss = ((loss * (1.0 - spec.frame_share))? + (frames * spec.frame_share)?)?;
+        loss = ((loss * (1.0 - spec.frame_loss))? + (frames * spec.frame_loss)?)?;
     }
     if let Some(teacher) = teacher
         && spec.teacher_share > 0.0
@@ -112,7 +112,7 @@ mod tests {
     fn plain() -> LossSpec {
         LossSpec {
             label_smoothing: 0.0,
-            frame_share: 0.0,
+            frame_loss: 0.0,
             teacher_share: 0.0,
             teacher_temperature: 1.0,
             class_weights: Vec::new(),
@@ -156,7 +156,7 @@ mod tests {
         let frames = tensor(&[[4.0, 1.0, 0.0], [0.0, 1.0, 0.0]]);
         let (targets, even) = (targets(&[0], 3, 0.0, &Device::Cpu).unwrap(), FrameShares::default());
         check(&batch_loss(&frames, &targets, &even, None, &plain()).unwrap(), 0.407_606);
-        let by_frame = LossSpec { frame_share: 1.0, ..plain() };
+        let by_frame = LossSpec { frame_loss: 1.0, ..plain() };
         let expected = f32::midpoint(0.065_882, 1.551_445);
         check(&batch_loss(&frames, &targets, &even, None, &by_frame).unwrap(), expected);
     }
@@ -166,8 +166,8 @@ mod tests {
         let frames = tensor(&[[4.0, 1.0, 0.0], [0.0, 9.0, 7.0]]);
         let targets = targets(&[0], 3, 0.0, &Device::Cpu).unwrap();
         let shares = FrameShares::new(&[1.0, 0.0], 2, &Device::Cpu).unwrap();
-        for frame_share in [0.0, 1.0] {
-            let spec = LossSpec { frame_share, ..plain() };
+        for frame_loss in [0.0, 1.0] {
+            let spec = LossSpec { frame_loss, ..plain() };
             check(&batch_loss(&frames, &targets, &shares, None, &spec).unwrap(), 0.065_882);
         }
     }

@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use crate::ahead::MOST_WORKERS;
 use crate::ahead::{self, Ahead, WorkerLost};
 use crate::dataset::groups::GroupRule;
 use crate::dataset::{Clip, Dataset, DatasetError, class_index, list_file, split};
@@ -170,7 +171,7 @@ pub fn prepare(
     let mut dataset = dataset;
     // By the names of the originals, before frames take their place.
     let ungrouped = options.groups.apply(&mut dataset)?;
-    dataset.check_classes(&options.source, 0..dataset.clips.len())?;
+    dataset.check_classes_differ(&options.source, 0..dataset.clips.len())?;
     // What cannot be divided now cannot be once clips are left out.
     split::split(&dataset, options.validation, options.seed)?;
     std::fs::create_dir_all(output)

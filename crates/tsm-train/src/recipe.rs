@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tsm_model::spec::SamplingKind;
 use tsm_model::{Backbone, MotionFeatures, ShiftKind, ShiftPlace};
 
+use crate::ahead::MOST_WORKERS;
 use crate::network::BatchNormMode;
 use crate::optimiser::Method;
 use crate::parameter_groups::GroupPreset;
@@ -301,7 +302,7 @@ impl Recipe {
         for (name, value) in counts {
             ensure((1..=100_000).contains(&value), name, value, "1 to 100000")?;
         }
-        ensure((1..=1024).contains(&self.workers), "workers", self.workers, "1 to 1024")?;
+        ensure((1..=MOST_WORKERS).contains(&self.workers), "workers", self.workers, "1 to 1024")?;
         ensure(self.epochs <= 100_000, "epochs", self.epochs, "0 to 100000")?;
         // Without a step the solved head is all that is learned.
         let learns = self.epochs > 0 || self.head_views > 0;

@@ -27,6 +27,7 @@ pub use confusion::confusion_svg;
 pub use curves::curves_svg;
 pub use history::{EpochRecord, History};
 pub use model_card::{DataFacts, ModelCard, ResultRow};
+pub(crate) use tensorboard::EVENTS;
 pub use tensorboard::{EventWriter, LogStart};
 
 /// Why a report could not be written.

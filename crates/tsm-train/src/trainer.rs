@@ -9,6 +9,7 @@
 //! Nothing that a step depends on comes from the clock or from the order in which threads finish. It
 //! writes into the report folder alone; the model at the end is the caller's to place.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,8 @@ pub struct Job<'a> {
     pub device: Device,
     /// Where saves and reports go.
     pub folder: RunFolder,
+    /// The folder, where the caller has taken it.
+    pub lock: Option<RunLock>,
     /// A saved run to go on from.
     pub resume: Option<RunState>,
 }
@@ -139,6 +142,8 @@ struct Run<'a> {
     head_waited: Duration,
     last_save: Instant,
     clips_here: usize,
+    /// Clips that this process could not read when it tried last.
+    left_out: BTreeSet<usize>,
     /// The clips of the last step, to be named if it was too much.
     step_clips: Vec<usize>,
 }
@@ -157,7 +162,8 @@ impl<'a> Run<'a> {
         let source = plan::source(&job, job.train);
         let options = plan::loader_options(job.recipe, record.position);
         let loader = Loader::start(&source, plan::train_mode(&job)?, &options)?;
-        let lock = job.folder.create()?;
+        let lock = job.lock.take().map_or_else(|| job.folder.take(), Ok)?;
+        job.folder.sweep()?;
         if resumed_at.is_none() {
             job.folder.forget_run()?;
         }
@@ -183,6 +189,7 @@ impl<'a> Run<'a> {
             head_waited: Duration::ZERO,
             last_save: now,
             clips_here: 0,
+            left_out: BTreeSet::new(),
             step_clips: Vec::new(),
         })
     }
@@ -254,9 +261,7 @@ impl<'a> Run<'a> {
     /// One batch, and the step where it completes one.
     fn learn(&mut self, batch: Batch, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let Position { epoch, batch: index, .. } = self.record.position;
-        for Skipped { clip, reason } in &batch.skipped {
-            self.leave_out(*clip, reason, observer);
-        }
+        self.note_clips(&batch, observer);
         if self.plan.begins_step(index) {
             self.step_clips.clear();
         }
@@ -276,6 +281,17 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Notes which clips of a batch could be read, and which could not.
+    fn note_clips(&mut self, batch: &Batch, observer: &mut dyn Observer) {
+        for clip in &batch.clips {
+            self.left_out.remove(clip);
+        }
+        for Skipped { clip, reason } in &batch.skipped {
+            self.left_out.insert(*clip);
+            self.leave_out(*clip, reason, observer);
+        }
+    }
+
     /// Notes a clip that cannot be read; told once.
     fn leave_out(&mut self, clip: usize, reason: &str, observer: &mut dyn Observer) {
         let name = self.job.dataset.clips[clip].path.display().to_string();
@@ -284,18 +300,19 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Refuses to go on where every clip of a class was left out: what is learned would not know the class, and still name
-    /// it.
+    /// Refuses to go on where no clip of a class could be read: what is learned would not know the class, and still
+    /// name it.
     fn check_classes_left(&self) -> Result<(), TrainError> {
         let dataset = &self.job.dataset;
-        let reason = |clip: usize| self.record.skipped.get(&dataset.clips[clip].path.display().to_string());
-        let left = self.job.train.iter().copied().filter(|clip| reason(*clip).is_none());
+        let left = self.job.train.iter().copied().filter(|clip| !self.left_out.contains(clip));
         let Some(class) = dataset.clips_by_class_of(left).iter().position(|count| *count == 0) else {
             return Ok(());
         };
-        let mut own = self.job.train.iter().filter(|clip| class_index(dataset.clips[**clip].class) == class);
-        let first = own.find_map(|clip| reason(*clip)).cloned().unwrap_or_default();
-        Err(TrainError::NothingReadable { class: dataset.classes[class].clone(), first })
+        let mut own = self.left_out.iter().map(|clip| &dataset.clips[*clip]);
+        let first = own.find(|clip| class_index(clip.class) == class);
+        let reason = first.and_then(|clip| self.record.skipped.get(&clip.path.display().to_string()));
+        let (class, first) = (dataset.classes[class].clone(), reason.cloned().unwrap_or_default());
+        Err(TrainError::NothingReadable { class, first })
     }
 
     /// Training has blown up in the step whose clips were seen last.

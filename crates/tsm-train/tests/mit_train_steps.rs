@@ -53,7 +53,7 @@ fn pictures(golden: &HashMap<String, Tensor>) -> Tensor {
 fn learner(checkpoint: &Checkpoint, reference: &Reference) -> Learner {
     let loss = LossSpec {
         label_smoothing: 0.0,
-        frame_share: 0.0,
+        frame_loss: 0.0,
         teacher_share: 0.0,
         teacher_temperature: 1.0,
         class_weights: Vec::new(),

@@ -69,6 +69,7 @@ fn learned(slides: &Path, output: &Path, shift: ShiftKind, motion_features: Moti
         start,
         teachers: Teachers::default(),
         device: Device::Cpu,
+        lock: None,
         resume: None,
         folder: RunFolder::beside(output),
     };

@@ -96,6 +96,7 @@ fn run_on_first(
         start,
         teachers: Teachers::default(),
         device: Device::Cpu,
+        lock: None,
         resume: resume.then(|| RunState::open(&folder.last()).unwrap()),
         folder,
     };

@@ -18,8 +18,8 @@ pub(crate) struct GroupArgs {
     #[arg(long, value_name = "FILE.csv", conflicts_with = "group_regex")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) groups: Option<PathBuf>,
-    /// What of a file name is its group: the first parenthesis of this expression, else all that matches. Where it does not
-    /// match every name, it is that of the whole path
+    /// What of a file name is its group: the first parenthesis of this expression, else all that matches. Where it
+    /// matches no name, it is that of the whole path
     #[arg(long, value_name = "REGEX")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) group_regex: Option<String>,
@@ -58,7 +58,8 @@ pub(crate) struct ViewArgs {
     /// Crops of each frame
     #[arg(long, default_value = "1", value_parser = ["1", "3", "5", "10"], value_name = "N")]
     pub(crate) crops: String,
-    /// Which frames make a clip [default: as in the model's training; of one that learned from dense clips, ten of them]
+    /// Which frames make a clip [default: as in the model's training; of one that learned from dense clips, ten of
+    /// them]
     #[arg(long)]
     pub(crate) sampling: Option<ClipSamplingArg>,
 }

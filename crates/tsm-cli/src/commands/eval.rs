@@ -26,7 +26,6 @@ const WORKERS: usize = 2;
 /// # Errors
 /// Clips or a model that cannot be used, classes that the model does not have.
 pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
-    let should_stop = signals::stop_asked()?;
     tsm_ingest::init()?;
     if args.online && (args.views.crops != "1" || args.views.sampling.is_some()) {
         let text = "--online sees what a stream sees, the centre of each due frame; leave --crops and --sampling out";
@@ -37,7 +36,7 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let path = args.data.as_deref().or(args.list.as_deref()).unwrap_or(Path::new(""));
     let found = dataset::read_for(path, &checkpoint.spec.classes)?;
     for missing in found.missing.iter().filter(|_| !is_quiet) {
-        talk::line(&format!("tsm: not there: {missing}"));
+        talk::line(&format!("tsm: not there: {}", talk::escaped(missing)));
     }
     let mut data = found.dataset.with_classes(&checkpoint.spec.classes, ClassesOf::Model)?;
     // For the report alone: who compares runs draws by group.
@@ -51,6 +50,7 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     };
     let mut model = Model::load(&checkpoint, args.device.open()?)?;
     drop(checkpoint);
+    let should_stop = signals::stop_asked()?;
     let bar = clips_bar(source.clips.len(), is_quiet);
     let mut told = |judged: Judged| {
         bar.set_position(judged.done as u64);

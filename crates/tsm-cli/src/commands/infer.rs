@@ -52,7 +52,6 @@ impl<'a> Line<'a> {
 /// # Errors
 /// A list or model that cannot be used.
 pub(crate) fn run(args: &InferArgs) -> Result<Exit, Failure> {
-    let should_stop = signals::stop_asked()?;
     tsm_ingest::init()?;
     let files = match &args.filelist {
         Some(list) => list_file::read_paths(list)?,
@@ -68,17 +67,18 @@ pub(crate) fn run(args: &InferArgs) -> Result<Exit, Failure> {
     };
     let mut model = Model::load(&checkpoint, args.device.open()?)?;
     drop(checkpoint);
+    let should_stop = signals::stop_asked()?;
     let view = views::view(&args.views, model.spec());
     if args.format == InferFormatArg::Csv {
         talk::result("file,rank,class,label,probability")?;
     }
-    let (mut failed, mut labelled) = (0, 0);
+    let (mut failed, mut answered) = (0, 0);
     let mut broken = None;
     infer(&mut model, &source, view, args.top_k.get(), &mut |answer| {
         failed += usize::from(answer.ranking.is_err());
         match write(args.format, &files[answer.clip], &answer) {
             Ok(()) => {
-                labelled += 1;
+                answered += 1;
                 !should_stop()
             }
             Err(failure) => {
@@ -90,9 +90,8 @@ pub(crate) fn run(args: &InferArgs) -> Result<Exit, Failure> {
     if let Some(failure) = broken {
         return Err(failure);
     }
-    if labelled < files.len() {
-        talk::line(&format!("tsm: stopped after {labelled} of {} files", files.len()));
-        return Ok(Exit::Done);
+    if answered < files.len() {
+        talk::line(&format!("tsm: stopped after {answered} of {} files", files.len()));
     }
     Ok(if failed > 0 { Exit::BadInput } else { Exit::Done })
 }

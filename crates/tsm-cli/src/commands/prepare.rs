@@ -1,6 +1,8 @@
 //! `tsm prepare`: lists of training and validation clips, and frames for fast reading.
 
-use tsm_train::prepare::{FrameOptions, PrepareError, PrepareOptions, Prepared, Progress, prepare};
+use tsm_train::prepare::{
+    FrameOptions, MOST_WORKERS, PrepareError, PrepareOptions, Prepared, Progress, prepare,
+};
 use tsm_train::{dataset, sides};
 
 use super::clips_bar::clips_bar;
@@ -9,15 +11,11 @@ use crate::args::offline::PrepareArgs;
 use crate::exit_code::{Exit, Failure};
 use crate::{signals, talk};
 
-/// Threads that no disk can keep busy, and no system refuses.
-const MOST_WORKERS: usize = 1024;
-
 /// Writes the lists and says where they are.
 ///
 /// # Errors
 /// Clips that cannot be used or divided, a folder that cannot be written.
 pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
-    let should_stop = signals::stop_asked()?;
     signals::survive_file_limit()?;
     tsm_ingest::init()?;
     if !(0.0..1.0).contains(&args.validation) {
@@ -30,7 +28,7 @@ pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
     }
     let found = dataset::read(&args.input, args.classes.as_deref())?;
     for missing in found.missing.iter().filter(|_| !is_quiet) {
-        talk::line(&format!("tsm: not there: {missing}"));
+        talk::line(&format!("tsm: not there: {}", talk::escaped(missing)));
     }
     let options = PrepareOptions {
         source: args.input.clone(),
@@ -40,6 +38,7 @@ pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
         frames: args.frames.then(FrameOptions::default),
         workers: args.workers.get(),
     };
+    let should_stop = signals::stop_asked()?;
     let bar = clips_bar(found.dataset.clips.len(), is_quiet);
     let mut told = |Progress { done, .. }: Progress| {
         bar.set_position(done as u64);
@@ -57,7 +56,7 @@ pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
         talk::line(&format!("tsm: left out: {}", talk::escaped(reason)));
     }
     for warning in warnings(&made, &classes).iter().filter(|_| !is_quiet) {
-        talk::line(&format!("tsm: {warning}"));
+        talk::line(&format!("tsm: {}", talk::escaped(warning)));
     }
     let [train, validation] = made.clips;
     talk::result(&format!("{}: {train} clips", made.training_list.display()))?;

@@ -66,7 +66,9 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
         teachers: Teachers::open(&recipe.teacher, &start.spec, &device)?,
         start,
         device,
-        resume: resumed(settings.run(), &folder)?,
+        // Before it is asked what lies there.
+        lock: folder.take_if_there()?,
+        resume: resumed(settings.run(), &folder, settings.output())?,
         folder: folder.clone(),
     };
     if !is_quiet {
@@ -149,7 +151,7 @@ fn sides(settings: &Settings, division: &Division, is_quiet: bool) -> Result<Sid
     let groups = grouping::rule(&run.grouping, clips)?;
     let sides = divide(clips, run.classes.as_deref(), &groups, division, SPLIT_SEED)?;
     for warning in sides.warnings.iter().filter(|_| !is_quiet) {
-        talk::line(&format!("tsm: {warning}"));
+        talk::line(&format!("tsm: {}", talk::escaped(warning)));
     }
     Ok(sides)
 }
@@ -192,7 +194,7 @@ fn tell_stopped(folder: &RunFolder) {
 
 /// The saved run to go on from. One that is unfinished is not thrown away unasked; one that was killed before its first
 /// save starts again.
-fn resumed(args: &TrainArgs, folder: &RunFolder) -> Result<Option<RunState>, Failure> {
+fn resumed(args: &TrainArgs, folder: &RunFolder, output: &Path) -> Result<Option<RunState>, Failure> {
     let last = folder.last();
     if args.resume == Some(true) {
         if !last.exists() && folder.has_settings() {
@@ -214,7 +216,7 @@ fn resumed(args: &TrainArgs, folder: &RunFolder) -> Result<Option<RunState>, Fai
     let (done, all) = (position.epoch, recipe.epochs);
     let left = if done < all {
         format!("an unfinished run, {done} of {all} epochs")
-    } else if !folder.is_concluded() {
+    } else if !folder.is_concluded(output) {
         "a run whose model is not written yet".to_owned()
     } else {
         return Ok(None);
@@ -238,7 +240,7 @@ fn check_output(output: &Path) -> Result<(), Failure> {
 }
 
 fn failure(error: TrainError) -> Failure {
-    if matches!(error, TrainError::NotFinite { .. }) {
+    if matches!(error, TrainError::NotFinite { .. } | TrainError::ValidationNotFinite { .. }) {
         return Failure { exit: Exit::NotFinite, ..Failure::bad_input(error) };
     }
     refused(error)

@@ -14,12 +14,11 @@ use super::{Clip, Dataset, DatasetError, class_number};
 use crate::dataset::groups;
 
 /// Endings of files that lie beside clips and are none.
-const NO_CLIPS: [&str; 15] = [
-    "png", "txt", "csv", "json", "md", "toml", "yaml", "xml", "html", "pdf", "zip", "srt", "vtt", "db", "ini",
-];
+const NO_CLIPS: [&str; 14] =
+    ["txt", "csv", "json", "md", "toml", "yaml", "xml", "html", "pdf", "zip", "srt", "vtt", "db", "ini"];
 
-/// Endings of the pictures that a clip of frames is made of.
-const FRAMES: [&str; 2] = ["jpg", "jpeg"];
+/// Endings of pictures: a folder that holds them is a clip of frames.
+const IMAGES: [&str; 3] = ["jpg", "jpeg", "png"];
 
 /// Reads the tree. Each clip's group is its file name without the last number ([`groups::group_of_name`]).
 ///
@@ -53,9 +52,9 @@ fn clips(class_folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let mut clips = Vec::new();
     for path in entries(class_folder)? {
         let is_clip = if path.is_dir() {
-            entries(&path)?.iter().any(|file| has_ending(file, &FRAMES))
+            entries(&path)?.iter().any(|file| has_ending(file, &IMAGES))
         } else {
-            !has_ending(&path, &NO_CLIPS) && !has_ending(&path, &FRAMES)
+            !has_ending(&path, &NO_CLIPS) && !has_ending(&path, &IMAGES)
         };
         if is_clip {
             clips.push(path);

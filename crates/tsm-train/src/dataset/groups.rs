@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! --groups FILE.csv      path,group (other columns are passed over)
-//! --group-regex REGEX    capture group 1 of the file name (of the path, where a name does not match), else the whole match
+//! --group-regex REGEX    capture group 1 of the file name (of the path, where no name matches), else the whole match
 //! otherwise              the file name without its last number: walk_03.mp4 → walk_
 //! ```
 //!
@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-use super::kinetics::line_of;
+use super::csv_line::line_of;
 use super::list_file::folder_of;
-use super::{Clip, Dataset, DatasetError, class_index};
+use super::{Dataset, DatasetError, class_index};
 
 /// How groups are found.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub enum GroupRule {
     FileNames,
     /// As the clips already have them (a table's column).
     AsRead,
-    /// By this expression, matched against the file names where it matches them all, else against the paths, with `/`.
+    /// By this expression, matched against the file names if it matches any, else against the paths, with `/`.
     Regex(Regex),
     /// From a table.
     Table(PathBuf),
@@ -54,18 +54,23 @@ impl GroupRule {
     /// one of its own ([`GroupRule::FileNames`] only): worth a warning.
     ///
     /// # Errors
-    /// [`DatasetError`] if the table cannot be read or lacks a clip, or the expression matches neither all names nor all
-    /// paths.
+    /// [`DatasetError`] if the table cannot be read or lacks a clip, or the expression does not match
+    /// one.
     pub fn apply(&self, dataset: &mut Dataset) -> Result<Vec<u32>, DatasetError> {
         match self {
             Self::AsRead => {}
             Self::FileNames => return Ok(from_names(dataset)),
             Self::Regex(regex) => {
-                let names: Option<Vec<String>> =
-                    dataset.clips.iter().map(|clip| matched(regex, &name_of(&clip.path))).collect();
-                let groups = names.map_or_else(|| of_paths(regex, dataset), Ok)?;
-                for (clip, group) in dataset.clips.iter_mut().zip(groups) {
-                    clip.group = group;
+                let is_of_names =
+                    dataset.clips.iter().any(|clip| matched(regex, &name_of(&clip.path)).is_some());
+                for clip in &mut dataset.clips {
+                    let name = name_of(&clip.path);
+                    let path = clip.path.to_string_lossy().replace('\\', "/");
+                    let group = matched(regex, if is_of_names { &name } else { &path });
+                    clip.group = group.ok_or_else(|| DatasetError::GroupRegex {
+                        regex: regex.as_str().to_owned(),
+                        reason: unmatched(&clip.path, is_of_names),
+                    })?;
                 }
             }
             Self::Table(table) => {
@@ -114,16 +119,16 @@ fn from_names(dataset: &mut Dataset) -> Vec<u32> {
     (0_u32..).zip(untold).filter(|(_, untold)| *untold).map(|(class, _)| class).collect()
 }
 
-/// What the expression takes for the groups of clips by their paths.
-fn of_paths(regex: &Regex, dataset: &Dataset) -> Result<Vec<String>, DatasetError> {
-    let group = |clip: &Clip| {
-        let group = matched(regex, &clip.path.to_string_lossy().replace('\\', "/"));
-        group.ok_or_else(|| DatasetError::GroupRegex {
-            regex: regex.as_str().to_owned(),
-            reason: format!("does not match {}; widen it", clip.path.display()),
-        })
-    };
-    dataset.clips.iter().map(group).collect()
+/// What is wrong with an expression that does not match a clip.
+fn unmatched(path: &Path, is_of_names: bool) -> String {
+    let clip = path.display();
+    if is_of_names {
+        format!(
+            "matches other file names, but not that of {clip}; widen it, or write a folder of the path into it"
+        )
+    } else {
+        format!("does not match {clip}; widen it")
+    }
 }
 
 fn matched(regex: &Regex, text: &str) -> Option<String> {
@@ -269,6 +274,12 @@ mod tests {
         let paths = ["my_clips/p1/v7_a.mp4", "my_clips/p2/v8_a.mp4"];
         assert_eq!(named(paths, "^([^_]+)_"), ["v7", "v8"], "of the names, which it matches");
         assert_eq!(named(paths, r"(p\d)/"), ["p1", "p2"], "of the paths: no name has a folder");
+        let mut odd = Dataset {
+            classes: vec!["a".to_owned()],
+            clips: ["v1_a.mp4", "x.mp4"].map(|path| Clip::new(path, 0)).to_vec(),
+        };
+        let error = GroupRule::regex(r"^v(\d)_").unwrap().apply(&mut odd).unwrap_err().to_string();
+        assert!(error.contains("not that of x.mp4"), "{error}");
         let error = GroupRule::regex("g03").unwrap().apply(&mut dataset).unwrap_err().to_string();
         assert!(error.contains("does not match sit/v_g01_c02.mp4"), "{error}");
         let error = GroupRule::regex("(").unwrap_err().to_string();
@@ -291,6 +302,9 @@ mod tests {
         assert!(rule.apply(&mut dataset).unwrap_err().to_string().contains("no column 'group'"));
         std::fs::write(&table, "path,group\nsit/a.mp4\n").unwrap();
         assert!(rule.apply(&mut dataset).unwrap_err().to_string().contains("line 2"));
+        std::fs::write(&table, "path,group\n\"sit/\nb.mp4\",x\nsit/a.mp4,x\nsit/a.mp4,y\n").unwrap();
+        let error = rule.apply(&mut dataset).unwrap_err().to_string();
+        assert!(error.contains("line 5: ") && error.contains("is of the group 'x' already"), "{error}");
     }
 
     #[test]

@@ -10,6 +10,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::csv_line::line_of;
+use super::labels::Labels;
 use super::list_file::folder_of;
 use super::{Clip, Dataset, DatasetError, Found, Span, class_number, groups};
 
@@ -46,12 +48,16 @@ pub fn read(table: &Path) -> Result<Found, DatasetError> {
     let names: BTreeSet<String> = rows.iter().map(|(_, record)| field(record, columns.class)).collect();
     let classes: Vec<String> = names.into_iter().collect();
     let mut found = Found { dataset: Dataset { classes, clips: Vec::new() }, missing: Vec::new() };
+    let mut labels = Labels::default();
     for (line, record) in &rows {
         let label = field(record, columns.class);
         let class = found.dataset.classes.binary_search(&label).ok().filter(|_| !label.is_empty());
         let class = class.ok_or_else(|| refused(*line, "no class in it".to_owned()))?;
         match columns.clip(record, folder_of(table), class_number(class)) {
-            Ok(clip) => found.dataset.clips.push(clip),
+            Ok(clip) => {
+                labels.note(&clip, *line).map_err(|reason| refused(*line, reason))?;
+                found.dataset.clips.push(clip);
+            }
             Err(Absent::Reported(id)) => found.missing.push(format!("line {line}: {id}")),
             Err(Absent::Refused(reason)) => return Err(refused(*line, reason)),
         }
@@ -139,15 +145,6 @@ fn kinetics_clip(
     existing(id).map(|path| clip(path, span)).ok_or_else(|| Absent::Reported(id.to_owned()))
 }
 
-/// The line of a table that a record, or what is wrong with it, begins at.
-pub(super) fn line_of(record: &Result<csv::StringRecord, csv::Error>, otherwise: usize) -> usize {
-    let position = match record {
-        Ok(record) => record.position(),
-        Err(error) => error.position(),
-    };
-    position.and_then(|position| usize::try_from(position.line()).ok()).unwrap_or(otherwise)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,5 +195,27 @@ mod tests {
         let groups: BTreeSet<_> = found.dataset.clips.iter().map(|clip| &clip.group).collect();
         assert_eq!((found.dataset.clips.len(), found.dataset.classes.len(), groups.len()), (667, 21, 200));
         assert!(found.dataset.clips.iter().all(|clip| clip.frames.is_some()));
+    }
+
+    #[test]
+    fn a_clip_with_two_classes_is_refused_and_parts_of_one_video_are_not() {
+        let twice = "path,class\na.mp4,sit\na.mp4,walk\n";
+        let error = table(&["a.mp4"], twice).1.unwrap_err().to_string();
+        assert!(error.contains("line 3: ") && error.contains("another label on line 2"), "{error}");
+        let parts = "label,youtube_id,time_start,time_end\nsit,xyz,0,5\nwalk,xyz,5,10\n";
+        assert_eq!(table(&["xyz.mkv"], parts).1.unwrap().dataset.clips.len(), 2);
+    }
+
+    #[test]
+    fn a_class_whose_videos_are_all_gone_is_none() {
+        let found = table(
+            &["xyz.mkv", "abc.mp4"],
+            "label,youtube_id,time_start,time_end\n\
+            dance,gone,0,5\nsit,xyz,0,5\nwalk,abc,0,5\n",
+        )
+        .1
+        .unwrap();
+        assert_eq!(found.dataset.classes, ["sit", "walk"]);
+        assert_eq!(found.dataset.clips.iter().map(|clip| clip.class).collect::<Vec<_>>(), [0, 1]);
     }
 }

@@ -10,12 +10,13 @@
 //! begin with `#` are passed over; a path that begins so is written with `./` before it. Texts only: who makes a list
 //! writes it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use tsm_model::label_map::read_labels;
 
+use super::labels::Labels;
 use super::{Clip, Dataset, DatasetError, MOST_CLASSES, class_index, class_number, groups};
 
 /// Reads a list. Class names come from `class_names` (a name a line); without it classes are called by their numbers.
@@ -38,15 +39,11 @@ pub fn read_named(list: &Path, classes: Option<Vec<String>>) -> Result<Dataset, 
     // As it was given: no `./` before the paths of a list in the current folder.
     let folder = list.parent().unwrap_or(Path::new(""));
     let mut clips = Vec::new();
-    let mut labelled: HashMap<PathBuf, (u32, usize)> = HashMap::new();
+    let mut labels = Labels::default();
     for (line, text) in lines(list)? {
         let refused = |reason| DatasetError::Line { path: list.to_owned(), line, reason };
         let clip = entry(&text, folder, classes.as_deref()).map_err(refused)?;
-        let (first, at) = *labelled.entry(clip.path.clone()).or_insert((clip.class, line));
-        if first != clip.class {
-            let path = clip.path.display();
-            return Err(refused(format!("{path} has the label {first} on line {at}; give it one")));
-        }
+        labels.note(&clip, line).map_err(refused)?;
         clips.push(clip);
     }
     if clips.is_empty() {
@@ -63,15 +60,23 @@ fn repeated(names: &[String]) -> Option<&str> {
     names.iter().map(String::as_str).find(|name| !seen.insert(*name))
 }
 
-/// Reads a list of files without labels, for inference: one path a line, relative to the list's folder; `-` is standard
-/// input, relative to the current one. Whether they
-/// exist is not looked at; a label behind the path is taken for a part of it.
+/// Reads a list of files without labels, for inference: one path a line, relative to the list's folder; `-` is
+/// standard input, whose paths are relative to the current folder. Whether they exist is not looked at; a label
+/// behind the path is taken for a part of it.
 ///
 /// # Errors
 /// [`DatasetError`] if the list cannot be read or is empty.
 pub fn read_paths(list: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    let lines = if list == Path::new("-") {
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().read_to_end(&mut bytes);
+        read.map_err(|error| DatasetError::of_io(list, "list", error))?;
+        lines_of(list, &bytes)?
+    } else {
+        lines(list)?
+    };
     let folder = list.parent().unwrap_or(Path::new(""));
-    let paths: Vec<_> = lines(list)?.into_iter().map(|(_, text)| folder.join(text)).collect();
+    let paths: Vec<_> = lines.into_iter().map(|(_, text)| folder.join(text)).collect();
     if paths.is_empty() {
         return Err(DatasetError::EmptyFileList { path: list.to_owned() });
     }
@@ -132,14 +137,13 @@ pub(crate) fn classes_text(classes: &[String]) -> Result<String, &str> {
 
 /// The lines that say something, with their numbers from 1.
 fn lines(list: &Path) -> Result<Vec<(usize, String)>, DatasetError> {
-    let mut bytes = Vec::new();
-    let read = if list == Path::new("-") {
-        std::io::stdin().read_to_end(&mut bytes).map(drop)
-    } else {
-        std::fs::read(list).map(|read| bytes = read)
-    };
-    read.map_err(|error| DatasetError::of_io(list, "list", error))?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let bytes = std::fs::read(list).map_err(|error| DatasetError::of_io(list, "list", error))?;
+    lines_of(list, &bytes)
+}
+
+/// The same of what `list` holds.
+fn lines_of(list: &Path, bytes: &[u8]) -> Result<Vec<(usize, String)>, DatasetError> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut lines = Vec::new();
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
         let text = std::str::from_utf8(line).map_err(|_utf8| DatasetError::Line {
@@ -306,5 +310,16 @@ mod tests {
         assert_eq!(classes_text(&["sit down".into(), "walk".into()]), Ok("sit down\nwalk\n".to_owned()));
         assert_eq!(classes_text(&["sit".into(), "wa\nlk".into()]), Err("wa\nlk"));
         assert_eq!(classes_text(&[" ".into()]), Err(" "));
+    }
+
+    #[test]
+    fn one_clip_has_one_label_and_one_name_one_class() {
+        let twice = message(&["a.mp4", "b.mp4"], "a.mp4 0\nb.mp4 1\na.mp4 1\n");
+        assert!(twice.contains("line 3: ") && twice.contains("another label on line 1"), "{twice}");
+        let (root, list) = list(&["a.mp4"], "a.mp4 0\n");
+        let names = root.path().join("names.txt");
+        std::fs::write(&names, "sit\nsit\n").unwrap();
+        let error = read(&list, Some(&names)).unwrap_err().to_string();
+        assert!(error.contains("names.txt: 'sit' stands in it twice"), "{error}");
     }
 }

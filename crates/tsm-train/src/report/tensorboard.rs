@@ -91,11 +91,14 @@ impl EventWriter {
     }
 }
 
+/// How the names of event files begin.
+pub(crate) const EVENTS: &str = "events.out.tfevents.";
+
 /// Named by the second: readers take a folder's files in the order of their names.
 fn new_file(folder: &Path, now: SystemTime) -> io::Result<(PathBuf, File)> {
     let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     for number in 0..FILES_A_SECOND {
-        let path = folder.join(format!("events.out.tfevents.{seconds:010}.tsm.{number:03}"));
+        let path = folder.join(format!("{EVENTS}{seconds:010}.tsm.{number:03}"));
         match OpenOptions::new().append(true).create_new(true).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             opened => return opened.map(|file| (path, file)),

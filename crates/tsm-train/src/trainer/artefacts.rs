@@ -13,28 +13,20 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::TrainError;
-use crate::report::{EpochRecord, EventWriter, History, LogStart, ReportError, curves_svg, write_atomically};
+use crate::report::{
+    EVENTS, EpochRecord, EventWriter, History, LogStart, ReportError, curves_svg, write_atomically,
+};
 use crate::run_state::RunRecord;
 
 /// Every choice of the run.
 const SETTINGS: &str = "config.toml";
 
-/// Everything else of a run, but for its event files.
-const OF_A_RUN: [&str; 7] = [
-    "last.safetensors",
-    "best.safetensors",
-    "log.csv",
-    "curves.svg",
-    "validation.json",
-    "confusion.svg",
-    CARD,
-];
+/// Everything of a run but its choices, its save and its event files.
+const OF_A_RUN: [&str; 6] =
+    ["best.safetensors", "log.csv", "curves.svg", "validation.json", "confusion.svg", CARD];
 
 /// The model card: the last file that a run writes, after the model itself.
 const CARD: &str = "README.md";
-
-/// How the names of event files begin.
-const EVENTS: &str = "events.out.tfevents.";
 
 /// Keeps other runs out of a folder while it lives; a process that dies lets go of it.
 #[derive(Debug)]
@@ -53,27 +45,42 @@ impl RunFolder {
         Self(model.with_file_name(format!("{stem}-report")))
     }
 
-    /// Makes the folder where it is missing, takes it for this run alone, and clears what killed runs left of their saves.
+    /// Makes the folder where it is missing and takes it for this run alone.
     ///
     /// # Errors
     /// [`TrainError::InUse`] while another run has it, or if the file system refuses.
-    pub fn create(&self) -> Result<RunLock, TrainError> {
+    pub fn take(&self) -> Result<RunLock, TrainError> {
         let refused = |source| ReportError::Write { path: self.0.clone(), source };
         std::fs::create_dir_all(&self.0).map_err(refused)?;
         let folder = File::open(&self.0).map_err(refused)?;
         // Where the file system knows no locks there is none.
-        if matches!(folder.try_lock(), Err(TryLockError::WouldBlock)) {
-            return Err(TrainError::InUse { folder: self.0.clone() });
+        match folder.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(TrainError::InUse { folder: self.0.clone() }),
+            _ => Ok(RunLock { _folder: folder }),
         }
-        for entry in std::fs::read_dir(&self.0).map_err(refused)?.flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
+    }
+
+    /// The same of a folder that is there: before a run looks at what an earlier one has left in it.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_if_there(&self) -> Result<Option<RunLock>, TrainError> {
+        self.0.is_dir().then(|| self.take()).transpose()
+    }
+
+    /// Clears what killed runs left of their saves.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub(super) fn sweep(&self) -> Result<(), TrainError> {
+        for path in self.files()? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.starts_with('.') && name.ends_with(".partial") {
                 // What a killed run left of a save; if it cannot be removed, it only takes room.
-                let _kept = std::fs::remove_file(entry.path());
+                let _kept = std::fs::remove_file(&path);
             }
         }
-        Ok(RunLock { _folder: folder })
+        Ok(())
     }
 
     /// Takes an earlier run's files away: a new run that is killed before its first save must not go on from them, and
@@ -81,17 +88,30 @@ impl RunFolder {
     ///
     /// # Errors
     /// If the file system refuses.
-    pub fn forget_run(&self) -> Result<(), TrainError> {
+    pub(super) fn forget_run(&self) -> Result<(), TrainError> {
         let refused = |path: &Path, source| ReportError::Write { path: path.to_owned(), source };
-        for entry in std::fs::read_dir(&self.0).map_err(|source| refused(&self.0, source))?.flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
+        // First of all: without its other files an old run must not be gone on from.
+        match std::fs::remove_file(self.last()) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(refused(&self.last(), source).into());
+            }
+            _ => {}
+        }
+        for path in self.files()? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
             if OF_A_RUN.contains(&&*name) || name.starts_with(EVENTS) {
-                let path = entry.path();
                 std::fs::remove_file(&path).map_err(|source| refused(&path, source))?;
             }
         }
         Ok(())
+    }
+
+    /// What lies in the folder.
+    fn files(&self) -> Result<Vec<PathBuf>, TrainError> {
+        let refused = |source| ReportError::Write { path: self.0.clone(), source };
+        let entries = std::fs::read_dir(&self.0).map_err(refused)?;
+        let paths: Result<_, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+        Ok(paths.map_err(refused)?)
     }
 
     /// The folder itself.
@@ -138,9 +158,13 @@ impl RunFolder {
         self.write(CARD, card.as_bytes())
     }
 
-    /// Whether the run that was saved here has written its model.
-    pub fn is_concluded(&self) -> bool {
-        self.0.join(CARD).is_file()
+    /// Whether the run that was saved here has written its model, to `output`: its card is the last file of all, and
+    /// where that has been moved away the model is newer than the save.
+    pub fn is_concluded(&self, output: &Path) -> bool {
+        let written = |path: &Path| std::fs::metadata(path).and_then(|about| about.modified()).ok();
+        let is_newer =
+            || written(output).zip(written(&self.last())).is_some_and(|(model, save)| model >= save);
+        self.0.join(CARD).is_file() || is_newer()
     }
 
     /// Writes the epochs so far as table and curves.
@@ -181,4 +205,37 @@ pub(super) fn scalars(epoch: &EpochRecord) -> Vec<(&'static str, f32)> {
         ("validation/mean_class_accuracy", epoch.valid_mean_class),
     ];
     always.into_iter().filter_map(|(name, value)| Some((name, value? as f32))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_runs_never_have_one_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::beside(&root.path().join("m.safetensors"));
+        assert!(folder.take_if_there().unwrap().is_none() && !folder.path().exists());
+        let held = folder.take().unwrap();
+        for again in [folder.take().map(Some), folder.take_if_there()] {
+            assert!(matches!(again, Err(TrainError::InUse { .. })), "{again:?}");
+        }
+        drop(held);
+        assert!(folder.take_if_there().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_new_run_finds_nothing_of_an_old_one_but_its_choices() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::beside(&root.path().join("m.safetensors"));
+        let _held = folder.take().unwrap();
+        let event = format!("{EVENTS}1.old");
+        for name in OF_A_RUN.into_iter().chain(["last.safetensors", SETTINGS, "notes.txt", event.as_str()]) {
+            folder.write(name, b"old").unwrap();
+        }
+        folder.forget_run().unwrap();
+        let mut left: Vec<_> = folder.files().unwrap();
+        left.sort();
+        assert_eq!(left, [SETTINGS, "notes.txt"].map(|name| folder.path().join(name)));
+    }
 }

@@ -50,6 +50,14 @@ pub enum TrainError {
         /// The clips of the batch.
         clips: Vec<String>,
     },
+    /// The loss of the validation clips is infinite or no number.
+    #[error(
+        "the model of epoch {epoch} has no finite loss on the validation clips; lower --lr, or keep batch norm still (--batch-norm frozen)"
+    )]
+    ValidationNotFinite {
+        /// Epoch, counted from 1; 0 for what the run starts from.
+        epoch: usize,
+    },
     /// Without epochs the head is all that is learned, and the clips do not determine one.
     #[error(
         "the training clips do not determine a head, and --epochs 0 learns nothing else; pass --epochs 1 or more"

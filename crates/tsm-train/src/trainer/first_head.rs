@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::{End, Run, TrainError, plan};
 use crate::clip_means::clip_mean;
 use crate::dataset::class_index;
-use crate::loader::{Batch, Loader, LoaderOptions, Skipped};
+use crate::loader::{Batch, Loader, LoaderOptions};
 use crate::parameter_groups::HeadStart;
 use crate::progress::{Event, Observer};
 use crate::run_state::Position;
@@ -118,9 +118,7 @@ impl Run<'_> {
             if should_stop() {
                 return Ok(None);
             }
-            for Skipped { clip, reason } in &batch.skipped {
-                self.leave_out(*clip, reason, observer);
-            }
+            self.note_clips(&batch, observer);
             self.show_as_labelled(&mut batch);
             let motion = self.motion.as_mut().map(|eyes| eyes.of(&batch)).unwrap_or_default();
             let shape = (batch.shape()[0] * batch.frames, 3, batch.side_px, batch.side_px);

@@ -216,7 +216,7 @@ fn learner(job: &Job<'_>) -> LearnerSpec {
         dropout: recipe.dropout,
         loss: LossSpec {
             label_smoothing: recipe.label_smoothing,
-            frame_share: recipe.frame_loss,
+            frame_loss: recipe.frame_loss,
             teacher_share: recipe.teacher_share,
             teacher_temperature: recipe.teacher_temperature,
             class_weights: match recipe.class_weights {

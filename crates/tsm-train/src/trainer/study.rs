@@ -40,11 +40,13 @@ impl Run<'_> {
     /// Gradients of the batch at the current position, added to the open step, and its figures to the epoch's sums.
     pub(super) fn study(&mut self, mut batch: Batch) -> Result<(), TrainError> {
         let Position { epoch, batch: index, .. } = self.record.position;
+        // Before a network that looks ahead is shown the rest: a teacher may stream.
+        let shown_frames = rows_of_shown(&batch.shown_frames, batch.frames);
         self.show_as_labelled(&mut batch);
         let labels: Vec<usize> = batch.targets.iter().map(|class| class_index(*class)).collect();
         let global = self.plan.batches * epoch + index;
         let Prepared { pictures, motion, targets, shares, teacher, shown } =
-            self.tensors(&mut batch, &labels, global)?;
+            self.tensors(&mut batch, shown_frames, &labels, global)?;
         let lesson = Lesson {
             pictures: &pictures,
             motion: motion.as_ref(),
@@ -68,10 +70,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The batch as tensors, mixed where the recipe says so.
+    /// The batch as tensors, mixed where the recipe says so; `shown_frames` as [`rows_of_shown`] gives them.
     fn tensors(
         &mut self,
         batch: &mut Batch,
+        mut shown_frames: Vec<f32>,
         labels: &[usize],
         global: usize,
     ) -> candle_core::Result<Prepared> {
@@ -82,26 +85,27 @@ impl Run<'_> {
         let shape = (n * batch.frames, 3, batch.side_px, batch.side_px);
         // Motion is read off the pictures as they were: two that are laid over each other move like neither.
         let mut motion = self.motion.as_mut().map(|eyes| eyes.of(batch));
-        let mut shares = rows_of_shown(&batch.shown_frames, batch.frames);
         let before = self.job.teachers.look_at_motion();
         let mut taught = None;
         if before {
             let pictures = Tensor::from_slice(&batch.pixels, shape, &self.job.device)?;
-            taught =
-                self.taught(&pictures, n, &FrameShares::new(&shares, batch.frames, &self.job.device)?)?;
+            let shares = FrameShares::new(&shown_frames, batch.frames, &self.job.device)?;
+            taught = self.taught(&pictures, n, &shares)?;
         }
         let mut draws = Draws::for_purpose(recipe.seed, "mixing", global as u64);
         if let Some(mix) = Mix::draw(MixSpec { mixup: recipe.mixup, cutmix: recipe.cutmix }, n, &mut draws) {
-            let mut others = vec![targets.as_mut_slice(), shares.as_mut_slice()];
+            let mut others = vec![targets.as_mut_slice(), shown_frames.as_mut_slice()];
             others.extend(motion.as_deref_mut());
             others.extend(taught.as_deref_mut());
             mix.apply(&mut batch.pixels, recipe.size, &mut others);
         }
         let pictures = Tensor::from_vec(std::mem::take(&mut batch.pixels), shape, &self.job.device)?;
-        let shares = FrameShares::new(&shares, batch.frames, &self.job.device)?;
+        let shares = FrameShares::new(&shown_frames, batch.frames, &self.job.device)?;
         if !before {
             taught = self.taught(&pictures, n, &shares)?;
         }
+        let is_streamable = self.job.start.spec.shift.is_streamable();
+        let shares = if is_streamable { shares } else { FrameShares::default() };
         let device = &self.job.device;
         Ok(Prepared {
             pictures,

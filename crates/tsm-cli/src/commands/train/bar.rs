@@ -85,7 +85,7 @@ impl Observer for Bar {
                 ));
             }
             Event::Batch(report) => self.batch(report),
-            Event::Skipped { reason, .. } => self.line(&format!("left out: {reason}")),
+            Event::Skipped { reason, .. } => self.line(&format!("left out: {}", talk::escaped(reason))),
             Event::Epoch { record, is_best } => {
                 let mut text = format!(
                     "epoch {}: loss {:.4}, top-1 {:.1} %",
