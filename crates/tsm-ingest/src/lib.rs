@@ -46,6 +46,7 @@ mod redact;
 mod rtsp;
 mod session;
 mod shown_duration;
+mod shutdown;
 mod source;
 mod template;
 mod webcam;

@@ -14,6 +14,7 @@ use gstreamer_app as gst_app;
 use gstreamer_video::prelude::*;
 
 use crate::frame::Frame;
+use crate::shutdown;
 
 /// How many blocks the bar has.
 const BAR_BLOCKS: usize = 24;
@@ -185,8 +186,7 @@ impl Preview {
 
 impl Drop for Preview {
     fn drop(&mut self) {
-        let stopped = self.pipeline.set_state(gst::State::Null);
-        tracing::debug!(?stopped, "preview window");
+        shutdown::to_null(&self.pipeline);
     }
 }
 

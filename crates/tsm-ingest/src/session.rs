@@ -25,6 +25,7 @@ use crate::file::{self, RecordedFile};
 use crate::frame::Frame;
 use crate::pipeline::{self, Built};
 use crate::redact::redacted;
+use crate::shutdown;
 use crate::source::Source;
 
 mod frame_maker;
@@ -276,8 +277,7 @@ impl Session {
         let start = move || {
             let paused = pipeline.set_state(gst::State::Paused);
             if answer.send(paused).is_err() {
-                let stopped = pipeline.set_state(gst::State::Null);
-                debug!(?stopped, "pipeline stopped late");
+                shutdown::to_null(&pipeline);
             }
         };
         let place = || lock(&self.faults).place().to_owned();
@@ -360,8 +360,7 @@ impl Drop for Session {
         if self.ends_itself {
             return;
         }
-        let stopped = self.pipeline.set_state(gst::State::Null);
-        debug!(?stopped, "pipeline stopped");
+        shutdown::to_null(&self.pipeline);
     }
 }
 
