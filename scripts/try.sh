@@ -15,5 +15,5 @@ if [ "$cameras" != "[]" ]; then
   echo "try: from the first camera, $name (Ctrl-C ends it)" >&2
   exec "$tsm" live webcam "$@"
 fi
-echo "try: no camera here, so from the clip $clip" >&2
+echo "try: no camera here, so from the clip $clip: squats, which the built-in model has no class for; it names what comes near" >&2
 exec "$tsm" live "$clip" --realtime "$@"

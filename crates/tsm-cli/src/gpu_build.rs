@@ -36,7 +36,7 @@ const HANDED_OVER: &str = "TSM_HANDED_OVER";
 enum Missing {
     #[error(
         "this tsm was built without CUDA and there is no {NAME} in {}; build one as docs/cuda.md says \
-         (cargo build --release --features cuda), or use --device cpu",
+         (cargo build --release --bin tsm --features cuda --target-dir target/cuda), or use --device cpu",
         beside.display()
     )]
     Build { beside: PathBuf },

@@ -25,7 +25,7 @@ pub enum DeviceError {
     Unknown(String),
     /// The program was built without CUDA.
     #[error(
-        "this tsm was built without CUDA; build it with `cargo build --release --features cuda`, or use --device cpu"
+        "this tsm was built without CUDA; docs/cuda.md tells how to build one that has it (`cargo build --release --bin tsm --features cuda --target-dir target/cuda`); or use --device cpu"
     )]
     NotBuilt,
     /// There is no such GPU, or no driver.

@@ -27,7 +27,7 @@ pub(crate) struct LiveArgs {
     /// A GStreamer launch template of your own that ends in `appsink name=tsm`; see pipelines/
     #[arg(long, value_name = "FILE")]
     pub(crate) pipeline: Option<PathBuf>,
-    /// Stop after N labelled frames
+    /// Stop after N labelled frames, over all sources
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroU64>)]
     pub(crate) frames: Option<NonZeroU64>,
     /// Open a window with the picture, the label and a bar

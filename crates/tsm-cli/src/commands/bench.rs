@@ -161,7 +161,10 @@ fn as_text(title: &str, machine: &Machine, batch: usize, threads: usize, figures
         MotionFeatures::Flow => " without the optical flow",
     };
     let floor = floor_millis.map(|floor| {
-        format!("\n  floor            {floor:.2} ms{what}; this is {:.0} % of it", 100.0 * floor / p50_millis)
+        format!(
+            "\n  floor            {floor:.2} ms{what}: a step does {:.0} % of what the processor can",
+            100.0 * floor / p50_millis
+        )
     });
     let text = [
         talk::escaped(title),

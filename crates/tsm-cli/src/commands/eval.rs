@@ -118,7 +118,7 @@ fn tell(evaluation: &Evaluation) -> Result<(), Failure> {
 
 fn tell_online(name: &str, figures: &OnlineFigures) -> Result<(), Failure> {
     let early: Vec<String> =
-        figures.early.iter().map(|look| format!("{} % {:.1} %", look.percent, 100.0 * look.top1)).collect();
+        figures.early.iter().map(|look| format!("{} %: {:.1} %", look.percent, 100.0 * look.top1)).collect();
     talk::result(&format!(
         "{name}: top-1 {:.1} %, last frame {:.1} %, each frame {:.1} %; after {}",
         100.0 * figures.top1,
@@ -144,13 +144,14 @@ fn tell_classes(metrics: &Metrics) -> Result<(), Failure> {
         others.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
         let taken: Vec<String> =
             others.iter().take(3).map(|(count, name)| format!("{name} {count}")).collect();
-        talk::result(&format!(
+        let row = format!(
             "{:width$}  {:4} clips  {:>7}  {}",
             class.name,
             class.clips,
             percent(class.top1),
             taken.join(", ")
-        ))?;
+        );
+        talk::result(row.trim_end())?;
     }
     Ok(())
 }

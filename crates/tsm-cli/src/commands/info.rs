@@ -92,9 +92,10 @@ fn as_text(source: &ModelSource, spec: &ModelSpec, cost: &Cost) -> String {
 
 /// The first few names.
 fn few(names: &[String]) -> String {
-    const SHOWN: usize = 6;
-    let dots = if names.len() > SHOWN { ", …" } else { "" };
-    names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ") + dots
+    const SHOWN: usize = 40;
+    let between = if names.iter().any(|name| name.contains(',')) { "; " } else { ", " };
+    let dots = if names.len() > SHOWN { format!("{between}…") } else { String::new() };
+    names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(between) + &dots
 }
 
 fn as_json(source: &ModelSource, spec: &ModelSpec, cost: &Cost) -> Result<String, Failure> {

@@ -8,7 +8,7 @@ use tsm_train::evaluate::{EvaluateError, Evaluation};
 use tsm_train::finish::{self, Clips, FinishError};
 use tsm_train::loader::LoaderSource;
 use tsm_train::recipe::Recipe;
-use tsm_train::run_state::{RunRecord, RunState};
+use tsm_train::run_state::{Best, RunRecord, RunState};
 use tsm_train::sides::{Division, Sides, divide};
 use tsm_train::start::Start;
 use tsm_train::teacher::Teachers;
@@ -171,8 +171,9 @@ fn tell_run(finished: &Finished, folder: &RunFolder, is_quiet: bool) {
     }
     if !is_quiet {
         talk::line(&format!(
-            "{} epochs; {:.0} s here, of which the model waited {:.1} s for clips; {} clips left out",
+            "{} epochs, {}; {:.0} s here, of which the model waited {:.1} s for clips; {} clips left out",
             finished.record.history.len(),
+            kept(finished.record.best.as_ref()),
             finished.elapsed.as_secs_f64(),
             finished.waited.as_secs_f64(),
             finished.record.skipped.len()
@@ -180,6 +181,15 @@ fn tell_run(finished: &Finished, folder: &RunFolder, is_quiet: bool) {
     }
     if finished.end == End::Stopped {
         tell_stopped(folder);
+    }
+}
+
+/// Which of a run's models is the best so far.
+fn kept(best: Option<&Best>) -> String {
+    match best {
+        None => "the last is kept".to_owned(),
+        Some(Best { is_start: true, .. }) => "what it starts from is kept".to_owned(),
+        Some(Best { epoch, .. }) => format!("that of epoch {} is kept", epoch + 1),
     }
 }
 

@@ -34,7 +34,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut dataset = dataset::read(Path::new(folder), None)?.dataset;
     let rule = rest.first().map_or(GroupRule::FileNames, |table| GroupRule::Table(PathBuf::from(table)));
     rule.apply(&mut dataset)?;
-    tasks::write(task, &dataset, Path::new(output))
+    tasks::write(task, &dataset, Path::new(output))?;
+    Ok(writeln!(
+        std::io::stdout(),
+        "{output}: made of {} clips; their groups in groups.csv",
+        dataset.clips.len()
+    )?)
 }
 
 /// Prints how many clips of a `reversed` run were taken for one that plays in their direction.
@@ -50,5 +55,5 @@ fn tell_directions(report: &Path) -> Result<(), Box<dyn Error>> {
     for clip in clips {
         right += usize::from(direction(&clip["class"])? == direction(&clip["predicted"])?);
     }
-    Ok(writeln!(std::io::stdout(), "{right} of {}", clips.len())?)
+    Ok(writeln!(std::io::stdout(), "{right} of {} directions told", clips.len())?)
 }

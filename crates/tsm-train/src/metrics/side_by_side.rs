@@ -7,7 +7,7 @@
 //!
 //! A report is what `tsm eval --json` and a training run's `validation.json` hold; only their list of clips is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,14 @@ pub struct JudgedClip {
 #[derive(Debug, Deserialize)]
 struct Report {
     predictions: Vec<JudgedClip>,
+}
+
+impl Report {
+    /// Whether folder and name tell each of its clips from all others.
+    fn is_told_by_ending(&self) -> bool {
+        let mut seen = BTreeSet::new();
+        self.predictions.iter().all(|clip| seen.insert(ending(&clip.path)))
+    }
 }
 
 /// How two sides compare.
@@ -103,7 +111,11 @@ pub fn side_by_side(
     second: &[PathBuf],
     settings: &BootstrapSettings,
 ) -> Result<SideBySide, SideBySideError> {
-    let (first, second) = (tallies(first)?, tallies(second)?);
+    let (first, second) = (read_all(first)?, read_all(second)?);
+    // Lists and configurations call a file by other paths than a folder does.
+    let is_told_by_ending = first.iter().chain(&second).all(Report::is_told_by_ending);
+    let name = |path: &Path| if is_told_by_ending { ending(path) } else { path.to_owned() };
+    let (first, second) = (tallies(first, name), tallies(second, name));
     for (one, other, side) in [(&first, &second, "first"), (&second, &first, "second")] {
         if let Some(path) = one.keys().find(|path| !other.contains_key(*path)) {
             return Err(SideBySideError::OneSided { path: path.clone(), side });
@@ -123,17 +135,26 @@ fn mean(tallies: &BTreeMap<PathBuf, Tally>) -> f64 {
     tallies.values().map(Tally::share).sum::<f64>() / tallies.len().max(1) as f64
 }
 
-fn tallies(reports: &[PathBuf]) -> Result<BTreeMap<PathBuf, Tally>, SideBySideError> {
+/// The clips of a side's reports, by what `name` makes of their paths.
+fn tallies(reports: Vec<Report>, name: impl Fn(&Path) -> PathBuf) -> BTreeMap<PathBuf, Tally> {
     let mut all: BTreeMap<PathBuf, Tally> = BTreeMap::new();
-    for path in reports {
-        for clip in read(path)?.predictions {
-            let tally = all.entry(clip.path).or_default();
-            tally.group = clip.group;
-            tally.judged += 1;
-            tally.right += u32::from(clip.predicted == Some(clip.class));
-        }
+    for clip in reports.into_iter().flat_map(|report| report.predictions) {
+        let tally = all.entry(name(&clip.path)).or_default();
+        tally.group = clip.group;
+        tally.judged += 1;
+        tally.right += u32::from(clip.predicted == Some(clip.class));
     }
-    Ok(all)
+    all
+}
+
+/// The folder and the name of a file.
+fn ending(path: &Path) -> PathBuf {
+    let names: Vec<_> = path.components().collect();
+    names[names.len().saturating_sub(2)..].iter().collect()
+}
+
+fn read_all(reports: &[PathBuf]) -> Result<Vec<Report>, SideBySideError> {
+    reports.iter().map(|path| read(path)).collect()
 }
 
 fn read(path: &Path) -> Result<Report, SideBySideError> {
@@ -172,6 +193,20 @@ mod tests {
         let found = side_by_side(&first, &second, &BootstrapSettings::default()).unwrap();
         assert!((found.first - 0.75).abs() < 1e-9 && (found.second - 1.0).abs() < 1e-9, "{found:?}");
         assert_eq!((found.interval.clips, found.interval.groups), (2, 2));
+    }
+
+    #[test]
+    fn clips_are_known_however_their_paths_are_spelled() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str, clips: &[(&str, &str, bool)]| [report(folder.path(), name, clips)];
+        let one = at("1", &[("clips/sit/x.mp4", "g", true), ("clips/walk/x.mp4", "h", true)]);
+        let other = at("2", &[("/data/walk/x.mp4", "h", true), ("r/../clips/sit/x.mp4", "g", false)]);
+        let found = side_by_side(&one, &other, &BootstrapSettings::default()).unwrap();
+        assert!((found.second - 0.5).abs() < 1e-9, "{found:?}");
+        // Of two persons' folders, the last two names tell nothing.
+        let same = [("a/walk/x.mp4", "g", true), ("b/walk/x.mp4", "h", false)];
+        let found = side_by_side(&at("3", &same), &at("4", &same), &BootstrapSettings::default()).unwrap();
+        assert!((found.first - 0.5).abs() < 1e-9 && found.interval.clips == 2, "{found:?}");
     }
 
     #[test]

@@ -167,11 +167,14 @@ impl RunFolder {
         self.0.join(CARD).is_file() || is_newer()
     }
 
-    /// Writes the epochs so far as table and curves.
+    /// Writes the epochs so far, if any, as table and curves.
     ///
     /// # Errors
     /// If the file system refuses.
     pub(super) fn write_history(&self, record: &RunRecord) -> Result<(), TrainError> {
+        if record.history.is_empty() {
+            return Ok(());
+        }
         let mut history = History::default();
         for epoch in &record.history {
             history.push(*epoch)?;

@@ -48,7 +48,7 @@ impl Run<'_> {
         self.job.folder.write_history(&self.record)?;
         self.events.scalars(record.step, SystemTime::now(), &artefacts::scalars(&record))?;
         self.save()?;
-        observer.event(&Event::Epoch { record: &record, is_best });
+        observer.event(&Event::Epoch { record: &record, is_best, is_whole: self.plan.is_whole_after(epoch) });
         Ok(End::Complete)
     }
 

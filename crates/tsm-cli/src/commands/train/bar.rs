@@ -86,7 +86,7 @@ impl Observer for Bar {
             }
             Event::Batch(report) => self.batch(report),
             Event::Skipped { reason, .. } => self.line(&format!("left out: {}", talk::escaped(reason))),
-            Event::Epoch { record, is_best } => {
+            Event::Epoch { record, is_best, is_whole } => {
                 let mut text = format!(
                     "epoch {}: loss {:.4}, top-1 {:.1} %",
                     record.epoch,
@@ -94,7 +94,12 @@ impl Observer for Bar {
                     100.0 * record.train_top1
                 );
                 if let (Some(loss), Some(top1)) = (record.valid_loss, record.valid_top1) {
-                    let best = if *is_best { ", the best so far" } else { "" };
+                    let best = match (is_best, is_whole) {
+                        (true, true) => ", the best so far",
+                        (true, false) => ", the best so far, while head or shift are still coming in",
+                        (false, false) => "; no candidate, head or shift are still coming in",
+                        (false, true) => "",
+                    };
                     let _written = write!(
                         text,
                         "; centre view of the validation clips: loss {loss:.4}, top-1 {:.1} %{best}",
