@@ -1,10 +1,10 @@
 //! The progress of a training run: a bar on a terminal, lines elsewhere.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tsm_train::progress::{BatchReport, Event, Observer};
+use tsm_train::report::EpochRecord;
 
 use crate::talk;
 
@@ -48,14 +48,16 @@ impl Bar {
 impl Observer for Bar {
     fn event(&mut self, event: &Event<'_>) {
         match event {
-            Event::Started { train_clips, validation_clips, resumed_at, .. } => {
-                let mut text = format!("{train_clips} training clips, {validation_clips} validation clips");
-                if let Some(at) = resumed_at {
-                    let (epoch, batch) = (at.epoch + 1, at.batch);
-                    // Writing to a string cannot fail.
-                    let _written = write!(text, "; going on in epoch {epoch} after {batch} batches");
-                }
-                self.line(&text);
+            Event::Started { recipe, train_clips, validation_clips, resumed_at } => {
+                let at = match resumed_at {
+                    None => String::new(),
+                    Some(at) if at.epoch < recipe.epochs => {
+                        format!("; going on in epoch {} after {} batches", at.epoch + 1, at.batch)
+                    }
+                    Some(_) => "; all epochs are done".to_owned(),
+                };
+                let clips = format!("{train_clips} training clips, {validation_clips} validation clips");
+                self.line(&format!("{clips}{at}"));
             }
             Event::MotionPaths { paths } => {
                 let (features, lost) = (paths.features.len(), 100.0 * paths.most_given_up);
@@ -86,31 +88,25 @@ impl Observer for Bar {
             }
             Event::Batch(report) => self.batch(report),
             Event::Skipped { reason, .. } => self.line(&format!("left out: {}", talk::escaped(reason))),
-            Event::Epoch { record, is_best, is_whole } => {
-                let mut text = format!(
-                    "epoch {}: loss {:.4}, top-1 {:.1} %",
-                    record.epoch,
-                    record.train_loss,
-                    100.0 * record.train_top1
-                );
-                if let (Some(loss), Some(top1)) = (record.valid_loss, record.valid_top1) {
-                    let best = match (is_best, is_whole) {
-                        (true, true) => ", the best so far",
-                        (true, false) => ", the best so far, while head or shift are still coming in",
-                        (false, false) => "; no candidate, head or shift are still coming in",
-                        (false, true) => "",
-                    };
-                    let _written = write!(
-                        text,
-                        "; centre view of the validation clips: loss {loss:.4}, top-1 {:.1} %{best}",
-                        100.0 * top1
-                    );
-                }
-                self.line(&text);
-            }
+            Event::Epoch { record, is_best, is_whole } => self.line(&epoch_text(record, *is_best, *is_whole)),
             _ => {}
         }
     }
+}
+
+/// An epoch that is done. Before the network `is_whole` its model is no candidate beside one that is.
+fn epoch_text(record: &EpochRecord, is_best: bool, is_whole: bool) -> String {
+    let (epoch, loss, top1) = (record.epoch, record.train_loss, 100.0 * record.train_top1);
+    let learned = format!("epoch {epoch}: loss {loss:.4}, top-1 {top1:.1} %");
+    let (Some(loss), Some(top1)) = (record.valid_loss, record.valid_top1) else { return learned };
+    let rank = match (is_best, is_whole) {
+        (true, true) => ", the best so far",
+        (true, false) => ", the best so far, while head or shift are still coming in",
+        (false, false) => "; no candidate, head or shift are still coming in",
+        (false, true) => "",
+    };
+    let top1 = 100.0 * top1;
+    format!("{learned}; centre view of the validation clips: loss {loss:.4}, top-1 {top1:.1} %{rank}")
 }
 
 /// The line that lives, the most wanted first: a narrow terminal cuts its end.
