@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use tsm_model::checkpoint::Storage;
 use tsm_model::{Backbone, ShiftKind, ShiftPlace};
@@ -422,14 +422,20 @@ pub(crate) fn explain(error: &clap::Error) -> Exit {
     let text: Vec<&str> = rendered.lines().map(str::trim).filter(says).collect();
     let text = text.join(" ").replace(" tip: ", "; ");
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    talk::line(&format!("tsm: {text}; see tsm --help"));
+    talk::line(&format!("tsm: {text}; see tsm {}--help", asked_command().unwrap_or_default()));
     Exit::BadInput
+}
+
+/// The command that was asked for, a space behind it.
+fn asked_command() -> Option<String> {
+    let arguments = std::env::args_os().skip(1);
+    let words = arguments.filter_map(|argument| argument.into_string().ok());
+    let first = words.into_iter().find(|word| !word.starts_with('-'))?;
+    Cli::command().find_subcommand(&first).map(|command| format!("{} ", command.get_name()))
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -107,8 +107,9 @@ fn accuracy_panel() -> Panel {
         top: (0.1, 1.0),
         series: vec![
             series("training top-1", ink::BLUE, |record| Some(record.train_top1)),
-            series("validation top-1", ink::VERMILION, |record| record.valid_top1),
+            // The last lies on top: where classes are of one size both are the same.
             series("validation mean class", ink::GREEN, |record| record.valid_mean_class),
+            series("validation top-1", ink::VERMILION, |record| record.valid_top1),
         ],
     }
 }
