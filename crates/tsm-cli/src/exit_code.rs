@@ -28,7 +28,7 @@ Exit codes:
   0  done (also after Ctrl-C, at the end of a file, or when the output's reader went away)
   1  verify: outputs differ by more than the tolerance; doctor: something needed is missing;
      selftest: a check does not hold
-  2  wrong use, or an input that cannot be used
+  2  wrong use, or an input that cannot be used (infer: any of its files)
   3  a live source was given up after --retries attempts
   4  train: the loss is not finite
   130  ended at once by a second Ctrl-C";

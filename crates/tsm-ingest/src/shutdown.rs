@@ -17,7 +17,7 @@ use gstreamer::prelude::*;
 /// rest; our deepest pipelines nest half as many.
 const MOST_ATTEMPTS: usize = 10;
 
-/// Takes the pipeline to NULL and waits for its threads.
+/// Takes the pipeline to NULL and waits for its threads; asks [`MOST_ATTEMPTS`] times at most.
 pub(crate) fn to_null(pipeline: &gst::Pipeline) {
     for attempt in 1..=MOST_ATTEMPTS {
         let stopped = pipeline.set_state(gst::State::Null);
@@ -26,6 +26,7 @@ pub(crate) fn to_null(pipeline: &gst::Pipeline) {
             return;
         }
     }
+    tracing::warn!(pipeline = %pipeline.name(), "a pipeline does not stop; it is let go of as it is");
 }
 
 #[cfg(test)]

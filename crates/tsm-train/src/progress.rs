@@ -67,7 +67,8 @@ pub enum Event<'a> {
         record: &'a EpochRecord,
         /// Whether its model is the best so far.
         is_best: bool,
-        /// Whether the network is whole by now; before, head or shift are still coming in, and its model is no candidate.
+        /// Whether the network is whole by now; before, head or shift are still coming in, and its model ranks
+        /// below all that are whole.
         is_whole: bool,
     },
 }

@@ -172,6 +172,7 @@ impl<'a> Run<'a> {
         if !record.history.is_empty() {
             job.folder.write_history(&record)?;
         }
+        let left_out = known_left_out(&job, &record);
         let now = clock::now();
         let motion = MotionEyes::of_start(&job.start);
         Ok(Self {
@@ -189,7 +190,7 @@ impl<'a> Run<'a> {
             head_waited: Duration::ZERO,
             last_save: now,
             clips_here: 0,
-            left_out: BTreeSet::new(),
+            left_out,
             step_clips: Vec::new(),
         })
     }
@@ -361,6 +362,14 @@ impl<'a> Run<'a> {
         self.last_save = clock::now();
         Ok(())
     }
+}
+
+/// The training clips that the open epoch could not read before it was interrupted. Only the first epoch's are known to be
+/// of the epoch itself; later ones may lie on a disk that is there again.
+fn known_left_out(job: &Job<'_>, record: &RunRecord) -> BTreeSet<usize> {
+    let path = |clip: &usize| job.dataset.clips[*clip].path.display().to_string();
+    let is_open = record.position.epoch == 0;
+    job.train.iter().copied().filter(|clip| is_open && record.skipped.contains_key(&path(clip))).collect()
 }
 
 /// Whether every value of a tensor is a number.

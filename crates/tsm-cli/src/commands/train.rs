@@ -173,7 +173,7 @@ fn tell_run(finished: &Finished, folder: &RunFolder, is_quiet: bool) {
         talk::line(&format!(
             "{} epochs, {}; {:.0} s here, of which the model waited {:.1} s for clips; {} clips left out",
             finished.record.history.len(),
-            kept(finished.record.best.as_ref()),
+            kept(finished),
             finished.elapsed.as_secs_f64(),
             finished.waited.as_secs_f64(),
             finished.record.skipped.len()
@@ -185,10 +185,12 @@ fn tell_run(finished: &Finished, folder: &RunFolder, is_quiet: bool) {
 }
 
 /// Which of a run's models is the best so far.
-fn kept(best: Option<&Best>) -> String {
-    match best {
-        None => "the last is kept".to_owned(),
-        Some(Best { is_start: true, .. }) => "what it starts from is kept".to_owned(),
+fn kept(Finished { record, end, .. }: &Finished) -> String {
+    match record.best {
+        None if !record.history.is_empty() => "the last is kept".to_owned(),
+        None if *end == End::Stopped => "none is kept yet".to_owned(),
+
+        None | Some(Best { is_start: true, .. }) => "what it starts from is kept".to_owned(),
         Some(Best { epoch, .. }) => format!("that of epoch {} is kept", epoch + 1),
     }
 }
@@ -250,7 +252,10 @@ fn check_output(output: &Path) -> Result<(), Failure> {
 }
 
 fn failure(error: TrainError) -> Failure {
-    if matches!(error, TrainError::NotFinite { .. } | TrainError::ValidationNotFinite { .. }) {
+    if matches!(
+        error,
+        TrainError::NotFinite { .. } | TrainError::ValidationNotFinite { .. } | TrainError::StartNotFinite
+    ) {
         return Failure { exit: Exit::NotFinite, ..Failure::bad_input(error) };
     }
     refused(error)

@@ -17,7 +17,8 @@ use crate::dataset::groups;
 const NO_CLIPS: [&str; 14] =
     ["txt", "csv", "json", "md", "toml", "yaml", "xml", "html", "pdf", "zip", "srt", "vtt", "db", "ini"];
 
-/// Endings of pictures: a folder that holds them is a clip of frames.
+/// Endings of pictures: a folder that holds them is taken for a clip of frames; one without JPEGs is told of when it
+/// is read.
 const IMAGES: [&str; 3] = ["jpg", "jpeg", "png"];
 
 /// Reads the tree. Each clip's group is its file name without the last number ([`groups::group_of_name`]).

@@ -36,12 +36,12 @@ struct Report {
     predictions: Vec<JudgedClip>,
 }
 
-impl Report {
-    /// Whether folder and name tell each of its clips from all others.
-    fn is_told_by_ending(&self) -> bool {
-        let mut seen = BTreeSet::new();
-        self.predictions.iter().all(|clip| seen.insert(ending(&clip.path)))
-    }
+/// Whether folder and name tell each clip of a side's reports from all others.
+fn is_told_by_ending(side: &[Report]) -> bool {
+    let clips = side.iter().flat_map(|report| &report.predictions);
+    let paths: BTreeSet<&Path> = clips.map(|clip| clip.path.as_path()).collect();
+    let endings: BTreeSet<PathBuf> = paths.iter().map(|path| ending(path)).collect();
+    endings.len() == paths.len()
 }
 
 /// How two sides compare.
@@ -113,7 +113,7 @@ pub fn side_by_side(
 ) -> Result<SideBySide, SideBySideError> {
     let (first, second) = (read_all(first)?, read_all(second)?);
     // Lists and configurations call a file by other paths than a folder does.
-    let is_told_by_ending = first.iter().chain(&second).all(Report::is_told_by_ending);
+    let is_told_by_ending = [&first, &second].into_iter().all(|side| is_told_by_ending(side));
     let name = |path: &Path| if is_told_by_ending { ending(path) } else { path.to_owned() };
     let (first, second) = (tallies(first, name), tallies(second, name));
     for (one, other, side) in [(&first, &second, "first"), (&second, &first, "second")] {
@@ -207,6 +207,13 @@ mod tests {
         let same = [("a/walk/x.mp4", "g", true), ("b/walk/x.mp4", "h", false)];
         let found = side_by_side(&at("3", &same), &at("4", &same), &BootstrapSettings::default()).unwrap();
         assert!((found.first - 0.5).abs() < 1e-9 && found.interval.clips == 2, "{found:?}");
+        let folds = |names: [&str; 2]| {
+            let fold = |(name, clip): (&str, &(&str, &str, bool))| report(folder.path(), name, &[*clip]);
+            names.into_iter().zip(&same).map(fold).collect::<Vec<_>>()
+        };
+        let settings = BootstrapSettings::default();
+        let found = side_by_side(&folds(["5", "6"]), &folds(["7", "8"]), &settings).unwrap();
+        assert_eq!(found.interval.clips, 2, "one fold each");
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl Run<'_> {
         let is_due = (epoch + 1).is_multiple_of(recipe.valid_interval) || epoch + 1 == recipe.epochs;
         let mut validation = None;
         if is_due && !self.job.validation.is_empty() {
-            validation = self.validate(epoch + 1, should_stop)?;
+            validation = self.validate(should_stop)?;
             let Some(Validation { skipped, .. }) = &validation else {
                 self.save()?;
                 return Ok(End::Stopped);
@@ -85,7 +85,7 @@ impl Run<'_> {
         should_stop: &dyn Fn() -> bool,
     ) -> Result<End, TrainError> {
         if !self.job.validation.is_empty() {
-            let Some(Validation { loss, top1, skipped, .. }) = self.validate(0, should_stop)? else {
+            let Some(Validation { loss, top1, skipped, .. }) = self.validate(should_stop)? else {
                 return Ok(End::Stopped);
             };
             for Skipped { clip, reason } in &skipped {
@@ -107,20 +107,17 @@ impl Run<'_> {
         }
     }
 
-    /// Judges the model of an epoch, counted from 1; 0 for what the run starts from.
-    fn validate(
-        &self,
-        epoch: usize,
-        should_stop: &dyn Fn() -> bool,
-    ) -> Result<Option<Validation>, TrainError> {
+    /// Judges the model as it is.
+    fn validate(&self, should_stop: &dyn Fn() -> bool) -> Result<Option<Validation>, TrainError> {
         let mut model = Model::load(&self.checkpoint()?, self.job.device.clone())?;
         let source = plan::source(&self.job, self.job.validation);
         let judged = validation::validate(&mut model, &source, self.job.recipe, should_stop)?;
         match &judged {
             // The training loss may still be finite: there, batch norm takes each batch's own statistics.
-            Some(Validation { loss, .. }) if !loss.is_finite() => {
-                Err(TrainError::ValidationNotFinite { epoch })
-            }
+            Some(Validation { loss, .. }) if !loss.is_finite() => Err(match self.record.position {
+                Position { epoch: 0, batch: 0, .. } => TrainError::StartNotFinite,
+                Position { epoch, .. } => TrainError::ValidationNotFinite { epoch: epoch + 1 },
+            }),
             _ => Ok(judged),
         }
     }

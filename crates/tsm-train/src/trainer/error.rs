@@ -50,12 +50,17 @@ pub enum TrainError {
         /// The clips of the batch.
         clips: Vec<String>,
     },
+    /// What a run starts from makes the loss of the validation clips infinite, or no number.
+    #[error(
+        "what the run starts from has no finite loss on the validation clips; start from other weights, or pass --head-views 0"
+    )]
+    StartNotFinite,
     /// The loss of the validation clips is infinite or no number.
     #[error(
         "the model of epoch {epoch} has no finite loss on the validation clips; lower --lr, or keep batch norm still (--batch-norm frozen)"
     )]
     ValidationNotFinite {
-        /// Epoch, counted from 1; 0 for what the run starts from.
+        /// Epoch, counted from 1.
         epoch: usize,
     },
     /// Without epochs the head is all that is learned, and the clips do not determine one.

@@ -94,7 +94,7 @@ impl Observer for Bar {
     }
 }
 
-/// An epoch that is done. Before the network `is_whole` its model is no candidate beside one that is.
+/// An epoch that is done. Before the network `is_whole` its model ranks below all that are.
 fn epoch_text(record: &EpochRecord, is_best: bool, is_whole: bool) -> String {
     let (epoch, loss, top1) = (record.epoch, record.train_loss, 100.0 * record.train_top1);
     let learned = format!("epoch {epoch}: loss {loss:.4}, top-1 {top1:.1} %");
@@ -102,7 +102,7 @@ fn epoch_text(record: &EpochRecord, is_best: bool, is_whole: bool) -> String {
     let rank = match (is_best, is_whole) {
         (true, true) => ", the best so far",
         (true, false) => ", the best so far, while head or shift are still coming in",
-        (false, false) => "; no candidate, head or shift are still coming in",
+        (false, false) => "; ranks below those of the whole network, head or shift are still coming in",
         (false, true) => "",
     };
     let top1 = 100.0 * top1;
