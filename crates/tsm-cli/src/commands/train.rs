@@ -189,7 +189,6 @@ fn kept(Finished { record, end, .. }: &Finished) -> String {
     match record.best {
         None if !record.history.is_empty() => "the last is kept".to_owned(),
         None if *end == End::Stopped => "none is kept yet".to_owned(),
-
         None | Some(Best { is_start: true, .. }) => "what it starts from is kept".to_owned(),
         Some(Best { epoch, .. }) => format!("that of epoch {} is kept", epoch + 1),
     }
