@@ -364,8 +364,8 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The training clips that the open epoch could not read before it was interrupted. Only the first epoch's are known to be
-/// of the epoch itself; later ones may lie on a disk that is there again.
+/// The training clips that the open epoch could not read before it was interrupted. Only the first epoch's are known to
+/// be of the epoch itself; later ones may lie on a disk that is there again.
 fn known_left_out(job: &Job<'_>, record: &RunRecord) -> BTreeSet<usize> {
     let path = |clip: &usize| job.dataset.clips[*clip].path.display().to_string();
     let is_open = record.position.epoch == 0;
