@@ -306,12 +306,11 @@ impl<'a> Run<'a> {
     fn check_classes_left(&self) -> Result<(), TrainError> {
         let dataset = &self.job.dataset;
         let left = self.job.train.iter().copied().filter(|clip| !self.left_out.contains(clip));
-        let Some(class) = dataset.clips_by_class_of(left).iter().position(|count| *count == 0) else {
-            return Ok(());
-        };
-        let mut own = self.left_out.iter().map(|clip| &dataset.clips[*clip]);
-        let first = own.find(|clip| class_index(clip.class) == class);
-        let reason = first.and_then(|clip| self.record.skipped.get(&clip.path.display().to_string()));
+        let counts = dataset.clips_by_class_of(left);
+        let is_lost = |clip: &&usize| counts[class_index(dataset.clips[**clip].class)] == 0;
+        let Some(lost) = self.left_out.iter().find(is_lost) else { return Ok(()) };
+        let class = class_index(dataset.clips[*lost].class);
+        let reason = self.record.skipped.get(&dataset.clips[*lost].path.display().to_string());
         let (class, first) = (dataset.classes[class].clone(), reason.cloned().unwrap_or_default());
         Err(TrainError::NothingReadable { class, first })
     }
