@@ -14,6 +14,9 @@
 //
 //   While a block multiplies one DK-deep pair of tiles, its threads hold the next pair in registers.
 //
+//   A depthwise convolution before a pointwise one can be made by the latter's loader (DEPTHWISE): one launch and two
+//   ways to memory less, for as many times its arithmetic as there are columns of tiles.
+//
 //   Small pictures have too few tiles for all multiprocessors. Then blockIdx.z takes a part of the depth; each block
 //   leaves its sums in `partial`, and the last to arrive adds them up in the order of z: no bit depends on who is last.
 #pragma once
@@ -22,7 +25,8 @@
 enum Source {
     POINTWISE,  // kernel 1, stride 1: row = pixel
     PATCHES,    // any kernel and stride, channels last
-    FRAMES,     // the stem: planar f32 pictures of three channels, depth = (channel, ky, kx)
+    FRAMES,     // the stem: planar pictures of three channels, depth = (channel, ky, kx)
+    DEPTHWISE,  // row = pixel of a 3x3 depthwise convolution of x, which the loader makes: it is never written down
 };
 
 // A tile's row: the pixel at which its patch begins.
@@ -30,14 +34,37 @@ struct PatchRow {
     int pixel, y, x;  // pixel: of (0, 0) of its picture, -1 behind the last row
 };
 
-template <int KERNEL>
-TSM_INLINE float frame_value(const LayerArgs& a, const float* frames, const PatchRow& row, int k) {
+template <int KERNEL, class T>
+TSM_INLINE float frame_value(const LayerArgs& a, const T* frames, const PatchRow& row, int k) {
     const int kernel = KERNEL > 0 ? KERNEL : a.kernel;
     if (k >= a.depth) return 0.0f;
     const int channel = k / (kernel * kernel), tap = k - channel * kernel * kernel;
     const int dy = tap / kernel, y = row.y + dy, x = row.x + tap - dy * kernel;
     if (y < 0 || y >= a.in_h || x < 0 || x >= a.in_w) return 0.0f;
-    return frames[(long long)row.pixel * 3 + ((long long)channel * a.in_h + y) * a.in_w + x];
+    return wide(frames[(long long)row.pixel * 3 + ((long long)channel * a.in_h + y) * a.in_w + x]);
+}
+
+// Four channels of the depthwise convolution at one of its pixels, activated; `row` is where its patch begins.
+template <class T>
+TSM_INLINE Four depthwise_value(const LayerArgs& a, const PatchRow& row, int c) {
+    const T* x = static_cast<const T*>(a.x);
+    const T* weight = static_cast<const T*>(a.depthwise_weight) + c;
+    const int plane = a.in_h * a.in_w;
+    Four sum = load4(a.depthwise_bias + c);
+    TSM_UNROLL for (int dy = 0; dy < 3; ++dy) {
+        const int y = row.y + dy;
+        if (y < 0 || y >= a.in_h) continue;
+        TSM_UNROLL for (int dx = 0; dx < 3; ++dx) {
+            const int px = row.x + dx;
+            if (px < 0 || px >= a.in_w) continue;
+            const Four four =
+                load_shifted(x, row.pixel + y * a.in_w + px, a.in_c, c, a.fold_in, a.fold_in_at, plane, a.streams);
+            const Four w = load4(weight + (dy * 3 + dx) * a.in_c);
+            TSM_UNROLL for (int i = 0; i < 4; ++i) sum.v[i] += four.v[i] * w.v[i];
+        }
+    }
+    TSM_UNROLL for (int i = 0; i < 4; ++i) sum.v[i] = activated(sum.v[i], a.depthwise_activation);
+    return sum;
 }
 
 // Four depths of one row, from `k` on (a multiple of four, as in_c is).
@@ -46,7 +73,7 @@ TSM_INLINE Four load_patch(const LayerArgs& a, const PatchRow& row, int k) {
     Four four = {{0.0f, 0.0f, 0.0f, 0.0f}};
     if (row.pixel < 0 || k >= a.depth) return four;
     if (SOURCE == FRAMES) {
-        const float* frames = static_cast<const float*>(a.x);
+        const T* frames = static_cast<const T*>(a.x);
         if (a.kernel == 3) {
             TSM_UNROLL for (int i = 0; i < 4; ++i) four.v[i] = frame_value<3>(a, frames, row, k + i);
         } else if (a.kernel == 7) {
@@ -56,6 +83,7 @@ TSM_INLINE Four load_patch(const LayerArgs& a, const PatchRow& row, int k) {
         }
         return four;
     }
+    if (SOURCE == DEPTHWISE) return depthwise_value<T>(a, row, k);
     const T* x = static_cast<const T*>(a.x);
     const int plane = a.in_h * a.in_w;
     if (SOURCE == POINTWISE) return load_shifted(x, row.pixel, a.in_c, k, a.fold_in, a.fold_in_at, plane, a.streams);
@@ -103,12 +131,22 @@ TSM_INLINE void finish(const LayerArgs& a, int row, int column, Four four) {
     remember<T>(a, row, column, four);
 }
 
+// What other blocks of this launch have written: not from the first cache, which does not know of it.
+TSM_INLINE Four load4_written(const float* p) {
+#ifdef __CUDACC__
+    const float4 q = __ldcg(reinterpret_cast<const float4*>(p));
+    return Four{{q.x, q.y, q.z, q.w}};
+#else
+    return load4(p);
+#endif
+}
+
 // Leaves this split's sums and says whether it was the last of its tile.
 //
 // partial: [tiles, splits, EM * EN / 4, threads] groups of four, so that neighbours write neighbours.
 template <int THREADS, int FOURS, class Sums>
 TSM_INLINE bool is_last_split(const LayerArgs& a, int tile, int split, Sums& sums) {
-    TSM_SHARED int is_last;
+    TSM_SHARED(int, is_last, );
     TSM_THREADS(t, THREADS) {
         float* own = a.partial + (((long long)tile * a.splits + split) * FOURS * THREADS + t) * 4;
         TSM_UNROLL for (int f = 0; f < FOURS; ++f) store4(own + (long long)f * THREADS * 4, sums[TSM_OWN(t)][f]);
@@ -132,20 +170,25 @@ TSM_INLINE bool is_last_split(const LayerArgs& a, int tile, int split, Sums& sum
     return is_last;
 }
 
+// All splits' sums in their order; several splits are on their way at once, as far as there are registers.
 template <int THREADS, int FOURS, class Sums>
 TSM_INLINE void add_splits(const LayerArgs& a, int tile, Sums& sums) {
+    constexpr int WISH = (THREADS == 64 ? 16 : 8) / FOURS, AHEAD = WISH > 1 ? WISH : 1;
     TSM_THREADS(t, THREADS) {
         TSM_UNROLL for (int f = 0; f < FOURS; ++f) sums[TSM_OWN(t)][f] = Four{{0.0f, 0.0f, 0.0f, 0.0f}};
-        for (int split = 0; split < a.splits; ++split) {
-            const float* theirs = a.partial + (((long long)tile * a.splits + split) * FOURS * THREADS + t) * 4;
-            TSM_UNROLL for (int f = 0; f < FOURS; ++f) {
-#ifdef __CUDACC__
-                const float4 q = __ldcg(reinterpret_cast<const float4*>(theirs + (long long)f * THREADS * 4));
-                const Four four = {{q.x, q.y, q.z, q.w}};
-#else
-                const Four four = load4(theirs + (long long)f * THREADS * 4);
-#endif
-                TSM_UNROLL for (int i = 0; i < 4; ++i) sums[TSM_OWN(t)][f].v[i] += four.v[i];
+        const float* first = a.partial + ((long long)tile * a.splits * FOURS * THREADS + t) * 4;
+        for (int split = 0; split < a.splits; split += AHEAD) {
+            Four theirs[AHEAD][FOURS];
+            TSM_UNROLL for (int s = 0; s < AHEAD; ++s) {
+                TSM_UNROLL for (int f = 0; f < FOURS; ++f) {
+                    const float* at = first + ((long long)(split + s) * FOURS + f) * THREADS * 4;
+                    theirs[s][f] = split + s < a.splits ? load4_written(at) : Four{{0.0f, 0.0f, 0.0f, 0.0f}};
+                }
+            }
+            TSM_UNROLL for (int s = 0; s < AHEAD; ++s) {
+                TSM_UNROLL for (int f = 0; f < FOURS; ++f) {
+                    TSM_UNROLL for (int i = 0; i < 4; ++i) sums[TSM_OWN(t)][f].v[i] += theirs[s][f].v[i];
+                }
             }
         }
     }
@@ -162,8 +205,8 @@ struct ConvTile {
     static_assert(EM % 4 == 0 && EN % 4 == 0, "outputs come in groups of four by four");
 
     TSM_INLINE void run(const LayerArgs& a, Place place) {
-        TSM_SHARED float patches[2][DK][TM + 4];
-        TSM_SHARED float weights[2][DK][TN];
+        TSM_SHARED(float, patches, [2][DK][TM + 4]);
+        TSM_SHARED(float, weights, [2][DK][TN]);
         TSM_PER_THREAD(PatchRow, rows, THREADS, A_LOADS);
         TSM_PER_THREAD(Four, next_patches, THREADS, A_LOADS);
         TSM_PER_THREAD(Four, next_weights, THREADS, B_LOADS);

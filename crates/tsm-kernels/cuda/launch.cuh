@@ -14,7 +14,7 @@
 #include <cuda_fp16.h>
 typedef __half half_t;
 #define TSM_INLINE static __device__ __forceinline__
-#define TSM_SHARED __shared__ __align__(16)
+#define TSM_SHARED(type, name, dims) __shared__ __align__(32) type name dims
 #define TSM_BARRIER() __syncthreads()
 #define TSM_THREADS(t, count) for (int t = threadIdx.x, t##_once = 1; t##_once; t##_once = 0)
 #define TSM_PER_THREAD(type, name, threads, count) type name[1][count]
@@ -30,12 +30,22 @@ typedef __half half_t;
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 typedef _Float16 half_t;
+// What stands for a block's shared memory and registers: one of each declaration a thread, not on its small stack.
+template <class Memory, int DECLARATION>
+static Memory& own_memory() {
+    struct Held {
+        Memory memory;
+    };
+    static thread_local const std::unique_ptr<Held> held(new Held());
+    return held->memory;
+}
 #define TSM_INLINE static inline
-#define TSM_SHARED static thread_local
+#define TSM_SHARED(type, name, dims) auto& name = own_memory<type dims, __COUNTER__>()
 #define TSM_BARRIER() ((void)0)
 #define TSM_THREADS(t, count) for (int t = 0; t < (count); ++t)
-#define TSM_PER_THREAD(type, name, threads, count) static thread_local type name[threads][count]
+#define TSM_PER_THREAD(type, name, threads, count) auto& name = own_memory<type[threads][count], __COUNTER__>()
 #define TSM_OWN(t) (t)
 #define TSM_UNROLL
 // All kernels by their names, so that the caller needs no list of its own.
@@ -71,10 +81,42 @@ struct Four {
     float v[4];
 };
 
+// bfloat16: the upper half of an f32. No host compiler is needed to know it.
+struct brain_t {
+    unsigned short bits;
+};
+
+TSM_INLINE unsigned bits_of(float x) {
+#ifdef __CUDACC__
+    return __float_as_uint(x);
+#else
+    unsigned bits;
+    std::memcpy(&bits, &x, sizeof(bits));
+    return bits;
+#endif
+}
+
+TSM_INLINE float float_of(unsigned bits) {
+#ifdef __CUDACC__
+    return __uint_as_float(bits);
+#else
+    float x;
+    std::memcpy(&x, &bits, sizeof(x));
+    return x;
+#endif
+}
+
 TSM_INLINE float wide(float x) { return x; }
 TSM_INLINE float wide(half_t x) { return (float)x; }
+TSM_INLINE float wide(brain_t x) { return float_of((unsigned)x.bits << 16); }
 TSM_INLINE void narrow(float x, float* to) { *to = x; }
 TSM_INLINE void narrow(float x, half_t* to) { *to = (half_t)x; }
+// To the nearest, of two to the even one; what is no number stays none.
+TSM_INLINE void narrow(float x, brain_t* to) {
+    const unsigned bits = bits_of(x);
+    const bool is_number = (bits & 0x7fffffffu) <= 0x7f800000u;
+    to->bits = (unsigned short)(is_number ? (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16 : bits >> 16 | 0x40u);
+}
 
 // Loads and stores of four neighbours; the address is a multiple of four elements.
 TSM_INLINE Four load4(const float* p) {

@@ -16,9 +16,11 @@ struct StreamFolds {
 
 // Mirrored by `LayerArgs` in args.rs; all sizes in elements.
 struct LayerArgs {
-    const void* x;          // [pictures, in_h, in_w, in_c]; of the stem [pictures, 3, in_h, in_w] in f32
+    const void* x;          // [pictures, in_h, in_w, in_c]; of the stem [pictures, 3, in_h, in_w]
     const void* weight;     // [depth, ld_weight], of the depthwise [kernel * kernel, in_c]
     const float* bias;      // [ld_weight]
+    const void* depthwise_weight;  // [9, in_c] of a depthwise convolution that a product's loader makes, see conv.cuh
+    const float* depthwise_bias;   // [in_c]
     void* y;                // [pictures, out_h, out_w, out_c]
     const void* residual;   // as y, or null
     float* partial;         // sums of the splits, see conv.cuh
@@ -31,6 +33,7 @@ struct LayerArgs {
     int fold_residual;              // so do the residual's, at fold_in_at
     int fold_out, fold_out_at;      // the output's first channels go into it
     int activation;                 // 0 none, 1 ReLU, 2 ReLU6
+    int depthwise_activation;
     int is_f32_out;
 };
 

@@ -62,9 +62,9 @@ TSM_INLINE Eight load8_shifted(const LayerArgs& a, const half_t* x, int at, int 
 template <int SOURCE>
 TSM_INLINE Eight load8_patch(const LayerArgs& a, const PatchRow& row, int k) {
     if (row.pixel < 0 || k >= a.depth) return no_eight();
-    if (SOURCE == FRAMES) {
+    if (SOURCE == FRAMES || SOURCE == DEPTHWISE) {
         Eight eight;
-        const Four low = load_patch<half_t, FRAMES>(a, row, k), high = load_patch<half_t, FRAMES>(a, row, k + 4);
+        const Four low = load_patch<half_t, SOURCE>(a, row, k), high = load_patch<half_t, SOURCE>(a, row, k + 4);
         TSM_UNROLL for (int i = 0; i < 4; ++i) {
             eight.v[i] = (half_t)low.v[i];
             eight.v[i + 4] = (half_t)high.v[i];
@@ -79,6 +79,21 @@ TSM_INLINE Eight load8_patch(const LayerArgs& a, const PatchRow& row, int k) {
     return load8_shifted(a, x, row.pixel + py * a.in_w + px, channel);
 }
 
+// A block's sums: pieces in registers, which leave through shared memory; on the host one array for both.
+#ifdef __CUDACC__
+#define TSM_TENSOR_SUMS(tile, tiles, sums, pieces)                                                                    \
+    float* sums = reinterpret_cast<float*>(tiles); /* in the place of the tiles, once all is multiplied */           \
+    typename tile::Piece pieces[tile::WARP_M][tile::WARP_N];                                                         \
+    TSM_UNROLL for (int i = 0; i < tile::WARP_M; ++i) {                                                              \
+        TSM_UNROLL for (int j = 0; j < tile::WARP_N; ++j) nvcuda::wmma::fill_fragment(pieces[i][j], 0.0f);           \
+    }
+#else
+#define TSM_TENSOR_SUMS(tile, tiles, sums, pieces)                                                                    \
+    TSM_SHARED(float, sums, [TM * tile::SUM_LINE]);                                                                      \
+    float* pieces = sums;                                                                                            \
+    for (int i = 0; i < TM * tile::SUM_LINE; ++i) sums[i] = 0.0f;
+#endif
+
 template <int SOURCE, int TM, int TN, int DK>
 struct TensorTile {
     static constexpr int THREADS = 128, FOURS = TM * TN / 4 / THREADS;
@@ -88,21 +103,14 @@ struct TensorTile {
     static constexpr int WARP_M = TM / 2 / 16, WARP_N = TN / 2 / 16;
     static constexpr int TILE_BYTES = 2 * (TM * A_LINE + DK * B_LINE) * 2, SUM_BYTES = TM * SUM_LINE * 4;
     static constexpr int BYTES = TILE_BYTES > SUM_BYTES ? TILE_BYTES : SUM_BYTES;
+#ifdef __CUDACC__
+    using Piece = nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, 16, float>;
+#endif
     static_assert(TM % A_STEP == 0 && (DK % B_STEP == 0 || B_STEP > DK), "every thread loads as often as every other");
 
     TSM_INLINE void run(const LayerArgs& a, Place place) {
-        // The sums take the place of the tiles once all is multiplied; on the host they have one of their own.
-        TSM_SHARED half_t tiles[BYTES / 2];
-#ifdef __CUDACC__
-        float* sums = reinterpret_cast<float*>(tiles);
-        nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, 16, float> pieces[WARP_M][WARP_N];
-        TSM_UNROLL for (int i = 0; i < WARP_M; ++i) {
-            TSM_UNROLL for (int j = 0; j < WARP_N; ++j) nvcuda::wmma::fill_fragment(pieces[i][j], 0.0f);
-        }
-#else
-        TSM_SHARED float sums[TM * SUM_LINE];
-        for (int i = 0; i < TM * SUM_LINE; ++i) sums[i] = 0.0f;
-#endif
+        TSM_SHARED(half_t, tiles, [BYTES / 2]);
+        TSM_TENSOR_SUMS(TensorTile, tiles, sums, pieces);
         TSM_PER_THREAD(PatchRow, rows, THREADS, A_LOADS);
         TSM_PER_THREAD(Eight, next_patches, THREADS, A_LOADS);
         TSM_PER_THREAD(Eight, next_weights, THREADS, B_LOADS);
@@ -125,11 +133,7 @@ struct TensorTile {
                 const int o = TSM_OWN(t);
                 if (!is_last) fetch(a, t, k + DK, end, first_column, rows[o], next_patches[o], next_weights[o]);
             }
-#ifdef __CUDACC__
             multiply(patches(tiles, side), weights(tiles, side), pieces);
-#else
-            multiply(patches(tiles, side), weights(tiles, side), sums);
-#endif
             TSM_THREADS(t, THREADS) {
                 const int o = TSM_OWN(t);
                 if (!is_last) put(t, next_patches[o], next_weights[o], patches(tiles, side ^ 1), weights(tiles, side ^ 1));
@@ -137,6 +141,13 @@ struct TensorTile {
             TSM_BARRIER();
             side ^= 1;
         }
+        leave(a, place, pieces, sums);
+    }
+
+    // The pieces through shared memory to where they belong, or to the other splits' sums. Nobody reads tiles any more.
+    template <class Pieces>
+    TSM_INLINE void leave(const LayerArgs& a, Place place, [[maybe_unused]] Pieces& pieces, float* sums) {
+        const int first_row = place.x * TM, first_column = place.y * TN;
 #ifdef __CUDACC__
         const int warp = threadIdx.x / 32;
         TSM_UNROLL for (int i = 0; i < WARP_M; ++i) {

@@ -54,7 +54,7 @@ TSM_INLINE int colour_of(int sum) { return to_byte((sum + (1 << 15)) >> 16); }
 // grid: x over rows * width, y the pictures
 template <PictureKind KIND>
 TSM_INLINE void picture_rows_block(const PictureArgs& a, Place place) {
-    TSM_SHARED int colours[COLOUR_WORDS];
+    TSM_SHARED(int, colours, [COLOUR_WORDS]);
     TSM_THREADS(t, PICTURE_THREADS) {
         if (KIND != PICTURE_RGB)
             for (int i = t; i < COLOUR_WORDS; i += PICTURE_THREADS) colours[i] = a.words[i];
@@ -101,7 +101,7 @@ TSM_INLINE void picture_rows_block(const PictureArgs& a, Place place) {
 // grid: x over height * width, y the pictures
 template <class Bits>
 TSM_INLINE void picture_values_block(const PictureArgs& a, Place place) {
-    TSM_SHARED Bits values[VALUE_WORDS];
+    TSM_SHARED(Bits, values, [VALUE_WORDS]);
     TSM_THREADS(t, PICTURE_THREADS) {
         for (int i = t; i < VALUE_WORDS; i += PICTURE_THREADS) values[i] = (Bits)a.words[COLOUR_WORDS + i];
     }

@@ -62,7 +62,7 @@ TSM_INLINE void planar_depthwise_input_block(const LayerArgs& a, Place place) {
 // x [n, c, in], weight: the gradient [n, c, out] -> y: the filter's [c, k, k]; a block a value
 template <class T>
 TSM_INLINE void planar_depthwise_filter_block(const LayerArgs& a, Place place) {
-    TSM_SHARED float sums[PLANAR_THREADS];
+    TSM_SHARED(float, sums, [PLANAR_THREADS]);
     const int taps = a.kernel * a.kernel, channel = place.x / taps, tap = place.x % taps;
     const int dy = tap / a.kernel - a.padding, dx = tap % a.kernel - a.padding, plane = a.out_h * a.out_w;
     TSM_THREADS(t, PLANAR_THREADS) {

@@ -1,9 +1,11 @@
 //! A step on an NVIDIA GPU: a list of launches as data, and the machines that run it.
 //!
 //! ```text
-//! the model ─► Program (layers, weights, slots) ─ for n streams ─► launches: kernel, grid, arguments
-//!                                                                   ├─► Gpu    driver, one CUDA graph a batch size
-//!                                                                   └─► Twins  the same kernels compiled for the host
+//! the model ─► Program (layers, weights, slots) ─ for n streams ─► ways of each layer
+//!                                                   the tuner asks which is fastest ▼
+//!                                                                    launches: kernel, grid, arguments
+//!                                                                     ├─► Gpu    driver, one CUDA graph a batch size
+//!                                                                     └─► Twins  the same kernels, for the host
 //! ```
 //!
 //! The kernels lie in `cuda/` of this crate, one body for both machines (`launch.cuh` shows how). So all that can
@@ -19,8 +21,10 @@ pub(crate) mod planar;
 pub(crate) mod preprocess;
 mod program;
 mod tile;
+mod tuner;
 #[cfg(feature = "cuda-host-twins")]
 mod twins;
+mod ways;
 
 #[cfg(feature = "cuda")]
 pub(crate) use args::{KernelArgs, Launch};

@@ -39,20 +39,15 @@ fn main() {
     println!("|---|---|---|---|---|---|---|---|---|");
     for backbone in [Backbone::MobilenetV2, Backbone::Resnet50] {
         let spec = ModelSpec::new(backbone, 400);
-        let layers = Architecture::of(&spec).layer_costs(spec.input.size_px);
+        let apart = Architecture::of(&spec).layer_costs(spec.input.size_px);
+        let fused = fused(&apart);
         for streams in [1, 64] {
             for (data_type, bytes) in [("f32", 4.0), ("f16", 2.0)] {
-                let launches = layers.len() + OTHER_LAUNCHES;
-                let flops: f64 = layers.iter().map(|layer| flops(layer, streams)).sum();
-                let traffic: f64 = layers.iter().map(|layer| values(layer, streams) * bytes).sum();
-                let floors =
-                    CARDS.each_ref().map(|card| floor_micros(&layers, card, streams, bytes, launches));
-                let [a, b, c] = floors.map(in_words);
-                println!(
-                    "| {backbone} | {streams} | {data_type} | {launches} | {:.1} | {:.0} | {a} | {b} | {c} |",
-                    flops / 1e9,
-                    traffic / 1e6
-                );
+                let columns = format!("{streams} | {data_type}");
+                println!("| {backbone} | {columns} | {} |", row(&apart, streams, bytes));
+                if fused.len() < apart.len() {
+                    println!("| … fused | {columns} | {} |", row(&fused, streams, bytes));
+                }
             }
         }
     }
@@ -61,6 +56,37 @@ fn main() {
         format!("{name}: {memory} TB/s, {f32} TFLOPS f32, {f16} TFLOPS f16")
     });
     println!("\n{}; {LAUNCH_MICROS} us a launch", rows.join("; "));
+}
+
+/// Launches, GFLOP, MB, and the floor of each card.
+fn row(layers: &[LayerCost], streams: usize, bytes: f64) -> String {
+    let launches = layers.len() + OTHER_LAUNCHES;
+    let flops: f64 = layers.iter().map(|layer| flops(layer, streams)).sum();
+    let traffic: f64 = layers.iter().map(|layer| values(layer, streams) * bytes).sum();
+    let [a, b, c] =
+        CARDS.each_ref().map(|card| in_words(floor_micros(layers, card, streams, bytes, launches)));
+    format!("{launches} | {:.1} | {:.0} | {a} | {b} | {c}", flops / 1e9, traffic / 1e6)
+}
+
+/// The same layers where every 3x3 depthwise convolution is made by the one behind it, and never written down.
+fn fused(layers: &[LayerCost]) -> Vec<LayerCost> {
+    let mut fused: Vec<LayerCost> = Vec::new();
+    let mut before: Option<&LayerCost> = None;
+    for layer in layers {
+        let is_depthwise = layer.multiply_adds == 9 * layer.outputs;
+        if is_depthwise {
+            before = Some(layer);
+            continue;
+        }
+        let mut layer = layer.clone();
+        if let Some(depthwise) = before.take() {
+            layer.multiply_adds += depthwise.multiply_adds;
+            layer.weights += depthwise.weights;
+            layer.inputs = layer.inputs - depthwise.outputs + depthwise.inputs;
+        }
+        fused.push(layer);
+    }
+    fused
 }
 
 fn flops(layer: &LayerCost, streams: usize) -> f64 {

@@ -32,6 +32,26 @@ fn every_backbone_and_place_agrees_with_candle() {
     }
 }
 
+/// The same, with the way of each layer drawn from those that a GPU chooses among; all of them are compared, too.
+fn tuned_twins(spec: ModelSpec, seed: u64, dtype: DType, multiprocessors: usize) -> Model {
+    let machine = |program| Ok(Twins::new(program, multiprocessors).tuned(seed));
+    let executor = CudaExecutor::new(&checkpoint(spec, seed), Device::Cpu, dtype, machine).unwrap();
+    Model::with_executor(Box::new(executor))
+}
+
+#[test]
+fn all_ways_of_a_layer_agree_with_each_other_and_with_candle() {
+    for (backbone, place, dtype, part) in [
+        (Backbone::MobilenetV2, ShiftPlace::Blockres, DType::F32, 1e-4),
+        (Backbone::MobilenetV2, ShiftPlace::Block, DType::F16, HALVES),
+        (Backbone::Resnet18, ShiftPlace::Block, DType::F32, 1e-4),
+        (Backbone::Resnet18, ShiftPlace::Blockres, DType::F16, HALVES),
+    ] {
+        let spec = spec(backbone, ShiftKind::Causal, place, 32);
+        check_within(part, tuned_twins(spec.clone(), 6, dtype, 132), reference(spec, 6), 5);
+    }
+}
+
 #[test]
 fn large_pictures_agree_with_candle() {
     for multiprocessors in [8, 132] {
@@ -58,5 +78,23 @@ proptest! {
         spec.width = if backbone == Backbone::MobilenetV2 { width } else { 1.0 };
         spec.shift.div = div;
         check_within(1e-4, twins(spec.clone(), seed, DType::F32, multiprocessors), reference(spec, seed), seed ^ 9);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+
+    #[test]
+    fn any_choice_of_ways_agrees_with_candle(
+        seed: u64,
+        width in prop::sample::select(vec![0.35, 0.5, 1.0]),
+        place in prop::sample::select(vec![ShiftPlace::Blockres, ShiftPlace::Block]),
+        div in 1usize..17,
+        multiprocessors in prop::sample::select(vec![1usize, 14, 132]),
+    ) {
+        let mut spec = spec(Backbone::MobilenetV2, ShiftKind::Causal, place, 32);
+        spec.width = width;
+        spec.shift.div = div;
+        check_within(1e-4, tuned_twins(spec.clone(), seed, DType::F32, multiprocessors), reference(spec, seed), seed ^ 9);
     }
 }

@@ -1,4 +1,4 @@
-//! The operations on tensors that lie on a GPU, in f32 and f16,
+//! The operations on tensors that lie on a GPU, in f32, f16 and bf16,
 //! by the kernels of `cuda/planar.cuh` and `cuda/picture.cuh`.
 //!
 //! They run on candle's own stream, between candle's own operations. The depthwise convolution has a backward pass.
@@ -15,11 +15,11 @@ use candle_core::cuda_backend::cudarc::driver::{
 };
 use candle_core::cuda_backend::{CudaDType, CudaDevice};
 use candle_core::{CpuStorage, CudaStorage, CustomOp2, DType, Error, Layout, Result, Shape, Tensor, bail};
-use half::f16;
+use half::{bf16, f16};
 
 use crate::bias_activation::Activation;
-use crate::cuda::planar::{self, Addend, Pass};
-use crate::cuda::{Element, KernelArgs, Launch, kernels, launch};
+use crate::cuda::planar::{self, Addend, Pass, Stored};
+use crate::cuda::{KernelArgs, Launch, kernels, launch};
 use crate::depthwise::DepthwiseShape;
 
 pub(super) use pixels::preprocess;
@@ -27,7 +27,7 @@ pub(super) use shift::shift_and_cache;
 
 /// Whether these operations may take a tensor.
 pub(super) fn takes(x: &Tensor) -> bool {
-    x.device().is_cuda() && matches!(x.dtype(), DType::F32 | DType::F16)
+    x.device().is_cuda() && matches!(x.dtype(), DType::F32 | DType::F16 | DType::BF16)
 }
 
 /// One pass of a depthwise convolution.
@@ -68,7 +68,7 @@ impl CustomOp2 for Depthwise {
             Pass::Input => (n, c, height, width).into(),
             Pass::Filter => (c, 1, k, k).into(),
         };
-        let make = |from, to, element| planar::depthwise(&shape, self.pass, n, from, to, element);
+        let make = |from, to, stored| planar::depthwise(&shape, self.pass, n, from, to, stored);
         Ok((run([x, weight], [x_layout, weight_layout], output.elem_count(), &make)?, output))
     }
 
@@ -105,18 +105,19 @@ impl CustomOp2 for Sum {
     ) -> Result<(CudaStorage, Shape)> {
         let (n, c, h, w) = x_layout.shape().dims4()?;
         let make =
-            |from, to, element| planar::sum([n, c, h * w], self.addend, self.activation, from, to, element);
+            |from, to, stored| planar::sum([n, c, h * w], self.addend, self.activation, from, to, stored);
         Ok((run([x, other], [x_layout, other_layout], n * c * h * w, &make)?, x_layout.shape().clone()))
     }
 }
 
 /// Makes a launch of the addresses of two inputs and one output.
-type Make<'a> = dyn Fn([u64; 2], u64, Element) -> Launch + 'a;
+type Make<'a> = dyn Fn([u64; 2], u64, Stored) -> Launch + 'a;
 
 fn run(from: [&CudaStorage; 2], layouts: [&Layout; 2], len: usize, make: &Make<'_>) -> Result<CudaStorage> {
     match from[0].dtype() {
-        DType::F32 => run_as::<f32>(from, layouts, len, &|from, to| make(from, to, Element::F32)),
-        DType::F16 => run_as::<f16>(from, layouts, len, &|from, to| make(from, to, Element::F16)),
+        DType::F32 => run_as::<f32>(from, layouts, len, &|from, to| make(from, to, Stored::F32)),
+        DType::F16 => run_as::<f16>(from, layouts, len, &|from, to| make(from, to, Stored::F16)),
+        DType::BF16 => run_as::<bf16>(from, layouts, len, &|from, to| make(from, to, Stored::Bf16)),
         other => bail!("no CUDA kernel for {other:?}"),
     }
 }

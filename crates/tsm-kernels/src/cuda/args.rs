@@ -8,11 +8,13 @@ impl KernelArgs for PictureArgs {}
 
 /// Addresses and sizes of one launch; the mirror of `LayerArgs` there. Sizes in elements.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct LayerArgs {
     pub(super) x: u64,
     pub(super) weight: u64,
     pub(super) bias: u64,
+    pub(super) depthwise_weight: u64,
+    pub(super) depthwise_bias: u64,
     pub(super) y: u64,
     pub(super) residual: u64,
     pub(super) partial: u64,
@@ -39,6 +41,7 @@ pub(crate) struct LayerArgs {
     pub(super) fold_out: i32,
     pub(super) fold_out_at: i32,
     pub(super) activation: i32,
+    pub(super) depthwise_activation: i32,
     pub(super) is_f32_out: i32,
 }
 

@@ -8,7 +8,7 @@ use super::program::{Program, SLOTS};
 /// Blocks that may leave partial sums in one launch, a multiprocessor: above that there are tiles enough without.
 pub(super) const PARTIAL_BLOCKS_AN_SM: usize = 4;
 
-/// Floats of the largest tile.
+/// Floats of the largest tile that may be split.
 pub(super) const TILE_FLOATS: usize = 128 * 64;
 
 /// Addresses of everything that a launch may name.

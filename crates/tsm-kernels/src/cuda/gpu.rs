@@ -1,21 +1,25 @@
 //! An NVIDIA GPU that runs a program: memory that is taken once a batch size, one graph a batch size.
 //!
 //! ```text
-//! host    pinned [ table of memories │ frames ] ── one copy ──► device [ table │ frames ]
-//!                                                                     ▼ launches, in order
-//! host    pinned [ logits ] ◄────────────────────── one copy ── device [ logits ]
-//!         └───────────────────── all of it one CUDA graph, recorded at the first step of a size ─────┘
+//! host    pinned [ table of memories │ frames ] ── as it is written ──► device [ table │ frames ]
+//!                                                                     ▼ launches, in order   ┐ one CUDA graph,
+//! host    pinned [ logits ] ◄────────────────────── one copy ── device [ logits ]            ┘ recorded once a size
 //! ```
 //!
-//! A graph names addresses, so memory that grows for a larger batch throws away all graphs. `TSM_CUDA_GRAPH=off` makes
-//! the same copies and launches one by one, for bug reports.
+//! The frames of a large batch go up in pieces, so that one piece is copied into pinned memory while another is on its
+//! way. The first step of a power of two of streams finds out which way of each layer is the fastest (`tuner.rs`), for
+//! batches of up to twice as many. A graph names addresses, so memory that grows for a larger batch throws away all
+//! graphs; what was found out stays.
+//!
+//! For bug reports: `TSM_CUDA_GRAPH=off` makes the same launches one by one, `TSM_CUDA_TUNE=off` takes the ways that a
+//! model says, without asking the GPU.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc;
-use cudarc::driver::sys::{CUdevice_attribute, CUgraphInstantiate_flags, CUstreamCaptureMode};
+use cudarc::driver::sys::CUdevice_attribute;
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, DriverError};
 use half::f16;
 
@@ -23,15 +27,19 @@ use super::args::{Launch, StreamFolds};
 use super::buffers::{Addresses, Sizes};
 use super::machine::{FoldsOf, Machine, MachineError, check};
 use super::program::{Element, Program, Slot};
+use super::tuner::{self, Tuned};
+use super::ways::Scale;
 
 mod graph;
 mod layers;
 mod memory;
+mod trial;
 
 use graph::Graph;
 pub(crate) use graph::launch;
 pub use memory::DeviceMemory;
 use memory::PinnedMemory;
+use trial::Trial;
 
 /// Machine code and PTX of everything in `cuda/`.
 static KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/step.fatbin"));
@@ -51,9 +59,12 @@ pub struct Gpu {
     functions: HashMap<String, CudaFunction>,
     multiprocessors: usize,
     has_graphs: bool,
+    is_tuned: bool,
     weights: DeviceMemory,
     biases: DeviceMemory,
     arena: Option<Arena>,
+    /// The fastest ways for each power of two of streams.
+    tuned: HashMap<usize, Tuned>,
     /// What was recorded for each batch size.
     recorded: HashMap<usize, Recorded>,
 }
@@ -74,7 +85,7 @@ struct Arena {
 /// A step of one batch size.
 struct Recorded {
     launches: Vec<(CudaFunction, Launch)>,
-    /// The same with the copies, unless graphs are switched off.
+    /// The same with the copy of the logits, unless graphs are switched off.
     graph: Option<Graph>,
 }
 
@@ -110,10 +121,12 @@ impl Gpu {
             module,
             functions: HashMap::new(),
             multiprocessors: usize::try_from(multiprocessors).unwrap_or(1).max(1),
-            has_graphs: !std::env::var("TSM_CUDA_GRAPH").is_ok_and(|wish| wish == "off"),
+            has_graphs: !is_off("TSM_CUDA_GRAPH"),
+            is_tuned: !is_off("TSM_CUDA_TUNE"),
             weights,
             biases,
             arena: None,
+            tuned: HashMap::new(),
             recorded: HashMap::new(),
             context,
         })
@@ -149,34 +162,38 @@ impl Gpu {
         Ok(())
     }
 
-    /// Looks the kernels up, and records the graph if there are graphs; says whether this size is new.
+    /// Looks the kernels up, and records the graph if there are graphs; says whether this size is new. The frames and
+    /// the table of memories of a step are on their way already: finding out what is fastest needs them.
     fn record(&mut self, pictures: usize) -> Result<bool, MachineError> {
         if self.recorded.contains_key(&pictures) {
             return Ok(false);
         }
         let Some(arena) = &self.arena else { return Ok(false) };
         let addresses = arena.addresses(&self.weights, &self.biases);
-        let mut launches = Vec::new();
-        for launch in self.program.launches(pictures, &addresses, self.multiprocessors) {
-            let function = if let Some(function) = self.functions.get(&launch.kernel) {
-                function.clone()
-            } else {
-                let found =
-                    self.module.load_function(&launch.kernel).map_err(doing("looking a kernel up"))?;
-                self.functions.entry(launch.kernel.clone()).or_insert(found).clone()
-            };
-            launches.push((function, launch));
+        let scale = |pictures| Scale { pictures, multiprocessors: self.multiprocessors };
+        let power = power_below(pictures);
+        if self.is_tuned && !self.tuned.contains_key(&power) {
+            let mut trial = Trial::new(
+                &self.stream,
+                &self.module,
+                &mut self.functions,
+                &arena.slots,
+                self.program.element(),
+                self.has_graphs,
+            )?;
+            let tuned = tuner::tune(&self.program, scale(power), &addresses, &mut trial)?;
+            self.tuned.insert(power, tuned);
+        }
+        let stages = self.tuned.get(&power).map(|tuned| tuned.stages.clone());
+        let stages = stages.unwrap_or_else(|| self.program.estimated(scale(pictures)));
+        let mut launches = Vec::with_capacity(stages.len());
+        for stage in stages {
+            let launch = self.program.launch(stage, scale(pictures), &addresses);
+            launches.push((function(&self.module, &mut self.functions, &launch.kernel)?, launch));
         }
         let graph = if self.has_graphs {
-            let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-            self.stream.begin_capture(mode).map_err(doing("beginning to record"))?;
-            let issued = self.issue(pictures, &launches);
-            let flags = CUgraphInstantiate_flags(0);
-            let graph = self.stream.end_capture(flags).map_err(doing("recording a step"));
-            issued?;
-            let Some(graph) = graph? else { return Err(MachineError::NoKernel("an empty graph".to_owned())) };
-            graph.upload().map_err(doing("uploading a graph"))?;
-            Some(Graph::new(graph))
+            let issued = || self.issue(pictures, &launches);
+            Some(graph::record(&self.stream, issued)?)
         } else {
             None
         };
@@ -184,12 +201,10 @@ impl Gpu {
         Ok(true)
     }
 
-    /// Copies, launches, copies back; waits for nothing.
+    /// Launches, and copies the logits back; waits for nothing.
     fn issue(&self, pictures: usize, launches: &[(CudaFunction, Launch)]) -> Result<(), MachineError> {
         let Some(arena) = &self.arena else { return Ok(()) };
         self.context.bind_to_thread().map_err(doing("binding the context"))?;
-        let bytes = arena.sizes.table + pictures * self.program.frame_floats() * size_of::<f32>();
-        arena.pinned_upload.copy_to(&arena.upload, bytes, &self.stream).map_err(doing("uploading frames"))?;
         for (function, data) in launches {
             launch(function, data, &self.stream).map_err(doing("launching a kernel"))?;
         }
@@ -197,6 +212,60 @@ impl Gpu {
         let logits = &arena.slots[Slot::Logits as usize];
         arena.pinned_logits.copy_from(logits, bytes, &self.stream).map_err(doing("fetching logits"))
     }
+}
+
+impl Gpu {
+    /// Frames up, the step, logits back; says whether this size is new.
+    fn run(&mut self, frames: &[f32], streams: usize) -> Result<bool, MachineError> {
+        self.context.bind_to_thread().map_err(doing("binding the context"))?;
+        let Some(Arena { pinned_upload, upload, sizes, .. }) = &mut self.arena else { return Ok(false) };
+        pinned_upload
+            .send(upload, sizes.table, frames, self.program.element(), &self.stream)
+            .map_err(doing("uploading frames"))?;
+        let is_new = self.record(streams)?;
+        let recorded = &self.recorded[&streams];
+        match &recorded.graph {
+            Some(graph) => graph.launch().map_err(doing("launching a graph"))?,
+            None => self.issue(streams, &recorded.launches)?,
+        }
+        self.stream.synchronize().map_err(doing("running a step"))?;
+        Ok(is_new)
+    }
+
+    /// Writes what each launch takes, where the environment asks for it.
+    fn report(&self, streams: usize) -> Result<(), MachineError> {
+        let Some(path) = std::env::var_os("TSM_CUDA_LAYERS") else { return Ok(()) };
+        let refused = self.tuned.get(&power_below(streams)).map_or(&[][..], |tuned| &tuned.refused);
+        let table = layers::table(&self.stream, &self.recorded[&streams].launches, refused);
+        let table = table.map_err(doing("timing launches"))?;
+        std::fs::write(&path, table).map_err(|error| MachineError::Driver {
+            doing: "writing TSM_CUDA_LAYERS",
+            source: Box::new(error),
+        })
+    }
+}
+
+/// The largest power of two that is not above `streams`, which is not 0.
+const fn power_below(streams: usize) -> usize {
+    1 << streams.ilog2()
+}
+
+/// Whether the environment switches something off.
+fn is_off(variable: &str) -> bool {
+    std::env::var(variable).is_ok_and(|wish| wish == "off")
+}
+
+/// A kernel by its name.
+fn function(
+    module: &Arc<CudaModule>,
+    known: &mut HashMap<String, CudaFunction>,
+    kernel: &str,
+) -> Result<CudaFunction, MachineError> {
+    if let Some(function) = known.get(kernel) {
+        return Ok(function.clone());
+    }
+    let found = module.load_function(kernel).map_err(doing("looking a kernel up"))?;
+    Ok(known.entry(kernel.to_owned()).or_insert(found).clone())
 }
 
 impl Arena {
@@ -261,7 +330,6 @@ impl Machine for Gpu {
     ) -> Result<(), MachineError> {
         check(&self.program, frames.len(), streams, logits.len())?;
         self.reserve(streams)?;
-        let is_new = self.record(streams)?;
         let needed = self.program.fold_len() * self.program.element().bytes();
         let Some(arena) = &mut self.arena else { return Ok(()) };
         for stream in 0..streams {
@@ -273,19 +341,13 @@ impl Machine for Gpu {
             let entry = StreamFolds { read: read.address(), write: write.address() };
             arena.pinned_upload.write_folds(stream, entry);
         }
-        arena.pinned_upload.write_floats(arena.sizes.table, frames);
-        let recorded = &self.recorded[&streams];
-        match &recorded.graph {
-            Some(graph) => graph.launch().map_err(doing("launching a graph"))?,
-            None => self.issue(streams, &recorded.launches)?,
+        let ran = self.run(frames, streams);
+        if ran.is_err() {
+            // What was asked for before it failed must not meet what the next step writes.
+            let _idle = self.stream.synchronize();
         }
-        self.stream.synchronize().map_err(doing("running a step"))?;
-        if is_new && let Some(path) = std::env::var_os("TSM_CUDA_LAYERS") {
-            let table = layers::table(&self.stream, &recorded.launches).map_err(doing("timing launches"))?;
-            std::fs::write(&path, table).map_err(|error| MachineError::Driver {
-                doing: "writing TSM_CUDA_LAYERS",
-                source: Box::new(error),
-            })?;
+        if ran? {
+            self.report(streams)?;
         }
         if let Some(arena) = &self.arena {
             arena.pinned_logits.read_floats(logits);

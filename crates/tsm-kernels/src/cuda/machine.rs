@@ -19,6 +19,9 @@ pub enum MachineError {
     /// A kernel is not among those that were compiled.
     #[error("the kernel {0} is not in this build")]
     NoKernel(String),
+    /// Kernels that do the same layer do not say the same.
+    #[error("kernels of one layer have different outputs: {0}")]
+    Disagreement(String),
     /// The lengths of a step's inputs do not fit each other, or a memory is of another program.
     #[error("a step of {streams} streams was given {what} of {found} instead of {needed}")]
     Length {

@@ -9,10 +9,28 @@ use crate::bias_activation::Activation;
 use crate::depthwise::DepthwiseShape;
 
 use super::args::{Launch, LayerArgs, int};
-use super::program::{Element, activation_number};
+use super::program::activation_number;
 
 /// Threads of a block, as `PLANAR_THREADS` there.
 const THREADS: usize = 256;
+
+/// What candle stores a tensor as; sums are f32 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stored {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl Stored {
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
 
 /// Which way a depthwise convolution is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +59,7 @@ pub(crate) fn depthwise(
     pictures: usize,
     from: [u64; 2],
     to: u64,
-    element: Element,
+    stored: Stored,
 ) -> Launch {
     let [input, output] = planes(shape);
     let maps = pictures * shape.channels;
@@ -70,7 +88,7 @@ pub(crate) fn depthwise(
         rows: int(rows),
         ..LayerArgs::default()
     };
-    launch(name, blocks, args, element)
+    launch(name, blocks, args, stored)
 }
 
 /// `x [n, c, plane]` and an addend, activated; `[pictures, channels, plane]` in `dims`.
@@ -80,7 +98,7 @@ pub(crate) fn sum(
     activation: Activation,
     from: [u64; 2],
     to: u64,
-    element: Element,
+    stored: Stored,
 ) -> Launch {
     let [pictures, channels, plane] = dims;
     let rows = pictures * channels * plane;
@@ -101,7 +119,7 @@ pub(crate) fn sum(
         activation: activation_number(activation),
         ..LayerArgs::default()
     };
-    launch("planar_sum", rows.div_ceil(THREADS), args, element)
+    launch("planar_sum", rows.div_ceil(THREADS), args, stored)
 }
 
 /// The shift of a step: `x [n, c, plane]` and the cache `[n, fold, plane]` to the shifted `x` and the new cache.
@@ -112,7 +130,7 @@ pub(crate) fn shift(
     fold: usize,
     [x, cache]: [u64; 2],
     [shifted, next]: [u64; 2],
-    element: Element,
+    stored: Stored,
 ) -> Launch {
     let rows = pictures * channels * plane;
     let args = LayerArgs {
@@ -128,7 +146,7 @@ pub(crate) fn shift(
         rows: int(rows),
         ..LayerArgs::default()
     };
-    launch("planar_shift", rows.div_ceil(THREADS), args, element)
+    launch("planar_shift", rows.div_ceil(THREADS), args, stored)
 }
 
 /// Values of a picture's channel, of the input and of the output.
@@ -136,18 +154,20 @@ pub(crate) fn planes(shape: &DepthwiseShape) -> [usize; 2] {
     [shape.height * shape.width, shape.out_height() * shape.out_width()]
 }
 
-fn launch(name: &str, blocks: usize, args: LayerArgs, element: Element) -> Launch {
+fn launch(name: &str, blocks: usize, args: LayerArgs, stored: Stored) -> Launch {
     let grid = [u32::try_from(int(blocks)).unwrap_or(0), 1, 1];
-    Launch { kernel: format!("{name}_{}", element.suffix()), grid, threads: 256, args }
+    Launch { kernel: format!("{name}_{}", stored.suffix()), grid, threads: 256, args }
 }
 
 #[cfg(test)]
 #[cfg(feature = "cuda-host-twins")]
 mod tests {
     use candle_core::{DType, Device, Tensor, Var};
+    use half::bf16;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cuda::Element;
     use crate::cuda::twins::{HostMemory, run};
 
     fn numbers(tensor: &Tensor) -> Vec<f32> {
@@ -190,11 +210,46 @@ mod tests {
             let gradients = (&y * &gradient).unwrap().sum_all().unwrap().backward().unwrap();
             let [x_at, weight_at, gradient_at] = [&memory(&x), &memory(&weight), &memory(&gradient)];
             let pass = |pass, from: [&HostMemory; 2], to| {
-                depthwise(&shape, pass, n, from.map(HostMemory::address), to, Element::F32)
+                depthwise(&shape, pass, n, from.map(HostMemory::address), to, Stored::F32)
             };
             check(|to| pass(Pass::Forward, [x_at, weight_at], to), &y);
             check(|to| pass(Pass::Input, [gradient_at, weight_at], to), gradients.get(&x).unwrap());
             check(|to| pass(Pass::Filter, [x_at, gradient_at], to), gradients.get(&weight).unwrap());
+        }
+
+        #[test]
+        fn bfloat16_is_rounded_as_candle_rounds(n in 1usize..3, c in 1usize..5, side in 3usize..12, stride in 1usize..3) {
+            let random = |shape: &[usize]| {
+                let values = Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap();
+                values.to_dtype(DType::BF16).unwrap()
+            };
+            let wide = |tensor: &Tensor| tensor.to_dtype(DType::F32).unwrap();
+            let bytes = |tensor: &Tensor| -> Vec<u8> {
+                let values: Vec<bf16> = tensor.flatten_all().unwrap().to_vec1().unwrap();
+                values.iter().flat_map(|value| value.to_le_bytes()).collect()
+            };
+            let shape = DepthwiseShape { channels: c, height: side, width: side, kernel: 3, stride, padding: 1 };
+            let (x, weight) = (random(&[n, c, side, side]), random(&[c, 1, 3, 3]));
+            let [x_at, weight_at] = [&x, &weight].map(|tensor| HostMemory::of_bytes(&bytes(tensor)));
+            let wanted = wide(&x).conv2d(&wide(&weight), 1, stride, 1, c).unwrap();
+            let y_at = HostMemory::of_bytes(&vec![0xFF; 2 * wanted.elem_count()]);
+            let from = [x_at.address(), weight_at.address()];
+            run(&depthwise(&shape, Pass::Forward, n, from, y_at.address(), Stored::Bf16)).unwrap();
+            let ours = y_at.bytes();
+            for (ours, wanted) in ours.as_chunks().0.iter().zip(numbers(&wanted)) {
+                let ours = bf16::from_le_bytes(*ours).to_f32();
+                // Half of the last of eight bits, and what another order of the sum makes.
+                prop_assert!((ours - wanted).abs() <= wanted.abs() / 256.0 + 1e-5, "{} instead of {}", ours, wanted);
+            }
+            // One operand, so no order of sums: to the bit.
+            let plus = random(&[n, c, side, side]);
+            let sum_at = HostMemory::of_bytes(&vec![0xFF; bytes(&x).len()]);
+            let plus_at = HostMemory::of_bytes(&bytes(&plus));
+            let from = [x_at.address(), plus_at.address()];
+            let dims = [n, c, side * side];
+            run(&sum(dims, Addend::Residual, Activation::Relu, from, sum_at.address(), Stored::Bf16)).unwrap();
+            let wanted = (wide(&x) + wide(&plus)).unwrap().relu().unwrap().to_dtype(DType::BF16).unwrap();
+            prop_assert_eq!(&sum_at.bytes()[..bytes(&wanted).len()], &bytes(&wanted)[..]);
         }
 
         #[test]
@@ -206,8 +261,8 @@ mod tests {
             let dims = [n, c, plane];
             let [x_at, other_at, bias_at] = [&memory(&x), &memory(&other), &memory(&bias)];
             let from = |second: &HostMemory| [x_at.address(), second.address()];
-            check(|to| sum(dims, Addend::Bias, Activation::Relu, from(bias_at), to, Element::F32), &with_bias);
-            check(|to| sum(dims, Addend::Residual, Activation::Relu6, from(other_at), to, Element::F32), &with_other);
+            check(|to| sum(dims, Addend::Bias, Activation::Relu, from(bias_at), to, Stored::F32), &with_bias);
+            check(|to| sum(dims, Addend::Residual, Activation::Relu6, from(other_at), to, Stored::F32), &with_other);
         }
 
         #[test]
@@ -215,7 +270,7 @@ mod tests {
             n in 1usize..4, c in 1usize..9, fold in 0usize..9, h in 1usize..20, w in 1usize..20, halves: bool,
         ) {
             let fold = fold % (c + 1);
-            let element = if halves { Element::F16 } else { Element::F32 };
+            let (element, stored) = if halves { (Element::F16, Stored::F16) } else { (Element::F32, Stored::F32) };
             let dtype = if halves { DType::F16 } else { DType::F32 };
             let random = |shape: &[usize]| {
                 Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
@@ -230,7 +285,7 @@ mod tests {
             let (shifted_at, next_at) = (blank(&shifted), blank(&next));
             let to = [shifted_at.address(), next_at.address()];
             let from = [x_at.address(), cache_at.address()];
-            run(&shift([n, c, h * w], fold, from, to, element)).unwrap();
+            run(&shift([n, c, h * w], fold, from, to, stored)).unwrap();
             prop_assert_eq!(shifted_at.bytes(), of(&shifted).bytes());
             prop_assert_eq!(next_at.bytes(), of(&next).bytes());
         }

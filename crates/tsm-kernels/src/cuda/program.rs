@@ -3,14 +3,12 @@
 //! ```text
 //! [out, in, k, k] ─ conv ─► [k, k, in, out]     a row of depth after the other, neighbours are output channels
 //! [c, 1, 3, 3]    ─ conv ─► [3, 3, c]           depthwise
-//! layer           ─ launches(n) ─► grid and arguments for n streams on a machine with so many multiprocessors
+//! layer           ─ ways.rs ─► grid and arguments for n streams on a machine with so many multiprocessors
 //! ```
 
 use crate::bias_activation::Activation;
 
-use super::args::{Launch, LayerArgs, int};
-use super::buffers::Addresses;
-use super::tile::{self, Cut};
+use super::args::{LayerArgs, int};
 
 /// What activations and weights are stored as; sums are f32 always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +39,7 @@ impl Element {
 /// A buffer of the machine; which tensors lie in it, one after the other, is the program's business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
-    /// The frames, planar f32.
+    /// The frames, planar.
     Frames,
     /// A block's input or output, in turn with the next.
     Even,
@@ -117,8 +115,9 @@ pub struct ConvLayer<'a> {
     pub activation: Activation,
 }
 
+/// What a layer is, as far as its kernels differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Frames,
     Pointwise,
     Patches,
@@ -127,17 +126,17 @@ enum Kind {
     Mean,
 }
 
-/// One launch, but for the number of streams and the addresses.
+/// A layer, but for the number of streams and the addresses.
 #[derive(Debug, Clone)]
-struct Layer {
-    kind: Kind,
-    from: Map,
-    to: Map,
-    residual: Option<Slot>,
+pub(super) struct Layer {
+    pub(super) kind: Kind,
+    pub(super) from: Map,
+    pub(super) to: Map,
+    pub(super) residual: Option<Slot>,
     /// Elements into the weights and the biases.
-    weight_at: usize,
-    bias_at: usize,
-    shape: LayerArgs,
+    pub(super) weight_at: usize,
+    pub(super) bias_at: usize,
+    pub(super) shape: LayerArgs,
 }
 
 /// What a machine runs.
@@ -298,7 +297,7 @@ impl Program {
         self.fold_len
     }
 
-    /// Kernels of a step.
+    /// Kernels of a step, each layer by itself.
     pub fn launch_count(&self) -> usize {
         self.layers.len()
     }
@@ -312,80 +311,12 @@ impl Program {
     }
 
     pub(super) const fn slot_element(&self, slot: usize) -> Element {
-        if slot == Slot::Frames as usize || slot == Slot::Logits as usize {
-            return Element::F32;
-        }
-        self.element
+        if slot == Slot::Logits as usize { Element::F32 } else { self.element }
     }
 
-    /// Everything a machine has to launch for `pictures` streams, in order.
-    pub(super) fn launches(&self, pictures: usize, at: &Addresses, multiprocessors: usize) -> Vec<Launch> {
-        self.layers.iter().map(|layer| self.launch(layer, pictures, at, multiprocessors)).collect()
-    }
-
-    fn launch(&self, layer: &Layer, pictures: usize, at: &Addresses, multiprocessors: usize) -> Launch {
-        let (from, to) = (layer.from, layer.to);
-        let rows = pictures * to.height * to.width;
-        let bytes = self.element.bytes();
-        let args = LayerArgs {
-            x: at.slots[from.slot as usize],
-            weight: at.weights + (layer.weight_at * bytes) as u64,
-            bias: at.biases + (layer.bias_at * size_of::<f32>()) as u64,
-            y: at.slots[to.slot as usize],
-            residual: layer.residual.map_or(0, |slot| at.slots[slot as usize]),
-            partial: at.partial,
-            counters: at.counters,
-            streams: at.streams,
-            pictures: int(pictures),
-            in_h: int(from.height),
-            in_w: int(from.width),
-            in_c: int(from.channels),
-            out_h: int(to.height),
-            out_w: int(to.width),
-            out_c: int(to.channels),
-            rows: int(rows),
-            splits: 1,
-            ..layer.shape
-        };
-        let source = match layer.kind {
-            Kind::Frames => "frames",
-            Kind::Pointwise => "pointwise",
-            Kind::Patches => "patches",
-            Kind::Depthwise => return self.depthwise(args, multiprocessors),
-            Kind::MaxPool => return self.a_quad_a_thread("max_pool", args, rows * to.channels / 4),
-            Kind::Mean => return self.a_quad_a_thread("mean", args, pictures * to.channels / 4),
-        };
-        let depth = usize::try_from(args.depth).expect("it was a usize");
-        let Cut { tile, splits, split_depth, grid } =
-            tile::cut([rows, to.channels, depth], self.element, multiprocessors);
-        Launch {
-            kernel: format!("{source}_{}_{}", tile.name, self.element.suffix()),
-            grid: grid.map(grid_size),
-            threads: tile.threads,
-            args: LayerArgs { splits: int(splits), split_depth: int(split_depth), ..args },
-        }
-    }
-
-    /// Several outputs a thread where there are enough of them for all multiprocessors.
-    fn depthwise(&self, args: LayerArgs, multiprocessors: usize) -> Launch {
-        let size = |value: i32| usize::try_from(value).expect("it was a usize");
-        let across = if args.stride == 1 { 4 } else { 2 };
-        let quads = |across: usize| {
-            size(args.pictures * args.out_h) * size(args.out_w).div_ceil(across) * size(args.in_c) / 4
-        };
-        let is_wide = quads(across) >= multiprocessors * 512;
-        let (wide, across) = if is_wide { ("_wide", across) } else { ("", 1) };
-        self.a_quad_a_thread(&format!("depthwise_s{}{wide}", args.stride), args, quads(across))
-    }
-
-    fn a_quad_a_thread(&self, kernel: &str, args: LayerArgs, quads: usize) -> Launch {
-        const THREADS: usize = 128;
-        Launch {
-            kernel: format!("{kernel}_{}", self.element.suffix()),
-            grid: [grid_size(quads.div_ceil(THREADS)), 1, 1],
-            threads: 128,
-            args,
-        }
+    /// Its layers, in order.
+    pub(super) fn layers(&self) -> &[Layer] {
+        &self.layers
     }
 
     fn push(&mut self, layer: Layer) -> Map {
@@ -430,8 +361,4 @@ pub(super) const fn activation_number(activation: Activation) -> i32 {
         Activation::Relu => 1,
         Activation::Relu6 => 2,
     }
-}
-
-fn grid_size(blocks: usize) -> u32 {
-    u32::try_from(blocks).expect("a grid has fewer than 2^31 blocks")
 }

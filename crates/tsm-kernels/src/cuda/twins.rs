@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code, reason = "calls C++ with addresses")]
 
+use std::collections::HashMap;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +14,8 @@ use super::args::{KernelArgs, Launch, StreamFolds};
 use super::buffers::{Addresses, Sizes};
 use super::machine::{FoldsOf, Machine, MachineError, check};
 use super::program::{Element, Program, SLOTS, Slot};
+use super::tuner::{self, Bench, Tuned};
+use super::ways::{Scale, Stage};
 
 type Twin = unsafe extern "C" fn(args: *const c_void, grid: *const c_int);
 
@@ -67,6 +70,10 @@ pub struct Twins {
     multiprocessors: usize,
     weights: HostMemory,
     biases: HostMemory,
+    /// What the tuner's clock shows is drawn from it, if it is asked.
+    clock: Option<u64>,
+    /// What was found for each number of streams.
+    tuned: HashMap<usize, Vec<Stage>>,
 }
 
 impl Twins {
@@ -75,7 +82,67 @@ impl Twins {
         let [weights, biases] = program.weights();
         let weights = HostMemory::of_floats(weights, program.element());
         let biases = HostMemory::of_floats(biases, Element::F32);
-        Self { program, multiprocessors, weights, biases }
+        Self { program, multiprocessors, weights, biases, clock: None, tuned: HashMap::new() }
+    }
+
+    /// Tuned at the first step of a size, as a GPU is, by a clock that shows what `seed` says: any way may win. Where
+    /// ways of a layer do not agree, that step fails.
+    #[must_use]
+    pub fn tuned(self, seed: u64) -> Self {
+        Self { clock: Some(seed), ..self }
+    }
+
+    fn plan(
+        &mut self,
+        scale: Scale,
+        at: &Addresses,
+        slots: &[HostMemory],
+    ) -> Result<Vec<Stage>, MachineError> {
+        let Some(clock) = self.clock else { return Ok(self.program.estimated(scale)) };
+        if let Some(stages) = self.tuned.get(&scale.pictures) {
+            return Ok(stages.clone());
+        }
+        let mut bench = TwinBench { slots, element: self.program.element(), clock };
+        let Tuned { stages, refused } = tuner::tune(&self.program, scale, at, &mut bench)?;
+        if !refused.is_empty() {
+            return Err(MachineError::Disagreement(refused.join(", ")));
+        }
+        self.tuned.insert(scale.pictures, stages.clone());
+        Ok(stages)
+    }
+}
+
+/// Any output, and any time.
+struct TwinBench<'a> {
+    slots: &'a [HostMemory],
+    element: Element,
+    clock: u64,
+}
+
+impl Bench for TwinBench<'_> {
+    fn output(&mut self, launch: &Launch) -> Result<Vec<f32>, MachineError> {
+        let slot = self.slots.iter().find(|slot| slot.address() == launch.args.y);
+        let slot = slot.ok_or_else(|| MachineError::NoKernel(launch.kernel.clone()))?;
+        slot.write(0, &vec![0xFF; slot.0.len() * 8]);
+        run(launch)?;
+        let element = if launch.args.is_f32_out != 0 { Element::F32 } else { self.element };
+        let mut values = floats(&slot.bytes(), element);
+        values.truncate(usize::try_from(launch.args.rows * launch.args.out_c).unwrap_or(0));
+        Ok(values)
+    }
+
+    fn micros(&mut self, _launch: &Launch) -> Result<f32, MachineError> {
+        // Knuth's numbers; the upper bits are the random ones.
+        self.clock =
+            self.clock.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Ok(f32::from(u16::try_from(self.clock >> 48).unwrap_or(u16::MAX)))
+    }
+}
+
+fn floats(bytes: &[u8], element: Element) -> Vec<f32> {
+    match element {
+        Element::F32 => bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
+        Element::F16 => bytes.as_chunks().0.iter().map(|chunk| f16::from_le_bytes(*chunk).to_f32()).collect(),
     }
 }
 
@@ -105,13 +172,7 @@ impl Machine for Twins {
     }
 
     fn read(&self, folds: &HostMemory) -> Result<Vec<f32>, MachineError> {
-        let bytes = folds.bytes();
-        let mut values: Vec<f32> = match self.program.element() {
-            Element::F32 => bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
-            Element::F16 => {
-                bytes.as_chunks().0.iter().map(|chunk| f16::from_le_bytes(*chunk).to_f32()).collect()
-            }
-        };
+        let mut values = floats(&folds.bytes(), self.program.element());
         values.truncate(self.program.fold_len());
         Ok(values)
     }
@@ -131,7 +192,7 @@ impl Machine for Twins {
             memory.write(0, &vec![0xFF; sizes.slots[slot]]);
             memory
         });
-        slots[Slot::Frames as usize] = HostMemory::of_floats(frames, Element::F32);
+        slots[Slot::Frames as usize] = HostMemory::of_floats(frames, self.program.element());
         let table: Vec<StreamFolds> = (0..streams)
             .map(|stream| {
                 let (read, write) = folds(stream);
@@ -147,8 +208,10 @@ impl Machine for Twins {
             partial: partial.address(),
             counters: counters.address(),
         };
-        for launch in self.program.launches(streams, &addresses, self.multiprocessors) {
-            run(&launch)?;
+        let scale = Scale { pictures: streams, multiprocessors: self.multiprocessors };
+        let plan = self.plan(scale, &addresses, &slots)?;
+        for stage in plan {
+            run(&self.program.launch(stage, scale, &addresses))?;
         }
         let bytes = slots[Slot::Logits as usize].bytes();
         for (logit, bytes) in logits.iter_mut().zip(bytes.as_chunks().0) {

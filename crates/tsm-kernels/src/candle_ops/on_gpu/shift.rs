@@ -7,7 +7,7 @@ use candle_core::{CudaStorage, DType, Layout, Result, bail};
 use half::{bf16, f16};
 
 use super::{launch_on, values};
-use crate::cuda::{Element, planar};
+use crate::cuda::planar::{self, Stored};
 
 /// `x [n, c, plane]` and the cache `[n, fold, plane]` to the shifted `x` and the new cache.
 pub(in super::super) fn shift_and_cache(
@@ -17,10 +17,9 @@ pub(in super::super) fn shift_and_cache(
     layouts: [&Layout; 2],
 ) -> Result<[CudaStorage; 2]> {
     match from[0].dtype() {
-        DType::F32 => run_as::<f32>(dims, fold, from, layouts, Element::F32),
-        // Bits are moved, so one kernel does for both.
-        DType::F16 => run_as::<f16>(dims, fold, from, layouts, Element::F16),
-        DType::BF16 => run_as::<bf16>(dims, fold, from, layouts, Element::F16),
+        DType::F32 => run_as::<f32>(dims, fold, from, layouts, Stored::F32),
+        DType::F16 => run_as::<f16>(dims, fold, from, layouts, Stored::F16),
+        DType::BF16 => run_as::<bf16>(dims, fold, from, layouts, Stored::Bf16),
         other => bail!("no CUDA kernel for {other:?}"),
     }
 }
@@ -30,7 +29,7 @@ fn run_as<T: CudaDType + DeviceRepr + ValidAsZeroBits>(
     fold: usize,
     from: [&CudaStorage; 2],
     layouts: [&Layout; 2],
-    element: Element,
+    stored: Stored,
 ) -> Result<[CudaStorage; 2]> {
     let device = from[0].device().clone();
     let stream = device.cuda_stream();
@@ -44,7 +43,7 @@ fn run_as<T: CudaDType + DeviceRepr + ValidAsZeroBits>(
         let (shifted, _shifted_used) = shifted.device_ptr_mut(&stream);
         let (next, _next_used) = next.device_ptr_mut(&stream);
         let dims = [pictures, channels, plane];
-        launch_on(&device, &planar::shift(dims, fold, [x, cache], [shifted, next], element))?;
+        launch_on(&device, &planar::shift(dims, fold, [x, cache], [shifted, next], stored))?;
     }
     Ok([shifted, next].map(|output| CudaStorage::wrap_cuda_slice(output, device.clone())))
 }

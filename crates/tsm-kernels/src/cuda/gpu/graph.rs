@@ -3,11 +3,15 @@
 #![allow(unsafe_code, reason = "calls the driver with addresses")]
 
 use std::ffi::c_void;
+use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc;
+use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaFunction, CudaGraph, CudaStream, DriverError, result};
 
+use super::doing;
 use crate::cuda::args::{KernelArgs, Launch};
+use crate::cuda::machine::MachineError;
 
 /// Puts one kernel on `stream`.
 pub(crate) fn launch<A: KernelArgs>(
@@ -40,11 +44,23 @@ pub(super) struct Graph(CudaGraph);
 // `Sync`, it is never cloned, and its one owner is reached through `&mut Gpu`.
 unsafe impl Send for Graph {}
 
-impl Graph {
-    pub(super) fn new(graph: CudaGraph) -> Self {
-        Self(graph)
-    }
+/// Records what `issue` asks `stream` for, which does nothing of it yet.
+pub(super) fn record(
+    stream: &Arc<CudaStream>,
+    issue: impl FnOnce() -> Result<(), MachineError>,
+) -> Result<Graph, MachineError> {
+    let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+    stream.begin_capture(mode).map_err(doing("beginning to record"))?;
+    let issued = issue();
+    // Ended in any case: a stream that records can do nothing else.
+    let graph = stream.end_capture(CUgraphInstantiate_flags(0)).map_err(doing("recording a step"));
+    issued?;
+    let Some(graph) = graph? else { return Err(MachineError::NoKernel("an empty graph".to_owned())) };
+    graph.upload().map_err(doing("uploading a graph"))?;
+    Ok(Graph(graph))
+}
 
+impl Graph {
     pub(crate) fn launch(&self) -> Result<(), DriverError> {
         self.0.launch()
     }

@@ -15,10 +15,12 @@ const RUNS: u16 = 20;
 
 /// One line a launch: microseconds (launches one by one, so those of small ones are the driver's), grid, kernel, shape.
 ///
-/// Sums stay right: what a launch reads it does not write.
+/// Sums stay right: what a launch reads it does not write. Behind them stand the kernels that did not agree with others
+/// when the GPU was asked for the fastest, which is a bug of theirs.
 pub(super) fn table(
     stream: &Arc<CudaStream>,
     launches: &[(CudaFunction, Launch)],
+    refused: &[String],
 ) -> Result<String, DriverError> {
     let event = || stream.context().new_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
     let (start, end) = (event()?, event()?);
@@ -36,6 +38,9 @@ pub(super) fn table(
         let shape = format!("{}x{}x{} s{}", args.rows, args.out_c, args.depth, args.splits);
         // Writing to a string cannot fail.
         let _written = writeln!(text, "{micros:9.2} us  {grid:?}  {kernel}  {shape}");
+    }
+    for kernel in refused {
+        let _written = writeln!(text, "refused, its outputs are others: {kernel}");
     }
     Ok(text)
 }

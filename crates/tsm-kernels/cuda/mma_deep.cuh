@@ -1,0 +1,94 @@
+// The tensor tile of mma.cuh with several stretches of depth on their way at once.
+//
+//   stage 0   1   2        a stage holds one DK-deep pair of tiles
+//        [k] [k'] [k'']    at step i the block multiplies stage i mod STAGES, while the next STAGES - 1 are under way;
+//         └ multiplied,    what is asked for goes where step i - 1 was multiplied, behind the barrier that all have
+//           then free      passed since
+//
+//   Registers hold no tiles meanwhile. For pixels and patches alone: what a loader has to compute cannot be copied.
+#pragma once
+#include "copies.cuh"
+#include "mma.cuh"
+
+template <int SOURCE, int TM, int TN, int DK, int STAGES>
+struct DeepTensorTile {
+    using Tile = TensorTile<SOURCE, TM, TN, DK>;
+    static constexpr int THREADS = Tile::THREADS;
+    static constexpr int PATCHES_LEN = TM * Tile::A_LINE, STAGE_LEN = PATCHES_LEN + DK * Tile::B_LINE;
+    static constexpr int TILE_BYTES = STAGES * STAGE_LEN * 2;
+    static constexpr int BYTES = TILE_BYTES > Tile::SUM_BYTES ? TILE_BYTES : Tile::SUM_BYTES;
+    static_assert(SOURCE == POINTWISE || SOURCE == PATCHES, "sources that are copied as they are");
+    static_assert(BYTES <= 48 * 1024, "shared memory without asking for more");
+
+    TSM_INLINE void run(const LayerArgs& a, Place place) {
+        TSM_SHARED(half_t, tiles, [BYTES / 2]);
+        TSM_TENSOR_SUMS(Tile, tiles, sums, pieces);
+        TSM_PER_THREAD(PatchRow, rows, THREADS, Tile::A_LOADS);
+        const int first_row = place.x * TM, first_column = place.y * TN;
+        const int begin = place.z * a.split_depth;
+        const int end = begin + a.split_depth < a.depth ? begin + a.split_depth : a.depth;
+        const int steps = (end - begin + DK - 1) / DK;
+
+        begin_copies();
+        TSM_THREADS(t, THREADS) {
+            const int o = TSM_OWN(t);
+            TSM_UNROLL for (int i = 0; i < Tile::A_LOADS; ++i)
+                rows[o][i] = patch_row<SOURCE>(a, first_row + t / (DK / 8) + i * Tile::A_STEP);
+            for (int step = 0; step < STAGES - 1; ++step) {
+                if (step < steps) fetch(a, t, begin + step * DK, end, first_column, rows[o], tiles + step * STAGE_LEN);
+                end_group(t);  // an empty group where there is no such step: waiting counts groups
+            }
+        }
+        for (int step = 0; step < steps; ++step) {
+            TSM_THREADS(t, THREADS) wait_for_groups<STAGES - 2>(t);
+            TSM_BARRIER();
+            TSM_THREADS(t, THREADS) {
+                const int ahead = step + STAGES - 1;
+                half_t* stage = tiles + ahead % STAGES * STAGE_LEN;
+                if (ahead < steps) fetch(a, t, begin + ahead * DK, end, first_column, rows[TSM_OWN(t)], stage);
+                end_group(t);
+            }
+            const half_t* stage = tiles + step % STAGES * STAGE_LEN;
+            Tile::multiply(stage, stage + PATCHES_LEN, pieces);
+        }
+        TSM_THREADS(t, THREADS) wait_for_groups<0>(t);
+        TSM_BARRIER();  // the sums take the place of the tiles
+        Tile::leave(a, place, pieces, sums);
+    }
+
+    TSM_INLINE void fetch(const LayerArgs& a, int t, int k, int end, int first_column, const PatchRow* rows, half_t* stage) {
+        const int own_k = k + (t % (DK / 8)) * 8;
+        TSM_UNROLL for (int i = 0; i < Tile::A_LOADS; ++i) {
+            half_t* to = stage + (t / (DK / 8) + i * Tile::A_STEP) * Tile::A_LINE + (t % (DK / 8)) * 8;
+            fetch_patch(a, t, rows[i], own_k < end ? own_k : a.depth, to);
+        }
+        const int column = first_column + (t % (TN / 8)) * 8;
+        const half_t* weights = static_cast<const half_t*>(a.weight);
+        TSM_UNROLL for (int i = 0; i < Tile::B_LOADS; ++i) {
+            const int line = t / (TN / 8) + i * Tile::B_STEP, row = k + line;
+            const bool is_there = row < end && column < a.ld_weight;
+            half_t* to = stage + PATCHES_LEN + line * Tile::B_LINE + (t % (TN / 8)) * 8;
+            if (line < DK) copy16(t, to, weights + (is_there ? (long long)row * a.ld_weight + column : 0), is_there);
+        }
+    }
+
+    // Eight depths of a row, copied where they lie together; where a fold ends among them, a thread puts them together.
+    TSM_INLINE void fetch_patch(const LayerArgs& a, int t, const PatchRow& row, int k, half_t* to) {
+        const half_t* x = static_cast<const half_t*>(a.x);
+        int at = row.pixel, c = k;
+        bool is_there = row.pixel >= 0 && k < a.depth;
+        if (SOURCE == PATCHES) {
+            const int tap = k / a.in_c, dy = tap / a.kernel, py = row.y + dy, px = row.x + tap - dy * a.kernel;
+            c = k - tap * a.in_c;
+            is_there = is_there && py >= 0 && py < a.in_h && px >= 0 && px < a.in_w;
+            at = row.pixel + py * a.in_w + px;
+        }
+        if (!is_there) {
+            copy16(t, to, x, false);
+        } else if (c >= a.fold_in) {
+            copy16(t, to, x + (long long)at * a.in_c + c, true);
+        } else {
+            store8(to, load8_shifted(a, x, at, c));
+        }
+    }
+};

@@ -1,0 +1,154 @@
+//! Asks a machine which way of each layer is its fastest, and whether all ways say the same.
+//!
+//! ```text
+//! layer by layer, on a real step's data:
+//!   the likeliest way ─► output ─┐ equal? ─ no ─► this way is refused
+//!   every other way   ─► output ─┘    └─ yes ─► microseconds ─► the least is the layer's way
+//!   a depthwise convolution and its product: the sum of the two against the ways that do both at once
+//! ```
+//!
+//! It walks through a step in order, so every layer sees the inputs that it will see, and a way that was never run on
+//! this GPU is compared with another one before it is trusted. Layers of one shape are asked once.
+
+use std::collections::HashMap;
+
+use super::args::{Launch, LayerArgs};
+use super::buffers::Addresses;
+use super::machine::MachineError;
+use super::program::{Element, Program};
+use super::ways::{Scale, Stage, Work};
+
+/// What can run a launch and look at it.
+pub(super) trait Bench {
+    /// Runs it, and copies a part of its output out; always the same part.
+    fn output(&mut self, launch: &Launch) -> Result<Vec<f32>, MachineError>;
+
+    /// How long it takes, in microseconds, as one of many.
+    fn micros(&mut self, launch: &Launch) -> Result<f32, MachineError>;
+}
+
+/// A plan, and the kernels that said something else than the likeliest way did.
+#[derive(Debug, Default)]
+pub(super) struct Tuned {
+    pub(super) stages: Vec<Stage>,
+    pub(super) refused: Vec<String>,
+}
+
+/// A shape of a layer: its launch by the likeliest way, without addresses.
+type Shape = (String, LayerArgs);
+
+struct Tuner<'a, B> {
+    program: &'a Program,
+    scale: Scale,
+    at: &'a Addresses,
+    bench: &'a mut B,
+    tuned: Tuned,
+    /// What was found for the shapes seen so far.
+    known: HashMap<Shape, Found>,
+}
+
+/// The best stage for a piece of work.
+#[derive(Clone, Copy)]
+struct Found {
+    stage: Stage,
+    micros: f32,
+}
+
+/// The fastest plan for a step of `scale.pictures` streams, whose frames and memories lie where `at` says.
+///
+/// # Errors
+/// If the machine fails.
+pub(super) fn tune<B: Bench>(
+    program: &Program,
+    scale: Scale,
+    at: &Addresses,
+    bench: &mut B,
+) -> Result<Tuned, MachineError> {
+    let mut tuner = Tuner { program, scale, at, bench, tuned: Tuned::default(), known: HashMap::new() };
+    let mut index = 0;
+    while index < program.launch_count() {
+        let first = tuner.best(Work::Layer(index), None)?;
+        if !program.is_pair(index) {
+            tuner.tuned.stages.push(first.stage);
+            index += 1;
+            continue;
+        }
+        let second = tuner.best(Work::Layer(index + 1), None)?;
+        let both = tuner.best(Work::Pair(index), Some(second.stage))?;
+        if both.micros < first.micros + second.micros {
+            tuner.tuned.stages.push(both.stage);
+        } else {
+            tuner.tuned.stages.extend([first.stage, second.stage]);
+        }
+        index += 2;
+    }
+    Ok(tuner.tuned)
+}
+
+impl<B: Bench> Tuner<'_, B> {
+    /// The fastest of the ways of `work` whose output is that of `right`, or else of its likeliest way. Its output is
+    /// there afterwards, for the next layer.
+    fn best(&mut self, work: Work, right: Option<Stage>) -> Result<Found, MachineError> {
+        let ways = self.program.ways(work, self.scale);
+        let shape = shape(&self.launch(Stage { work, way: ways[0] }));
+        let found = if let Some(known) = self.known.get(&shape) {
+            Found { stage: Stage { work, way: known.stage.way }, ..*known }
+        } else {
+            let right = right.unwrap_or(Stage { work, way: ways[0] });
+            let wanted = self.bench.output(&self.launch(right))?;
+            let mut found = Found { stage: Stage { work, way: ways[0] }, micros: f32::INFINITY };
+            for way in ways {
+                let stage = Stage { work, way };
+                let launch = self.launch(stage);
+                if !agree(&wanted, &self.bench.output(&launch)?, self.program.element()) {
+                    self.tuned.refused.push(launch.kernel);
+                    continue;
+                }
+                let micros = self.bench.micros(&launch)?;
+                if micros < found.micros {
+                    found = Found { stage, micros };
+                }
+            }
+            self.known.insert(shape, found);
+            found
+        };
+        // A pair whose ways were all refused leaves its outputs to the two launches.
+        let last = if found.micros.is_finite() { found.stage } else { right.unwrap_or(found.stage) };
+        self.bench.output(&self.launch(last))?;
+        Ok(found)
+    }
+
+    fn launch(&self, stage: Stage) -> Launch {
+        self.program.launch(stage, self.scale, self.at)
+    }
+}
+
+fn shape(launch: &Launch) -> Shape {
+    let args = LayerArgs {
+        x: 0,
+        weight: 0,
+        bias: 0,
+        depthwise_weight: 0,
+        depthwise_bias: 0,
+        y: 0,
+        residual: u64::from(launch.args.residual != 0),
+        fold_in_at: 0,
+        fold_out_at: 0,
+        ..launch.args
+    };
+    (launch.kernel.clone(), args)
+}
+
+/// Whether two ways made the same outputs, but for the order of sums and rounding.
+fn agree(wanted: &[f32], found: &[f32], element: Element) -> bool {
+    let part = match element {
+        Element::F32 => 1e-3,
+        Element::F16 => 2e-2,
+    };
+    let largest = wanted.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+    wanted.len() == found.len()
+        && wanted
+            .iter()
+            .zip(found)
+            .all(|(a, b)| (a - b).abs() <= part * largest || a.to_bits() == b.to_bits())
+}
