@@ -45,6 +45,6 @@ fn fat_binary() {
 #[cfg(feature = "cuda-host-twins")]
 fn host_twins() {
     let mut build = cc::Build::new();
-    build.cpp(true).std("c++17").opt_level(2).flag("-xc++").flag("-march=x86-64-v3");
+    build.cpp(true).std("c++17").opt_level(3).flag("-xc++").flag("-march=x86-64-v3");
     build.file("cuda/step.cu").compile("tsm_step_twins");
 }

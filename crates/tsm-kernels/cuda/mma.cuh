@@ -234,12 +234,14 @@ struct TensorTile {
     }
 #else
     TSM_INLINE void multiply(const half_t* patches, const half_t* weights, float* sums) {
-        for (int row = 0; row < TM; ++row)
-            for (int k = 0; k < DK; ++k) {
+        for (int k = 0; k < DK; ++k) {
+            float right[TN];
+            for (int column = 0; column < TN; ++column) right[column] = (float)weights[k * B_LINE + column];
+            for (int row = 0; row < TM; ++row) {
                 const float left = (float)patches[row * A_LINE + k];
-                for (int column = 0; column < TN; ++column)
-                    sums[row * SUM_LINE + column] += left * (float)weights[k * B_LINE + column];
+                for (int column = 0; column < TN; ++column) sums[row * SUM_LINE + column] += left * right[column];
             }
+        }
     }
 #endif
 };
