@@ -170,13 +170,10 @@ impl Runner<'_> {
         checkpoint: &Checkpoint,
     ) -> Result<&Reference, SelftestError> {
         let known = self.references.iter().position(|(of, _)| *of == backbone);
-        let place = match known {
-            Some(place) => place,
-            None => {
-                self.references.push((backbone, Reference::of(checkpoint)?));
-                self.references.len() - 1
-            }
-        };
+        let place = known.unwrap_or(self.references.len());
+        if known.is_none() {
+            self.references.push((backbone, Reference::of(checkpoint)?));
+        }
         Ok(&self.references[place].1)
     }
 
