@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Builds, lints and links the GPU build on a machine without GPU, and sees that it says so in one line.
 #
-#   scripts/check-cuda.sh
+#   scripts/check-cuda.sh [--cudnn]      --cudnn: the build with cuDNN as well
 #
+# Then the kernels are assembled for every GPU that a release has code for (check-ptx.sh), once for each state of theirs.
 # The toolkit and the compiled dependencies stay in a cache outside the clone, keyed by what they are made of: a cold
 # run compiles candle's kernels, a warm one our own crates alone. $TSM_CUDA_CACHE names another place for it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 fail() { echo "check-cuda: $*" >&2; exit 1; }
+with_cudnn=0
+case "$*" in "") ;; --cudnn) with_cudnn=1 ;; *) fail "unknown options $*; known is --cudnn" ;; esac
 run_cpu_build=target/release/tsm
 [ -x "$run_cpu_build" ] || fail "$run_cpu_build is missing; run: cargo build --release --locked --bin tsm"
 
@@ -33,7 +36,7 @@ fi
 # Without video there is no GStreamer to compile, and the lints see that build, too.
 export CUDA_COMPUTE_CAP=80 TSM_CUDA_ARCHS=80 CARGO_TARGET_DIR=$cache/target
 export RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS="-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__"
-cargo build --locked --profile cuda-check --bin tsm --no-default-features --features cuda
+build() { cargo build --locked --profile cuda-check --bin tsm --no-default-features --features "$1"; }
 gpu_build=$cache/target/cuda-check/tsm
 
 # Refused in one line that holds $1, by the program and flags behind it.
@@ -45,8 +48,27 @@ refused() {
   [ "$(printf '%s\n' "$said" | wc -l)" = 1 ] || fail "more than a line: $said"
   case $said in *"$words"*) ;; *) fail "'$words' is not in: $said" ;; esac
 }
+if [ "$with_cudnn" = 1 ]; then
+  build cuda,cudnn
+  # The linker drops libraries that nothing calls: without its name in the program this build showed nothing.
+  readelf -d "$gpu_build" | grep -q "NEEDED.*libcudnn" || fail "the build with cuDNN does not name libcudnn"
+  refused "no CUDA device 0" env LD_LIBRARY_PATH="$TSM_NO_GPU_LIBRARIES" "$gpu_build" selftest --device cuda
+fi
+build cuda
 refused "no CUDA device 0" env LD_LIBRARY_PATH="$TSM_NO_GPU_LIBRARIES" "$gpu_build" selftest --device cuda
 refused "no CUDA device 0" env LD_LIBRARY_PATH="$TSM_NO_GPU_LIBRARIES" TSM_CUDA="$gpu_build" "$run_cpu_build" selftest --device cuda
 command -v nvidia-smi >/dev/null || # a driver is there
   refused "no libcuda.so.1" env LD_LIBRARY_PATH= TSM_CUDA="$gpu_build" "$run_cpu_build" selftest --device cuda
 refused "docs/cuda.md" env LD_LIBRARY_PATH= TSM_CUDA= "$run_cpu_build" selftest --device cuda
+
+# Minutes of two cores, for what only the kernels' source and the compiler decide: the cache is keyed by the latter.
+kernels=$(cat crates/tsm-kernels/cuda/* scripts/check-ptx.sh | sha256sum | cut -c1-16)
+assembled=$cache/assembled-$kernels
+if [ -e "$assembled" ]; then
+  echo "kernels: exactly these were assembled before:"
+else
+  rm -f "$cache"/assembled-*
+  scripts/check-ptx.sh --brief > "$assembled.new"
+  mv "$assembled.new" "$assembled"
+fi
+cat "$assembled"

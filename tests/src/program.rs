@@ -153,17 +153,33 @@ impl Running {
     pub fn wait_for(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => {
-                    let value: Value = serde_json::from_str(&line).expect("a line of JSON");
-                    self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-                    if fits(&value) {
-                        return value;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => panic!("no {what} within {PATIENCE:?}: {}", self.stderr()),
-                Err(RecvTimeoutError::Disconnected) => panic!("tsm ended before {what}: {}", self.stderr()),
+            let value: Value = serde_json::from_str(&self.line(what, deadline)).expect("a line of JSON");
+            if fits(&value) {
+                return value;
             }
+        }
+    }
+
+    /// Waits for a line of stdout that holds `text`, within [`PATIENCE`].
+    ///
+    /// # Panics
+    /// If none comes.
+    #[track_caller]
+    pub fn wait_for_line(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.line(text, deadline).contains(text) {}
+    }
+
+    /// The next line of stdout.
+    #[track_caller]
+    fn line(&self, what: &str, deadline: Instant) -> String {
+        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(line.clone());
+                line
+            }
+            Err(RecvTimeoutError::Timeout) => panic!("no {what} within {PATIENCE:?}: {}", self.stderr()),
+            Err(RecvTimeoutError::Disconnected) => panic!("tsm ended before {what}: {}", self.stderr()),
         }
     }
 

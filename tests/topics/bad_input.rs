@@ -185,3 +185,13 @@ fn a_cpu_level_that_there_is_not_is_told_and_changes_nothing() {
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     assert_eq!(finished.stderr, "tsm: TSM_CPU=AVX2 changes nothing; it may be scalar, avx2, avx512\n");
 }
+
+#[test]
+fn a_report_that_cannot_be_written_is_said_before_the_first_check() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in ["/nowhere/report.json", folder.path().to_str().unwrap(), "/dev/full"] {
+        let finished = run(&["selftest", "--json", path]);
+        finished.assert_bad_input(&format!("{path}: cannot be written: "));
+        assert_eq!(finished.stdout, "");
+    }
+}

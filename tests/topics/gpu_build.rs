@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tsm_tests::program::{Finished, Running};
 
+/// A GPU build of `version` that does `body`.
+fn program(version: &str, body: &str) -> String {
+    format!("#!/bin/sh\n[ \"$1\" != --version ] || {{ echo tsm {version}; exit 0; }}\n{body}\n")
+}
+
 /// A machine with a driver, a folder of libraries and a GPU build.
 struct Machine {
     folder: TempDir,
@@ -24,7 +29,7 @@ impl Machine {
             std::fs::write(path, "").unwrap();
         }
         let path = machine.path("build");
-        std::fs::write(&path, format!("#!/bin/sh\n[ \"$1\" != --version ] || exit 0\n{build}\n")).unwrap();
+        std::fs::write(&path, program(env!("CARGO_PKG_VERSION"), build)).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         machine
     }
@@ -86,6 +91,23 @@ fn what_is_missing_is_one_line() {
     std::fs::write(&broken, text).unwrap();
     std::fs::set_permissions(&broken, std::fs::Permissions::from_mode(0o755)).unwrap();
     machine.run_with(&cuda, &broken).assert_bad_input("does not start: libcurand.so.10: cannot open;");
+}
+
+#[test]
+fn what_is_no_gpu_build_of_this_version_is_not_handed_to() {
+    let machine = Machine::new("exit 0");
+    let cuda = ["verify", "--device", "cuda", "--vectors", "x"];
+    let with = |text: &str, mode: u32| {
+        let build = machine.path("other");
+        std::fs::write(&build, text).unwrap();
+        std::fs::set_permissions(&build, std::fs::Permissions::from_mode(mode)).unwrap();
+        machine.run_with(&cuda, &build)
+    };
+    with(&program("9.9.9", "exit 0"), 0o755).assert_bad_input("other is tsm 9.9.9, not tsm ");
+    with("#!/bin/sh\n", 0o755).assert_bad_input("other is no tsm, not tsm ");
+    with("a text", 0o755).assert_bad_input("other cannot be run: Exec format error");
+    with("a text", 0o644).assert_bad_input("other cannot be run: Permission denied");
+    machine.run_with(&cuda, &machine.path("driver")).assert_bad_input("which is no file");
 }
 
 #[test]

@@ -71,3 +71,16 @@ fn a_reader_that_goes_away_ends_the_run_quietly() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(!stderr.to_lowercase().contains("pipe") && !stderr.contains("panicked"), "{stderr}");
 }
+
+#[test]
+fn a_selftest_that_is_ended_leaves_the_report_of_what_it_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report.json");
+    let running = Running::start(&["selftest", "--full", "--json", file.to_str().unwrap()]);
+    running.wait_for_line("recorded outputs");
+    running.signal("INT");
+    assert_eq!(running.finish().code(), -1, "the signal ended it");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(report["checks"][0]["check"], "golden");
+    assert_eq!((&report["ended"], &report["passed"]), (&false.into(), &false.into()));
+}

@@ -31,6 +31,9 @@ const PLACE: &str = "TSM_CUDA";
 /// Set for the program that is handed to, so that a second CPU build does not hand over again.
 const HANDED_OVER: &str = "TSM_HANDED_OVER";
 
+/// What both builds say of themselves: flags of one version may be unknown to the other.
+const VERSION: &str = concat!("tsm ", env!("CARGO_PKG_VERSION"));
+
 /// Why there is nothing to hand over to.
 #[derive(Debug, thiserror::Error)]
 enum Missing {
@@ -52,6 +55,10 @@ enum Missing {
     Libraries { path: PathBuf },
     #[error("{} does not start: {reason}; name CUDA 13's libraries with --cuda-libs DIR, or use --device cpu", path.display())]
     DoesNotStart { path: PathBuf, reason: String },
+    #[error("{} cannot be run: {reason}; build it anew with --features cuda, or use --device cpu", path.display())]
+    NoProgram { path: PathBuf, reason: String },
+    #[error("{} is {is}, not {VERSION}; build both from one source, or use --device cpu", path.display())]
+    OtherVersion { path: PathBuf, is: String },
 }
 
 /// Becomes the GPU build beside this program where a GPU is asked for; comes back where this program is the one to run.
@@ -103,26 +110,39 @@ fn gpu_build() -> Result<PathBuf, Missing> {
         return Err(Missing::CpuBuild { path: own });
     }
     if let Some(path) = env::var_os(PLACE).filter(|path| !path.is_empty()).map(PathBuf::from) {
-        return if path.is_file() { Ok(path) } else { Err(Missing::NamedBuild { path }) };
+        // Absolute, because a bare name would be looked for in $PATH.
+        return match std::path::absolute(&path) {
+            Ok(path) if path.is_file() => Ok(path),
+            _ => Err(Missing::NamedBuild { path }),
+        };
     }
     let beside = own.parent().unwrap_or(Path::new(".")).to_owned();
     let places = [beside.join(NAME), beside.join("../lib/tsm").join(NAME)];
     places.into_iter().find(|path| path.is_file()).ok_or(Missing::Build { beside })
 }
 
-/// Has the loader try: it alone knows which libraries the build names, and says which one is missing.
+/// Has the loader try: it alone knows which libraries the build names, and says which one is missing. A program that
+/// starts says what it is.
 fn check_start(build: &Path, library_path: &OsString) -> Result<(), Missing> {
     let mut command = Command::new(build);
     command.arg("--version").env("LD_LIBRARY_PATH", library_path).stdin(Stdio::null());
-    let reason = match command.output() {
-        Ok(output) if output.status.success() => return Ok(()),
+    let path = build.to_owned();
+    match command.output() {
+        Ok(output) if output.status.success() => {
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            match said.lines().next().unwrap_or_default() {
+                VERSION => Ok(()),
+                "" => Err(Missing::OtherVersion { path, is: "no tsm".to_owned() }),
+                other => Err(Missing::OtherVersion { path, is: other.to_owned() }),
+            }
+        }
         Ok(output) => {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             let line = said.lines().next().unwrap_or("it ended without a word");
             // The loader begins with the program's name and its own complaint's title.
-            line.rsplit_once("shared libraries: ").map_or(line, |(_, what)| what).to_owned()
+            let reason = line.rsplit_once("shared libraries: ").map_or(line, |(_, what)| what).to_owned();
+            Err(Missing::DoesNotStart { path, reason })
         }
-        Err(error) => error.to_string(),
-    };
-    Err(Missing::DoesNotStart { path: build.to_owned(), reason })
+        Err(error) => Err(Missing::NoProgram { path, reason: error.to_string() }),
+    }
 }

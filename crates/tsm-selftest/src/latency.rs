@@ -29,6 +29,8 @@ pub struct Latency {
     pub data_type: DataType,
     /// Streams of a step.
     pub streams: usize,
+    /// How long the row took, with loading the network and making frames up.
+    pub secs: f64,
     /// What was measured, or why nothing was.
     #[serde(flatten)]
     pub measured: Measured,

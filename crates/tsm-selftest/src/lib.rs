@@ -5,11 +5,13 @@
 //!              ├─ operations.rs  preprocessing and shift = the scalar functions, to the bit
 //!              ├─ laws.rs        streaming = causal clip, a stream alone = in a batch, reset = fresh
 //! Device ─ run ┼─ twin.rs        this device = the reference on this CPU
-//!              ├─ drift.rs       thousands of frames later still the same
+//!              ├─ latency.rs     what a step of 1, 8, 64, 256 streams costs
 //!              ├─ training.rs    twenty steps, a loss that falls
-//!              └─ latency.rs     what a step of 1, 8, 64, 256 streams costs
-//!                   └─► Report (JSON), and a line at a time to whoever watches
+//!              └─ drift.rs       thousands of frames later still the same
+//!                   └─► an event at a time, with the Report so far, to whoever watches
 //! ```
+//!
+//! What takes long comes last, and the report is whole at every event: a run that is cut off has shown what it could.
 //!
 //! Weights and frames are made up from a seed, so that nothing has to be carried along; one check runs the built-in
 //! model. It knows no video and no command line, and needs neither network nor file.
@@ -38,5 +40,5 @@ pub use error::SelftestError;
 pub use latency::{Latency, Measured};
 pub use machine::Machine;
 pub use plan::{DataType, Plan, Scope};
-pub use report::{Check, Event, Report, Verdict};
+pub use report::{Check, Event, Report, Running, Verdict};
 pub use runner::run;

@@ -6,6 +6,9 @@ use crate::latency::{Latency, Measured};
 use crate::machine::Machine;
 use crate::plan::{DataType, Scope};
 
+/// What the table's rows are called in [`Running`].
+pub(crate) const STEP: &str = "step";
+
 /// How a check ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
@@ -47,26 +50,45 @@ pub struct Check {
     pub secs: f64,
 }
 
+/// What is under way.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Running {
+    /// The check, as in [`Check::check`], or `step` for a row of the table.
+    pub what: &'static str,
+    /// The network, or what is given to an operation that has none.
+    pub network: String,
+    /// What it computes in.
+    pub data_type: DataType,
+    /// Streams of a row of the table.
+    pub streams: Option<usize>,
+}
+
 /// Something to tell while it runs.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// The machine is known.
     Machine(&'a Machine),
+    /// A check or a row of the table begins.
+    Begins(&'a Running),
     /// A check ended.
     Check(&'a Check),
     /// A row of the table is there.
     Latency(&'a Latency),
 }
 
-/// All of it.
+/// All of it, or as much as there is so far.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// Where.
     pub machine: Machine,
     /// How much was tried.
     pub scope: Scope,
-    /// Whether every check holds and every row that fits the memory was measured.
+    /// Whether it came to its end, every check holds and every row that fits the memory was measured.
     pub passed: bool,
+    /// Whether it came to its end.
+    pub ended: bool,
+    /// What was under way when this was written: where a run that was cut off stood.
+    pub running: Option<Running>,
     /// Every check.
     pub checks: Vec<Check>,
     /// Every row of the table.
@@ -76,6 +98,21 @@ pub struct Report {
 }
 
 impl Report {
+    /// The report of a run that begins.
+    pub(crate) const fn begun(machine: Machine, scope: Scope) -> Self {
+        let latency = Vec::new();
+        Self {
+            machine,
+            scope,
+            passed: false,
+            ended: false,
+            running: None,
+            checks: Vec::new(),
+            latency,
+            secs: 0.0,
+        }
+    }
+
     /// Whether nothing failed.
     pub(crate) fn holds(checks: &[Check], latency: &[Latency]) -> bool {
         let failed_check = |check: &Check| matches!(check.verdict, Verdict::Failed { .. });

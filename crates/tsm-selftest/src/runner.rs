@@ -1,4 +1,7 @@
-//! The order of things: every check for every type, then the table.
+//! The order of things: every check for every type, then the table, and last what takes long.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
 
 use tsm_model::checkpoint::Checkpoint;
 use tsm_model::{Backbone, Device, Model};
@@ -9,18 +12,26 @@ use crate::finding::Finding;
 use crate::latency::{Latency, Measured, measure};
 use crate::machine::Machine;
 use crate::plan::{DataType, Plan};
-use crate::report::{Check, Event, Report, Verdict};
+use crate::report::{Check, Event, Report, Running, STEP, Verdict};
+use crate::twin::Reference;
 use crate::{drift, golden, laws, made_up, operations, training, twin};
 
 /// The networks that are published and that the figures are about.
 const BACKBONES: [Backbone; 2] = [Backbone::MobilenetV2, Backbone::Resnet50];
 
-/// Tests `device` as `plan` says; `built_in` is a model with real weights. `told` hears of everything as it happens.
-pub fn run(device: &Device, plan: &Plan, built_in: &Checkpoint, told: &mut dyn FnMut(&Event<'_>)) -> Report {
-    let start = now();
-    let machine = Machine::of(device);
-    told(&Event::Machine(&machine));
-    let mut runner = Runner { device, plan, told, checks: Vec::new(), latency: Vec::new() };
+/// Tests `device` as `plan` says; `built_in` is a model with real weights.
+///
+/// `told` hears of everything as it happens, with the report so far, and may end the run by [`ControlFlow::Break`].
+pub fn run(
+    device: &Device,
+    plan: &Plan,
+    built_in: &Checkpoint,
+    told: &mut dyn FnMut(&Event<'_>, &Report) -> ControlFlow<()>,
+) -> Report {
+    let report = Report::begun(Machine::of(device), plan.scope);
+    let mut runner =
+        Runner { device, plan, told, report, start: now(), stopped: false, references: Vec::new() };
+    runner.tell(&Event::Machine(&runner.report.machine.clone()));
     for data_type in plan.data_types.iter().copied() {
         runner.golden(built_in, data_type);
         runner.operations(data_type);
@@ -28,21 +39,27 @@ pub fn run(device: &Device, plan: &Plan, built_in: &Checkpoint, told: &mut dyn F
             runner.laws(backbone, data_type);
         }
     }
-    runner.training();
     for data_type in plan.data_types.iter().copied() {
         runner.table(data_type);
     }
-    let Runner { checks, latency, .. } = runner;
-    let passed = Report::holds(&checks, &latency);
-    Report { machine, scope: plan.scope, passed, checks, latency, secs: start.elapsed().as_secs_f64() }
+    runner.training();
+    for data_type in plan.data_types.iter().copied() {
+        for backbone in BACKBONES {
+            runner.drift(backbone, data_type);
+        }
+    }
+    runner.end()
 }
 
 struct Runner<'a> {
     device: &'a Device,
     plan: &'a Plan,
-    told: &'a mut dyn FnMut(&Event<'_>),
-    checks: Vec<Check>,
-    latency: Vec<Latency>,
+    told: &'a mut dyn FnMut(&Event<'_>, &Report) -> ControlFlow<()>,
+    report: Report,
+    start: Instant,
+    stopped: bool,
+    /// What the reference says of each network; the data type under test is nothing to it.
+    references: Vec<(Backbone, Reference)>,
 }
 
 impl Runner<'_> {
@@ -72,21 +89,20 @@ impl Runner<'_> {
 
     /// What holds for any weights, and the reference beside the device.
     fn laws(&mut self, backbone: Backbone, data_type: DataType) {
-        let (name, plan) = (backbone.name(), self.plan);
-        let checkpoint = made_up::checkpoint(backbone, plan.size_px, 2);
-        let loaded = checkpoint
-            .map_err(SelftestError::from)
-            .and_then(|checkpoint| Ok((self.load(&checkpoint, data_type)?, checkpoint)));
-        let (mut model, checkpoint) = match loaded {
-            Ok(loaded) => loaded,
-            Err(error) => return self.check("load", name, data_type, |_runner| Err(error)),
-        };
+        let name = backbone.name();
+        let Some((mut model, checkpoint)) = self.made_up(backbone, data_type) else { return };
         self.check("clip", name, data_type, |_| laws::streaming_is_the_clip(&mut model, data_type));
-        self.check("reference", name, data_type, |_| {
-            twin::device_is_the_reference(&mut model, &checkpoint, data_type)
+        self.check("reference", name, data_type, |runner| {
+            let reference = runner.reference(backbone, &checkpoint)?;
+            twin::device_is_the_reference(&mut model, reference, data_type)
         });
         self.check("batch", name, data_type, |_| laws::neighbours_do_not_meet(&mut model, data_type));
-        self.check("drift", name, data_type, |_| drift::no_drift(&mut model, plan.drift_frames, data_type));
+    }
+
+    fn drift(&mut self, backbone: Backbone, data_type: DataType) {
+        let frames = self.plan.drift_frames;
+        let Some((mut model, _)) = self.made_up(backbone, data_type) else { return };
+        self.check("drift", backbone.name(), data_type, |_| drift::no_drift(&mut model, frames, data_type));
     }
 
     fn training(&mut self) {
@@ -105,6 +121,10 @@ impl Runner<'_> {
             };
             let checkpoint = made_up::checkpoint(backbone, Plan::LATENCY_SIZE_PX, 4);
             for streams in rows.iter().copied() {
+                let start = now();
+                if !self.begin(STEP, backbone.name(), data_type, Some(streams)) {
+                    return;
+                }
                 let measured = match &checkpoint {
                     Ok(checkpoint) => {
                         measure(checkpoint, self.device, data_type, streams, self.plan.measured)
@@ -112,9 +132,29 @@ impl Runner<'_> {
                     Err(error) => Measured::Failed { reason: error.to_string() },
                 };
                 let (network, size_px) = (backbone.name().to_owned(), Plan::LATENCY_SIZE_PX);
-                let row = Latency { network, size_px, data_type, streams, measured };
-                (self.told)(&Event::Latency(&row));
-                self.latency.push(row);
+                let secs = start.elapsed().as_secs_f64();
+                let row = Latency { network, size_px, data_type, streams, secs, measured };
+                self.report.latency.push(row.clone());
+                self.report.running = None;
+                self.tell(&Event::Latency(&row));
+            }
+        }
+    }
+
+    /// The network that the laws are shown with; none, and a failed check, where it cannot be loaded.
+    fn made_up(&mut self, backbone: Backbone, data_type: DataType) -> Option<(Model, Checkpoint)> {
+        if self.stopped {
+            return None;
+        }
+        let checkpoint = made_up::checkpoint(backbone, self.plan.size_px, 2);
+        let loaded = checkpoint
+            .map_err(SelftestError::from)
+            .and_then(|checkpoint| Ok((self.load(&checkpoint, data_type)?, checkpoint)));
+        match loaded {
+            Ok(loaded) => Some(loaded),
+            Err(error) => {
+                self.check("load", backbone.name(), data_type, |_runner| Err(error));
+                None
             }
         }
     }
@@ -123,14 +163,31 @@ impl Runner<'_> {
         Ok(Model::load_as(checkpoint, self.device.clone(), data_type.dtype())?)
     }
 
+    /// What the reference says of `backbone`, asked once.
+    fn reference(
+        &mut self,
+        backbone: Backbone,
+        checkpoint: &Checkpoint,
+    ) -> Result<&Reference, SelftestError> {
+        let known = self.references.iter().position(|(of, _)| *of == backbone);
+        let place = known.unwrap_or(self.references.len());
+        if known.is_none() {
+            self.references.push((backbone, Reference::of(checkpoint)?));
+        }
+        Ok(&self.references[place].1)
+    }
+
     fn check(
         &mut self,
         check: &'static str,
         network: &str,
         data_type: DataType,
-        body: impl FnOnce(&Self) -> Result<Finding, SelftestError>,
+        body: impl FnOnce(&mut Self) -> Result<Finding, SelftestError>,
     ) {
         let start = now();
+        if !self.begin(check, network, data_type, None) {
+            return;
+        }
         let verdict = match body(self) {
             Ok(Finding { holds: true, expected, got }) => Verdict::Passed { expected, got },
             Ok(Finding { holds: false, expected, got }) => Verdict::Failed { expected, got },
@@ -138,8 +195,41 @@ impl Runner<'_> {
         };
         let secs = start.elapsed().as_secs_f64();
         let check = Check { check, network: network.to_owned(), data_type, verdict, secs };
-        (self.told)(&Event::Check(&check));
-        self.checks.push(check);
+        self.report.checks.push(check.clone());
+        self.report.running = None;
+        self.tell(&Event::Check(&check));
+    }
+
+    /// Says what comes next; false where it is not to come, because whoever watches has had enough.
+    fn begin(
+        &mut self,
+        what: &'static str,
+        network: &str,
+        data_type: DataType,
+        streams: Option<usize>,
+    ) -> bool {
+        if self.stopped {
+            return false;
+        }
+        let running = Running { what, network: network.to_owned(), data_type, streams };
+        self.report.running = Some(running.clone());
+        self.tell(&Event::Begins(&running));
+        !self.stopped
+    }
+
+    fn tell(&mut self, event: &Event<'_>) {
+        self.report.secs = self.start.elapsed().as_secs_f64();
+        if !self.stopped {
+            self.stopped = (self.told)(event, &self.report).is_break();
+        }
+    }
+
+    fn end(self) -> Report {
+        let Self { mut report, start, stopped, .. } = self;
+        report.ended = !stopped;
+        report.passed = !stopped && Report::holds(&report.checks, &report.latency);
+        report.secs = start.elapsed().as_secs_f64();
+        report
     }
 }
 
@@ -158,6 +248,10 @@ fn verdict_of(error: &SelftestError) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use crate::plan::Scope;
+
     use super::*;
 
     fn of(text: &str) -> Verdict {
@@ -168,5 +262,49 @@ mod tests {
     fn only_what_a_device_has_not_is_not_available() {
         assert!(matches!(of("no cuda implementation for shift"), Verdict::NotAvailable { .. }));
         assert!(matches!(of("shape mismatch in add"), Verdict::Failed { .. }));
+    }
+
+    #[test]
+    fn a_run_that_is_cut_off_leaves_what_it_measured_and_says_where_it_stood() {
+        let built_in = made_up::checkpoint(Backbone::MobilenetV2, golden::SIZE_PX, golden::SEED).unwrap();
+        let plan = Plan::new(Scope::Quick, vec![DataType::F32]);
+        let mut last = None;
+        let report = run(&Device::Cpu, &plan, &built_in, &mut |event, so_far| {
+            last = Some(so_far.clone());
+            let is_second =
+                matches!(event, Event::Begins(running) if running.network == Backbone::Resnet50.name());
+            if is_second { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        let last = last.unwrap();
+        assert_eq!(last.checks.len(), 1);
+        assert!(matches!(last.checks[0].verdict, Verdict::Passed { .. }), "{:?}", last.checks);
+        assert_eq!(last.running.as_ref().unwrap().network, Backbone::Resnet50.name());
+        assert!(!last.ended && !last.passed);
+        assert_eq!(report, Report { secs: report.secs, ..last }, "nothing runs after the word to stop");
+    }
+
+    #[test]
+    fn the_table_comes_before_what_takes_long() {
+        let built_in = made_up::checkpoint(Backbone::MobilenetV2, golden::SIZE_PX, golden::SEED).unwrap();
+        let plan = Plan {
+            size_px: 32,
+            drift_frames: 8,
+            mobilenet_streams: &[1],
+            resnet_streams: &[],
+            measured: Duration::ZERO,
+            training_size_px: 32,
+            ..Plan::new(Scope::Quick, vec![DataType::F32])
+        };
+        let mut order = Vec::new();
+        let report = run(&Device::Cpu, &plan, &built_in, &mut |event, _so_far| {
+            if let Event::Begins(running) = event {
+                order.push(running.what);
+            }
+            ControlFlow::Continue(())
+        });
+        assert!(report.ended && report.running.is_none());
+        order.dedup();
+        assert_eq!(order[order.len() - 3..], [STEP, "training", "drift"], "{order:?}");
+        assert_eq!(report.checks.len() + report.latency.len(), 3 + 2 + 2 * 3 + 1 + 1 + 2);
     }
 }

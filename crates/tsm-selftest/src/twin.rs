@@ -1,6 +1,7 @@
 //! This device says what the reference says on this CPU.
 
 use tsm_model::checkpoint::Checkpoint;
+use tsm_model::executor::StateTensor;
 use tsm_model::{DType, Device, ExecutorChoice, Model};
 
 use crate::error::SelftestError;
@@ -12,21 +13,40 @@ use crate::streamed::{streamed, streamed_afresh};
 /// Frames compared.
 const FRAMES: usize = 4;
 
-/// Logits of every frame and the state after the last, against Candle's operations on the CPU in f32.
+/// What Candle's operations on the CPU in f32 say of a network: the same for whatever type the device computes in.
+#[derive(Debug)]
+pub(crate) struct Reference {
+    frames: Vec<f32>,
+    logits: Vec<f32>,
+    states: Vec<StateTensor>,
+}
+
+impl Reference {
+    /// Has the reference compute.
+    pub(crate) fn of(checkpoint: &Checkpoint) -> Result<Self, SelftestError> {
+        let frames = made_up::frames(31, FRAMES, checkpoint.spec.input.size_px);
+        let mut model = Model::load_with(checkpoint, Device::Cpu, DType::F32, ExecutorChoice::Candle)?;
+        let mut state = model.fresh_state();
+        let logits = streamed(&mut model, &mut state, &frames)?;
+        Ok(Self { logits, states: model.export_state(&state)?, frames })
+    }
+}
+
+/// Logits of every frame and the state after the last, against the reference's.
 pub(crate) fn device_is_the_reference(
     model: &mut Model,
-    checkpoint: &Checkpoint,
+    reference: &Reference,
     data_type: DataType,
 ) -> Result<Finding, SelftestError> {
-    let frames = made_up::frames(31, FRAMES, checkpoint.spec.input.size_px);
-    let mut reference = Model::load_with(checkpoint, Device::Cpu, DType::F32, ExecutorChoice::Candle)?;
-    let (mut expected_state, mut found_state) = (reference.fresh_state(), model.fresh_state());
-    let expected = streamed(&mut reference, &mut expected_state, &frames)?;
-    let found = streamed(model, &mut found_state, &frames)?;
-    let logits = Off::between(&expected, &found);
+    let Reference { frames, logits: expected, states: expected_states } = reference;
+    let mut found_state = model.fresh_state();
+    let found = streamed(model, &mut found_state, frames)?;
+    let logits = Off::between(expected, &found);
     // Each state has a size of its own, so each is judged by its own largest value.
-    let states = reference.export_state(&expected_state)?.into_iter().zip(model.export_state(&found_state)?);
-    let worst_state = states
+    let found_states = model.export_state(&found_state)?;
+    let worst_state = expected_states
+        .iter()
+        .zip(&found_states)
         .map(|(expected, found)| Off::between(&expected.values, &found.values))
         .max_by(|a, b| a.relative().total_cmp(&b.relative()))
         .unwrap_or(Off { difference: f64::INFINITY, largest: 0.0 });
@@ -35,6 +55,6 @@ pub(crate) fn device_is_the_reference(
     finding.got = format!("{}, states {:.1e}", finding.got, worst_state.relative());
     // A second stream from a fresh state: what the first one left behind may not show.
     finding.holds &=
-        Off::between(&found, &streamed_afresh(model, &frames)?).relative() <= data_type.tolerance();
+        Off::between(&found, &streamed_afresh(model, frames)?).relative() <= data_type.tolerance();
     Ok(finding)
 }

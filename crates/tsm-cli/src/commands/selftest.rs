@@ -1,31 +1,40 @@
 //! `tsm selftest`: shows that this machine and device compute what they should, and how fast.
 
+use std::ops::ControlFlow;
+use std::path::Path;
+
 use tsm_model::atomic_file;
-use tsm_selftest::{Check, Event, Latency, Machine, Measured, Plan, Report, Verdict};
+use tsm_selftest::{Check, Event, Latency, Machine, Measured, Plan, Report, Running, Verdict};
 
 use crate::args::selftest::SelftestArgs;
 use crate::exit_code::{Exit, Failure};
 use crate::{model_source, talk};
 
-/// Prints a line a check and a row a measurement; writes JSON where asked.
+/// Prints a line a check and a row a measurement; writes JSON where asked, anew after each of them, so that a run that
+/// is cut off leaves what it has.
 ///
 /// # Errors
-/// A device that cannot be opened, a report that cannot be written.
+/// A device that cannot be opened, a report that cannot be written: said before the first check.
 pub(crate) fn run(args: &SelftestArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let device = args.device.open()?;
     let is_cpu = device.is_cpu();
     let plan = Plan::new(args.scope(is_cpu), args.data_types(is_cpu));
     let built_in = model_source::shipped()?;
-    let mut broken = None;
-    let report = tsm_selftest::run(&device, &plan, &built_in, &mut |event| {
-        if !is_quiet && broken.is_none() {
-            broken = talk::result(&line(event)).err();
+    let (json, mut broken) = (args.json.as_deref(), None);
+    let report = tsm_selftest::run(&device, &plan, &built_in, &mut |event, so_far| {
+        // The file first: what was said is in it.
+        if let Some(Err(failure)) = json.map(|path| write(path, so_far)) {
+            broken = Some(failure);
+            return ControlFlow::Break(());
         }
+        if !is_quiet && broken.is_none() {
+            broken = tell(event).err();
+        }
+        // A reader that went away ends the talk, and the run where nobody else waits for it.
+        if broken.is_some() && json.is_none() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&report)?;
-        let cannot = |error| Failure::bad_input(format!("{}: cannot be written: {error}", path.display()));
-        atomic_file::replace(path, text.as_bytes()).map_err(cannot)?;
+    if let Some(path) = json.filter(|_| report.ended) {
+        write(path, &report)?;
     }
     if let Some(failure) = broken {
         return Err(failure);
@@ -34,12 +43,30 @@ pub(crate) fn run(args: &SelftestArgs, is_quiet: bool) -> Result<Exit, Failure> 
     Ok(if report.passed { Exit::Done } else { Exit::Differs })
 }
 
-fn line(event: &Event<'_>) -> String {
-    talk::escaped(&match event {
+fn write(path: &Path, report: &Report) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(report)?;
+    let cannot = |error| Failure::bad_input(format!("{}: cannot be written: {error}", path.display()));
+    atomic_file::replace(path, text.as_bytes()).map_err(cannot)
+}
+
+fn tell(event: &Event<'_>) -> Result<(), Failure> {
+    let line = match event {
         Event::Machine(machine) => title(machine),
+        Event::Begins(running) => {
+            tracing::info!("{}", running_line(running));
+            return Ok(());
+        }
         Event::Check(check) => check_line(check),
         Event::Latency(row) => latency_line(row),
-    })
+    };
+    talk::result(&talk::escaped(&line))
+}
+
+/// What begins, for those who ask by `-v` what takes so long.
+fn running_line(running: &Running) -> String {
+    let Running { what: name, network, data_type, streams } = running;
+    let streams = streams.map_or_else(String::new, |streams| format!(", {streams} streams"));
+    format!("begins: {} {network}, {}{streams}", data_type.name(), what(name))
 }
 
 fn title(machine: &Machine) -> String {
@@ -68,16 +95,17 @@ fn what(check: &str) -> &str {
         "batch" => "a stream alone = in a batch, reset",
         "drift" => "no drift",
         "training" => "training: a loss that falls",
+        "step" => "latency of a step",
         other => other,
     }
 }
 
 fn latency_line(row: &Latency) -> String {
-    let Latency { network, data_type, streams, measured, .. } = row;
+    let Latency { network, data_type, streams, secs, measured, .. } = row;
     let start = |word: &str| format!("{word:<8} {:<4} {network:<15} {streams:>3} streams", data_type.name());
     match measured {
         Measured::Measured { steps, p50_millis, p99_millis, frames_hz } => format!(
-            "{}  p50 {p50_millis:>9.3} ms  p99 {p99_millis:>9.3} ms  {frames_hz:>9.0} frames/s  ({steps} steps)",
+            "{}  p50 {p50_millis:>9.3} ms  p99 {p99_millis:>9.3} ms  {frames_hz:>9.0} frames/s  ({steps} steps, {secs:.1} s)",
             start("step")
         ),
         Measured::Skipped { reason } => format!("{}  skipped: {reason}", start("-")),
