@@ -15,6 +15,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::Tensor;
+use tsm_kernels::blocked::Team;
 
 use crate::architecture::Architecture;
 use crate::device::ComputeError;
@@ -238,6 +239,12 @@ pub trait Executor: Send {
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError>;
+
+    /// The threads that its steps run on, for what else a step needs once they are idle; none where it has none of its
+    /// own, and whatever a step needs besides can be done meanwhile.
+    fn team(&mut self) -> Option<&mut Team> {
+        None
+    }
 
     /// Labels whole clips `[n, t, 3, h, w]`, normalised, any t, h and w multiples of 32.
     ///

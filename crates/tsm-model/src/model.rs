@@ -7,6 +7,8 @@
 //!
 //! Where the checkpoint has a layer on motion, it looks at the same frames beside the executor, and adds its logits.
 
+use std::num::NonZeroUsize;
+
 use candle_core::{DType, Device, Tensor};
 
 use crate::architecture::Architecture;
@@ -26,6 +28,16 @@ pub enum ExecutorChoice {
     Fastest(PlanOptions),
     /// Candle's operations: the reference, on any device.
     Candle,
+}
+
+impl ExecutorChoice {
+    /// Threads that read motion at most, where the executor has none of its own.
+    fn threads(self) -> NonZeroUsize {
+        match self {
+            Self::Fastest(options) => options.threads,
+            Self::Candle => PlanOptions::default().threads,
+        }
+    }
 }
 
 impl Default for ExecutorChoice {
@@ -85,7 +97,7 @@ impl Model {
             let on_gpu = |program| tsm_kernels::cuda::Gpu::new(&context, program);
             let executor =
                 crate::cuda_executor::CudaExecutor::new(checkpoint, device.clone(), dtype, on_gpu)?;
-            return Self::seeing_motion(Box::new(executor), checkpoint);
+            return Self::seeing_motion(Box::new(executor), checkpoint, choice.threads());
         }
         let can_plan = device.is_cpu() && checkpoint.spec.shift.is_streamable();
         let executor: Box<dyn Executor> = match (choice, PlanElement::of(dtype)) {
@@ -94,12 +106,20 @@ impl Model {
             }
             _ => Box::new(CandleExecutor::new(checkpoint, device, dtype)?),
         };
-        Self::seeing_motion(executor, checkpoint)
+        Self::seeing_motion(executor, checkpoint, choice.threads())
     }
 
-    /// With what `checkpoint` has to weigh motion by.
-    fn seeing_motion(executor: Box<dyn Executor>, checkpoint: &Checkpoint) -> Result<Self, ComputeError> {
-        let motion = MotionHead::of(checkpoint)?;
+    /// A model that another executor runs, and that weighs motion besides, where `checkpoint` has a layer for it: on the
+    /// executor's own threads if it has some, else beside it on `threads` at most, the caller included.
+    ///
+    /// # Errors
+    /// [`ComputeError`] if that layer is missing or of another shape.
+    pub fn seeing_motion(
+        executor: Box<dyn Executor>,
+        checkpoint: &Checkpoint,
+        threads: NonZeroUsize,
+    ) -> Result<Self, ComputeError> {
+        let motion = MotionHead::of(checkpoint, threads)?;
         Ok(Self { motion, ..Self::with_executor(executor) })
     }
 
@@ -143,15 +163,10 @@ impl Model {
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError> {
-        if self.motion.is_some() {
-            // Before the executor moves any state on.
-            MotionHead::check(states)?;
+        match &mut self.motion {
+            Some(head) => head.step(&mut *self.executor, frames, states, logits),
+            None => self.executor.step(frames, states, logits),
         }
-        self.executor.step(frames, states, logits)?;
-        if let Some(head) = &mut self.motion {
-            head.add_to_step(frames, states, logits);
-        }
-        Ok(())
     }
 
     /// Labels whole clips `[n, t, 3, h, w]`; see [`Executor::forward_clip`].

@@ -13,13 +13,14 @@
 //! "nothing moves".
 //!
 //! A linear layer on features and motion together is the sum of two, so the network knows nothing of it, and any
-//! executor runs it. It looks back alone: a clip and a stream of its frames have the same logits. The first frame of a
+//! executor runs it, on whatever threads (`streams.rs`). It looks back alone: a clip and a stream of its frames have the same logits. The first frame of a
 //! stream has no motion, the second no change of it. It is for few clips, which teach a shift between pretrained
 //! features little; the idea of a second stream that sees flow is Simonyan and Zisserman's (2014).
 //!
 //! It knows no time: a flow is that between two frames, however far apart they lie. Who knows when they were taken says
 //! so with [`StreamState::forget_motion`].
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
@@ -28,9 +29,13 @@ use tsm_kernels::flow::{self, FlowEstimator, Grey, Histograms, Pyramid};
 use crate::architecture::Architecture;
 use crate::checkpoint::Checkpoint;
 use crate::device::ComputeError;
-use crate::executor::{ClipLogits, StepError, StreamState};
+use crate::executor::{ClipLogits, Executor, StepError, StreamState, check_lengths};
 use crate::preprocess::InputSpec;
 use crate::spec::MotionFeatures;
+
+mod streams;
+
+use streams::Streams;
 
 /// Numbers of one flow.
 const OF_FLOW: usize = flow::FEATURES;
@@ -47,7 +52,7 @@ pub const HALVES: [Range<usize>; 2] = [0..OF_FLOW + 1, OF_FLOW + 1..FEATURES];
 const USUAL_KEPT: f32 = 0.8;
 
 /// What came before a frame of a stream, as far as motion is concerned.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct MotionMemory {
     /// The previous frame in grey.
     previous: Pyramid,
@@ -79,9 +84,10 @@ impl MotionMemory {
 #[derive(Debug, Clone)]
 pub struct MotionReader {
     grey: Grey,
-    now: Pyramid,
     estimator: FlowEstimator,
     histograms: Histograms,
+    /// Changes places with the memory that a frame was read with.
+    next: MotionMemory,
 }
 
 impl MotionReader {
@@ -89,10 +95,19 @@ impl MotionReader {
     pub fn new(input: &InputSpec) -> Self {
         Self {
             grey: Grey::new(input.mean, input.std),
-            now: Pyramid::default(),
             estimator: FlowEstimator::default(),
             histograms: Histograms::default(),
+            next: MotionMemory::default(),
         }
+    }
+
+    /// As [`Self::new`], with all the room that [`Self::look`] takes for frames of this size.
+    fn with_room(input: &InputSpec, [height, width]: [usize; 2]) -> Self {
+        let mut reader = Self::new(input);
+        let still = MotionMemory::new(height, width).previous;
+        let flow = reader.estimator.flow(&still, &still);
+        reader.histograms.describe(flow, &mut [0.0; OF_FLOW]);
+        reader
     }
 
     /// Writes the motion from the frame that `memory` holds to `frame` `[3, height, width]` into `out` `[FEATURES]`,
@@ -107,29 +122,43 @@ impl MotionReader {
         [height, width]: [usize; 2],
         out: &mut [f32],
     ) {
-        self.grey.of(frame, height, width, &mut self.now);
+        let mut next = std::mem::take(&mut self.next);
+        self.look(memory, frame, [height, width], &mut next, out);
+        self.next = std::mem::replace(memory, next);
+    }
+
+    /// As [`Self::read`], but leaves what `before` holds and makes `after` what is remembered from `frame` on.
+    fn look(
+        &mut self,
+        before: &MotionMemory,
+        frame: &[f32],
+        [height, width]: [usize; 2],
+        after: &mut MotionMemory,
+        out: &mut [f32],
+    ) {
+        self.grey.of(frame, height, width, &mut after.previous);
         out.fill(0.0);
         let (flow, change) = out.split_at_mut(HALVES[0].end);
         let (own, is_known) = flow.split_at_mut(OF_FLOW);
-        if memory.frames > 0 {
-            let flow = self.estimator.flow(&memory.previous, &self.now);
+        if before.frames > 0 {
+            let flow = self.estimator.flow(&before.previous, &after.previous);
             self.histograms.describe(flow, own);
             is_known.fill(1.0);
         }
-        match memory.frames {
-            0 => {}
-            1 => memory.usual.copy_from_slice(own),
-            _ => {
-                let (change, is_known) = change.split_at_mut(OF_FLOW);
-                is_known.fill(1.0);
-                for ((usual, own), change) in memory.usual.iter_mut().zip(&*own).zip(change) {
-                    *change = (own - *usual).abs();
-                    *usual = USUAL_KEPT * *usual + (1.0 - USUAL_KEPT) * own;
-                }
+        // Zeros before the first flow, which is usual at first.
+        after.usual.clear();
+        after.usual.extend_from_slice(own);
+        if before.frames > 1 {
+            let (change, is_known) = change.split_at_mut(OF_FLOW);
+            is_known.fill(1.0);
+            for (((usual, before), own), change) in
+                after.usual.iter_mut().zip(&before.usual).zip(&*own).zip(change)
+            {
+                *change = (own - before).abs();
+                *usual = USUAL_KEPT * before + (1.0 - USUAL_KEPT) * own;
             }
         }
-        std::mem::swap(&mut memory.previous, &mut self.now);
-        memory.frames = memory.frames.saturating_add(1);
+        after.frames = before.frames.saturating_add(1);
     }
 
     /// Motion of clips `[n, t, 3, height, width]`, normalised: `[n, t, FEATURES]`. The first frame of each has none.
@@ -152,28 +181,55 @@ impl MotionReader {
 }
 
 /// The layer and what it reads with.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct MotionHead {
+    /// Reads clips.
     reader: MotionReader,
-    size_px: usize,
+    layer: Layer,
+    streams: Streams,
+}
+
+/// What motion is weighed by.
+#[derive(Debug)]
+struct Layer {
+    input: InputSpec,
     classes: usize,
     /// `[classes, FEATURES]`.
     weight: Vec<f32>,
-    features: Vec<f32>,
+}
+
+impl Layer {
+    /// Height and width of a stream's frames.
+    const fn size_px(&self) -> [usize; 2] {
+        [self.input.size_px; 2]
+    }
+
+    /// The memory of a stream that has seen nothing.
+    fn fresh_memory(&self) -> MotionMemory {
+        let [height, width] = self.size_px();
+        MotionMemory::new(height, width)
+    }
+
+    /// Writes what `features` `[FEATURES]` say into `logits` `[classes]`.
+    fn weigh(&self, features: &[f32], logits: &mut [f32]) {
+        for (logit, weights) in logits.iter_mut().zip(self.weight.chunks_exact(FEATURES)) {
+            *logit = weights.iter().zip(features).map(|(weight, feature)| weight * feature).sum();
+        }
+    }
 }
 
 impl MotionHead {
-    /// That of `checkpoint`, if it has one.
+    /// That of `checkpoint`, if it has one. Where a step's executor has no threads of its own, it reads on `threads` at
+    /// most, the caller included.
     ///
     /// # Errors
     /// [`ComputeError`] if its tensor is missing or has another shape.
-    pub(crate) fn of(checkpoint: &Checkpoint) -> Result<Option<Self>, ComputeError> {
+    pub(crate) fn of(checkpoint: &Checkpoint, threads: NonZeroUsize) -> Result<Option<Self>, ComputeError> {
         let Checkpoint { spec, weights, .. } = checkpoint;
         if spec.motion_features == MotionFeatures::None {
             return Ok(None);
         }
-        let (tensor, classes, size_px) =
-            (Architecture::MOTION_WEIGHT, spec.classes.len(), spec.input.size_px);
+        let (tensor, classes) = (Architecture::MOTION_WEIGHT, spec.classes.len());
         let weight = weights.get(tensor).ok_or(ComputeError::MissingTensor { tensor })?;
         let needed = [classes, FEATURES];
         if weight.dims() != needed {
@@ -181,46 +237,41 @@ impl MotionHead {
             return Err(ComputeError::TensorShape { tensor, found, needed });
         }
         let weight = weight.flatten_all()?.to_vec1()?;
-        let (reader, features) = (MotionReader::new(&spec.input), vec![0.0; FEATURES]);
-        Ok(Some(Self { reader, size_px, classes, weight, features }))
+        let layer = Layer { input: spec.input.clone(), classes, weight };
+        Ok(Some(Self { reader: MotionReader::new(&spec.input), layer, streams: Streams::new(threads) }))
     }
 
     /// The memory of a stream that has seen nothing.
     pub(crate) fn fresh_memory(&self) -> MotionMemory {
-        MotionMemory::new(self.size_px, self.size_px)
+        self.layer.fresh_memory()
     }
 
     /// Whether all `states` remember motion, as those do that a model with such a layer has made.
     ///
     /// # Errors
     /// [`StepError::ForeignState`] of the first that does not.
-    pub(crate) fn check(states: &[&mut StreamState]) -> Result<(), StepError> {
+    fn check(states: &[&mut StreamState]) -> Result<(), StepError> {
         match states.iter().position(|state| !state.has_motion()) {
             Some(index) => Err(StepError::ForeignState { index }),
             None => Ok(()),
         }
     }
 
-    /// Adds what motion says to the logits `[n, classes]` of n streams' frames, and remembers these.
+    /// Labels the next frame of each of n streams by `executor`, and adds what motion says to the logits.
     ///
-    /// # Panics
-    /// If a state has not passed [`Self::check`].
-    pub(crate) fn add_to_step(
+    /// # Errors
+    /// [`StepError`]; the states are then as before.
+    pub(crate) fn step(
         &mut self,
+        executor: &mut dyn Executor,
         frames: &[f32],
         states: &mut [&mut StreamState],
         logits: &mut [f32],
-    ) {
-        let Self { reader, size_px, classes, weight, features } = self;
-        let rows = frames.chunks_exact(3 * *size_px * *size_px).zip(logits.chunks_exact_mut(*classes));
-        for (state, (frame, logits)) in states.iter_mut().zip(rows) {
-            let memory = state.motion_mut().expect("a state without motion was refused before the step");
-            reader.read(memory, frame, [*size_px; 2], features);
-            for (logit, weights) in logits.iter_mut().zip(weight.chunks_exact(FEATURES)) {
-                *logit +=
-                    weights.iter().zip(&*features).map(|(weight, feature)| weight * feature).sum::<f32>();
-            }
-        }
+    ) -> Result<(), StepError> {
+        // Before any state moves on.
+        Self::check(states)?;
+        check_lengths(executor.spec(), frames, states.len(), logits)?;
+        self.streams.step(&self.layer, executor, frames, states, logits)
     }
 
     /// `logits` with what motion says of `clips` `[n, t, 3, h, w]`.
@@ -237,7 +288,7 @@ impl MotionHead {
             clips.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
         let features =
             Tensor::from_vec(self.reader.read_clips(&values, t, [h, w]), (n * t, FEATURES), &Device::Cpu)?;
-        let weight = Tensor::from_slice(&self.weight, (self.classes, FEATURES), &Device::Cpu)?;
+        let weight = Tensor::from_slice(&self.layer.weight, (self.layer.classes, FEATURES), &Device::Cpu)?;
         let own = features.matmul(&weight.t()?)?.reshape(logits.segments.shape())?;
         let own = own.to_device(logits.segments.device())?.to_dtype(logits.segments.dtype())?;
         let segments = (&logits.segments + own)?;

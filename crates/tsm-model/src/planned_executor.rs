@@ -35,7 +35,8 @@ use plan::Plan;
 /// How a planned executor runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanOptions {
-    /// Threads of a step, the caller included.
+    /// Threads of a step, the caller included. Where another executor runs the network, such as a GPU's, at most so
+    /// many read motion.
     pub threads: NonZeroUsize,
     /// Which instructions the kernels use.
     pub level: CpuLevel,
@@ -195,6 +196,10 @@ impl Executor for PlannedExecutor {
             state.advance::<Folds>(self.id);
         }
         Ok(())
+    }
+
+    fn team(&mut self) -> Option<&mut Team> {
+        Some(&mut self.team)
     }
 
     fn forward_clip(&mut self, clips: &Tensor) -> Result<ClipLogits, StepError> {

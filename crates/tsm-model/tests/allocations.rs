@@ -8,17 +8,25 @@ use std::num::NonZeroUsize;
 use tsm_kernels::allocations::CountingAllocator;
 use tsm_model::{
     Backbone, DType, Device, ExecutorChoice, Model, ModelSpec, MotionFeatures, PlanOptions, ShiftKind,
-    ShiftPlace,
+    ShiftPlace, StreamState,
 };
+
+use still::Still;
 
 #[expect(dead_code, reason = "shared with the other tests")]
 mod made_up;
 
+mod still;
+
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
+const SIZE: usize = 64;
+const FRAME: usize = 3 * SIZE * SIZE;
+
+// One test, since what another does meanwhile would be counted.
 #[test]
-fn a_step_allocates_nothing_once_the_arena_has_grown() {
+fn a_step_allocates_nothing_once_its_batch_size_was_seen() {
     let networks = [
         (Backbone::MobilenetV2, MotionFeatures::None),
         (Backbone::MobilenetV2, MotionFeatures::Flow),
@@ -26,24 +34,43 @@ fn a_step_allocates_nothing_once_the_arena_has_grown() {
         (Backbone::Resnet50, MotionFeatures::None),
     ];
     for (backbone, motion_features) in networks {
-        let spec = made_up::spec(backbone, ShiftKind::Causal, ShiftPlace::Blockres, 64);
-        let spec = ModelSpec { motion_features, ..spec };
-        let checkpoint = made_up::checkpoint(spec, 1);
-        let options = PlanOptions { threads: NonZeroUsize::new(2).unwrap(), ..PlanOptions::default() };
-        let choice = ExecutorChoice::Fastest(options);
-        let mut model = Model::load_with(&checkpoint, Device::Cpu, DType::F32, choice).unwrap();
-        let (mut first, mut second) = (model.fresh_state(), model.fresh_state());
-        let frames = vec![0.1; 2 * 3 * 64 * 64];
-        let mut logits = vec![0.0; 2 * 7];
-        // Twice: the second time the threads have slept and been woken as well.
-        for _ in 0..2 {
-            model.step(&frames, &mut [&mut first, &mut second], &mut logits).unwrap();
-        }
-        let before = ALLOCATOR.count();
-        for _ in 0..5 {
-            model.step(&frames, &mut [&mut first, &mut second], &mut logits).unwrap();
-            model.step(&frames[..3 * 64 * 64], &mut [&mut first], &mut logits[..7]).unwrap();
-        }
-        assert_eq!(ALLOCATOR.count() - before, 0, "{backbone}, {motion_features:?}");
+        let checkpoint = made_up::checkpoint(spec(backbone, motion_features), 1);
+        let threads = NonZeroUsize::new(2).unwrap();
+        let choice = ExecutorChoice::Fastest(PlanOptions { threads, ..PlanOptions::default() });
+        let model = Model::load_with(&checkpoint, Device::Cpu, DType::F32, choice).unwrap();
+        check(model, &format!("{backbone}, {motion_features:?}"));
     }
+    // Motion beside an executor that has no threads, as on a GPU.
+    let spec = spec(Backbone::MobilenetV2, MotionFeatures::Flow);
+    let checkpoint = made_up::checkpoint(spec.clone(), 1);
+    for threads in [1, 3] {
+        let executor = Box::new(Still::new(&spec, None));
+        let model = Model::seeing_motion(executor, &checkpoint, NonZeroUsize::new(threads).unwrap()).unwrap();
+        check(model, &format!("{threads} threads beside a step"));
+    }
+}
+
+fn spec(backbone: Backbone, motion_features: MotionFeatures) -> ModelSpec {
+    let spec = made_up::spec(backbone, ShiftKind::Causal, ShiftPlace::Blockres, SIZE);
+    ModelSpec { motion_features, ..spec }
+}
+
+/// Steps of one stream up to five.
+fn check(mut model: Model, what: &str) {
+    const STREAMS: usize = 5;
+    let classes = model.spec().classes.len();
+    let frames = vec![0.1; STREAMS * FRAME];
+    let mut logits = vec![0.0; STREAMS * classes];
+    let mut states: Vec<StreamState> = (0..STREAMS).map(|_| model.fresh_state()).collect();
+    let mut states: Vec<&mut StreamState> = states.iter_mut().collect();
+    let mut step = |n: usize| {
+        model.step(&frames[..n * FRAME], &mut states[..n], &mut logits[..n * classes]).unwrap();
+    };
+    // The largest twice: the second time the threads have slept and been woken as well.
+    [1, 2, 3, 4, 5, 5].into_iter().for_each(&mut step);
+    let before = ALLOCATOR.count();
+    for _ in 0..5 {
+        [5, 2, 1, 3].into_iter().for_each(&mut step);
+    }
+    assert_eq!(ALLOCATOR.count() - before, 0, "{what}");
 }

@@ -8,3 +8,5 @@ mod executors;
 mod golden;
 mod laws;
 mod made_up;
+mod motion;
+mod still;

@@ -9,9 +9,9 @@
 //! A layer takes some ten microseconds, so a worker looks out for the next job for a while before it sleeps. Each
 //! thread begins with its own part, whose rows lie in its cache; a part that its worker does not come to, because a
 //! decoder has its core, is another thread's. The threads are the team's own: they are named, and joined when it is
-//! dropped.
+//! dropped. A caller that has to wait for something else lets the others begin without it ([`Team::run_beside`]).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -75,8 +75,18 @@ impl Team {
     /// # Panics
     /// If the job does, on any thread.
     pub fn run(&mut self, job: &Job<'_>) {
+        self.run_beside(job, || ());
+    }
+
+    /// As [`Self::run`], but the caller first does `own`, such as waiting for a GPU, and takes what parts are left then.
+    ///
+    /// # Panics
+    /// If the job does, on any thread, or `own` does; the parts are done by then.
+    pub fn run_beside<R>(&mut self, job: &Job<'_>, own: impl FnOnce() -> R) -> R {
         if self.workers.is_empty() {
-            return (0..self.parts()).for_each(job);
+            let outcome = own();
+            (0..self.parts()).for_each(job);
+            return outcome;
         }
         let erased: *mut &Job<'_> = (&raw const job).cast_mut();
         // The lifetime ends with the wait below, which outlasts every use.
@@ -87,10 +97,14 @@ impl Team {
         for worker in &self.workers {
             worker.thread().unpark();
         }
+        // Caught: the job must not be left before all of its parts are done.
+        let outcome = catch_unwind(AssertUnwindSafe(own));
         self.board.take_parts(number, 0);
         self.board.wait_for_all();
         let has_panicked = self.board.has_panicked.swap(false, Ordering::Relaxed);
+        let outcome = outcome.unwrap_or_else(|payload| resume_unwind(payload));
         assert!(!has_panicked, "a thread of the team panicked");
+        outcome
     }
 }
 
@@ -216,6 +230,46 @@ mod tests {
             });
             assert_eq!(done.load(Ordering::Relaxed), 0x01_01_01);
         }
+    }
+
+    #[test]
+    fn the_others_begin_while_the_caller_does_its_own() {
+        let begun = AtomicUsize::new(0);
+        let count = |_part| _ = begun.fetch_add(1, Ordering::Release);
+        for threads in 2..5 {
+            let mut team = Team::new(threads);
+            for turn in 1..=50 {
+                begun.store(0, Ordering::Relaxed);
+                let outcome = team.run_beside(&count, || {
+                    // Would wait for ever if the caller's part came first, or if all parts did not go to the others.
+                    while begun.load(Ordering::Acquire) < threads {
+                        thread::yield_now();
+                    }
+                    turn
+                });
+                assert_eq!((outcome, begun.load(Ordering::Relaxed)), (turn, threads));
+            }
+        }
+        assert_eq!(Team::new(1).run_beside(&count, || begun.load(Ordering::Relaxed)), 4);
+        assert_eq!(begun.load(Ordering::Relaxed), 5);
+    }
+
+    #[test]
+    fn a_panic_beside_a_job_leaves_no_part_undone() {
+        let done = AtomicUsize::new(0);
+        let mut team = Team::new(3);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            team.run_beside(
+                &|_part| {
+                    done.fetch_add(1, Ordering::Relaxed);
+                },
+                || panic!("the caller's own"),
+            )
+        }));
+        let payload = result.unwrap_err();
+        assert_eq!(payload.downcast_ref(), Some(&"the caller's own"));
+        assert_eq!(done.load(Ordering::Relaxed), 3);
+        team.run(&|_| {});
     }
 
     #[test]

@@ -108,7 +108,8 @@ fn a_layer_that_is_missing_or_of_another_shape_is_refused_with_both_shapes() {
             let tensor = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
             weights.insert(Architecture::MOTION_WEIGHT, tensor);
         }
-        MotionHead::of(&Checkpoint { spec, weights, origin: Origin::Own })
+        let checkpoint = Checkpoint { spec, weights, origin: Origin::Own };
+        MotionHead::of(&checkpoint, NonZeroUsize::MIN)
     };
     assert!(head(Some(&[3, FEATURES])).unwrap().is_some());
     assert!(matches!(head(None), Err(ComputeError::MissingTensor { tensor: "motion.weight" })));
