@@ -1,6 +1,6 @@
 //! The floor on paper: how fast a step could be on a GPU, from the network's own costs. Nothing is measured here.
 //!
-//! `cargo run --release --locked --example gpu_floor` prints the table of docs/cuda.md.
+//! `cargo run --release --locked --example gpu_floor` prints the table of ARCHITECTURE.md.
 //!
 //! A layer takes at least its arithmetic at the card's peak, and at least its bytes at the memory's rate: weights once
 //! a step, inputs and outputs once a stream. The layers follow one another, and each is a launch.
