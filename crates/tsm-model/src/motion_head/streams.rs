@@ -27,7 +27,7 @@ pub(super) struct Streams {
     /// One a thread that reads.
     readers: Vec<Reader>,
     /// One a stream of the largest step so far.
-    streams: Vec<StreamMotion>,
+    motions: Vec<StreamMotion>,
     threads: NonZeroUsize,
     /// For executors that have none: the caller alone until there are streams to share.
     own_team: Team,
@@ -55,7 +55,7 @@ struct StreamMotion {
 impl Streams {
     /// Reads on `threads` threads at most, the caller included, where an executor has none of its own.
     pub(super) fn new(threads: NonZeroUsize) -> Self {
-        Self { readers: Vec::new(), streams: Vec::new(), threads, own_team: Team::new(1) }
+        Self { readers: Vec::new(), motions: Vec::new(), threads, own_team: Team::new(1) }
     }
 
     /// As [`super::MotionHead::step`], whose checks have passed.
@@ -73,7 +73,7 @@ impl Streams {
         self.take(layer, states);
         let outcome = self.run(layer, executor, frames, states, logits);
         for (stream, (state, logits)) in
-            self.streams.iter_mut().zip(states.iter_mut().zip(logits.chunks_exact_mut(layer.classes)))
+            self.motions.iter_mut().zip(states.iter_mut().zip(logits.chunks_exact_mut(layer.classes)))
         {
             let remembered = if outcome.is_ok() { &mut stream.after } else { &mut stream.before };
             state.motion_mut().into_iter().for_each(|memory| std::mem::swap(memory, remembered));
@@ -86,11 +86,11 @@ impl Streams {
 
     /// Takes over what the states remember.
     fn take(&mut self, layer: &Layer, states: &mut [&mut StreamState]) {
-        while self.streams.len() < states.len() {
+        while self.motions.len() < states.len() {
             let (before, after) = (layer.fresh_memory(), layer.fresh_memory());
-            self.streams.push(StreamMotion { before, after, logits: vec![0.0; layer.classes] });
+            self.motions.push(StreamMotion { before, after, logits: vec![0.0; layer.classes] });
         }
-        for (stream, state) in self.streams.iter_mut().zip(states) {
+        for (stream, state) in self.motions.iter_mut().zip(states) {
             // A state that an executor's panic leaves behind has forgotten, and has nothing of another stream.
             stream.before.forget();
             state.motion_mut().into_iter().for_each(|memory| std::mem::swap(memory, &mut stream.before));
@@ -113,14 +113,14 @@ impl Streams {
                 self.own_team = Team::new(parts);
             }
             self.make_readers(layer, self.own_team.parts().min(n));
-            let Self { readers, streams, own_team, .. } = self;
-            let job = job(layer, readers, &mut streams[..n], frames);
+            let Self { readers, motions, own_team, .. } = self;
+            let job = job(layer, readers, &mut motions[..n], frames);
             return own_team.run_beside(&job, || executor.step(frames, states, logits));
         }
         executor.step(frames, states, logits)?;
         let team = executor.team();
         self.make_readers(layer, team.as_ref().map_or(1, |team| team.parts()).min(n));
-        let job = job(layer, &mut self.readers, &mut self.streams[..n], frames);
+        let job = job(layer, &mut self.readers, &mut self.motions[..n], frames);
         match team {
             Some(team) if n > 1 => team.run(&job),
             _ => job(0),
