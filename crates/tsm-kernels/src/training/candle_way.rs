@@ -8,7 +8,7 @@ use candle_core::{D, Result, Tensor};
 use super::temporal_shift::TemporalShift;
 use crate::bias_activation::Activation;
 
-/// Convolution in `groups`.
+/// Convolution in `groups`; one of single pixels is a matrix product.
 ///
 /// Candle's backward fails where stride 2 leaves over a column but no row (or the reverse), so the padding is
 /// put on, and what no filter reaches is taken off, before.
@@ -24,9 +24,30 @@ pub(super) fn conv2d(
         return crate::candle_ops::depthwise_conv2d(x, weight, stride, padding);
     }
     let kernel = weight.dim(2)?;
+    if (kernel, padding, groups) == (1, 0, 1) {
+        return pointwise(&every(x, stride)?, weight);
+    }
     let x = reached(x, D::Minus2, kernel, stride, padding)?;
     let x = reached(&x, D::Minus1, kernel, stride, padding)?;
     x.conv2d(weight, 0, stride, 1, groups)
+}
+
+/// A convolution of single pixels, `[o, i, 1, 1]` on `[n, i, h, w]`, as cuBLAS does it best: candle's own would spread
+/// `x` out first, and go back by a transposed convolution that is far slower.
+///
+/// A product a picture copies nothing, but makes each picture a weight gradient of its own and sums them up: `2noi`
+/// values to and from memory. One product of all pictures has them side by side, which takes two copies of `x` and `y`
+/// there and back, `4nhw(o + i)` values, and has one long sum for the weight's gradient. So the first is for large
+/// pictures, the second for the many channels of small ones, whose single products would also be too small for a GPU.
+fn pointwise(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let ((n, i, h, w), o) = (x.dims4()?, weight.dim(0)?);
+    let weight = weight.reshape((o, i))?;
+    if o * i <= 2 * h * w * (o + i) {
+        // A broadcast weight is not copied, either: each product begins at the same place.
+        return weight.broadcast_left(n)?.matmul(&x.reshape((n, i, h * w))?)?.reshape((n, o, h, w));
+    }
+    let side_by_side = x.transpose(0, 1)?.reshape((i, n * h * w))?;
+    weight.matmul(&side_by_side)?.reshape((o, n, h, w))?.transpose(0, 1)?.contiguous()
 }
 
 fn reached(x: &Tensor, axis: D, kernel: usize, stride: usize, padding: usize) -> Result<Tensor> {
@@ -81,7 +102,7 @@ pub(super) fn max_pool(x: &Tensor) -> Result<Tensor> {
     let mut best: Option<Tensor> = None;
     for ky in 0..3 {
         for kx in 0..3 {
-            let tap = every_second(&padded.narrow(2, ky, 2 * out_h)?.narrow(3, kx, 2 * out_w)?)?;
+            let tap = every(&padded.narrow(2, ky, 2 * out_h)?.narrow(3, kx, 2 * out_w)?, 2)?;
             best = Some(match best {
                 None => tap,
                 Some(best) => best.maximum(&tap)?,
@@ -91,14 +112,20 @@ pub(super) fn max_pool(x: &Tensor) -> Result<Tensor> {
     Ok(best.expect("nine taps"))
 }
 
-fn every_second(x: &Tensor) -> Result<Tensor> {
+/// Every `stride`-th row and column, from the first on.
+fn every(x: &Tensor, stride: usize) -> Result<Tensor> {
+    if stride == 1 {
+        return Ok(x.clone());
+    }
     let (n, c, h, w) = x.dims4()?;
+    let (rows, columns) = (h.div_ceil(stride), w.div_ceil(stride));
+    let x = x.pad_with_zeros(2, 0, rows * stride - h)?.pad_with_zeros(3, 0, columns * stride - w)?;
     x.contiguous()?
-        .reshape((n, c, h / 2, 2, w / 2, 2))?
+        .reshape((n, c, rows, stride, columns, stride))?
         .narrow(5, 0, 1)?
         .narrow(3, 0, 1)?
         .contiguous()?
-        .reshape((n, c, h / 2, w / 2))
+        .reshape((n, c, rows, columns))
 }
 
 /// The temporal shift.
