@@ -109,8 +109,8 @@ impl Model {
         Self::seeing_motion(executor, checkpoint, choice.threads())
     }
 
-    /// A model that another executor runs, and that weighs motion besides, where `checkpoint` has a layer for it: on the
-    /// executor's own threads if it has some, else beside it on `threads` at most, the caller included.
+    /// A model that another executor runs, and that weighs motion besides, where `checkpoint` has a layer for it: on
+    /// the executor's own threads if it has some, else beside it on `threads` at most, the caller included.
     ///
     /// # Errors
     /// [`ComputeError`] if that layer is missing or of another shape.

@@ -78,7 +78,7 @@ impl Team {
         self.run_beside(job, || ());
     }
 
-    /// As [`Self::run`], but the caller first does `own`, such as waiting for a GPU, and takes what parts are left then.
+    /// As [`Self::run`], but the caller first does `own`, such as waiting for a GPU, and takes what parts are left.
     ///
     /// # Panics
     /// If the job does, on any thread, or `own` does; the parts are done by then.

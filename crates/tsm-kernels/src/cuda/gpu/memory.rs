@@ -113,7 +113,7 @@ unsafe impl Send for PinnedMemory {}
 
 /// Floats that one thread copies: enough to be worth a thread.
 const FLOATS_A_TASK: usize = 1 << 17;
-/// Floats that go up together: few enough for the GPU's copy to begin early, enough for every copy to be worth its call.
+/// Floats that go up together: few enough for the GPU's copy to begin early, enough for a copy to be worth its call.
 const FLOATS_A_PIECE: usize = 1 << 20;
 
 /// Numbers of which any bits are one.
@@ -167,8 +167,8 @@ impl PinnedMemory {
         unsafe { std::slice::from_raw_parts_mut(start.cast(), count) }
     }
 
-    /// Puts `frames` at byte `at` as `element`, and asks for all up to their end to be copied to `device`: in pieces, so
-    /// that one is written while the one before is on its way.
+    /// Puts `frames` at byte `at` as `element`, and asks for all up to their end to be copied to `device`: in pieces,
+    /// so that one is written while the one before is on its way.
     pub(super) fn send(
         &mut self,
         device: &DeviceMemory,
