@@ -15,8 +15,8 @@
 //! A linear layer on features and motion together is the sum of two, so the network knows nothing of it, and any
 //! executor runs it, on whatever threads (`streams.rs`). It looks back alone: a clip and a stream of its frames have
 //! the same logits. The first frame of a stream has no motion, the second no change of it. It is for few clips, which
-//! teach a shift between pretrained features little; the idea of a second stream that sees flow is Simonyan and Zisserman's
-//! (2014).
+//! teach a shift between pretrained features little; the idea of a second stream that sees flow is Simonyan's and
+//! Zisserman's (2014).
 //!
 //! It knows no time: a flow is that between two frames, however far apart they lie. Who knows when they were taken says
 //! so with [`StreamState::forget_motion`].
