@@ -158,6 +158,7 @@ TSM_INLINE bool is_last_split(const LayerArgs& a, int tile, int split, Sums& sum
     TSM_THREADS(t, THREADS) {
         if (t == 0) {
 #ifdef __CUDACC__
+            __threadfence();  // the others' sums, which the barrier has shown to this thread
             is_last = atomicInc(a.counters + tile, a.splits - 1) == a.splits - 1;
             __threadfence();
 #else

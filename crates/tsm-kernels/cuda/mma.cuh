@@ -219,6 +219,7 @@ struct TensorTile {
     template <class Pieces>
     TSM_INLINE void multiply(const half_t* patches, const half_t* weights, Pieces& pieces) {
         using namespace nvcuda::wmma;
+        __syncwarp();  // loads have parted the threads that multiply together
         const int warp = threadIdx.x / 32;
         const half_t* left_at = patches + (warp / 2) * (TM / 2) * A_LINE;
         const half_t* right_at = weights + (warp % 2) * (TN / 2);

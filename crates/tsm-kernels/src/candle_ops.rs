@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! tensor ── f32, on the CPU, not tracked for gradients? ──yes──► contiguous ─► kernel, channels over threads
-//!        ── f32 or f16, on a GPU? ───────────────────────yes──► contiguous ─► kernel (on_gpu.rs)
+//!        ── f32, f16 or bf16, on a GPU? ─────────────────yes──► contiguous ─► kernel (on_gpu.rs)
 //!                                                        └─no──► candle's own operations, same result
 //! ```
 //!
 //! So do the shift of a step ([`shift_and_cache`]) and what comes before the network ([`preprocess`]): pictures of
 //! bytes, wherever they lie, become its input there.
 //!
-//! The kernels have no backward pass: a tensor that takes part in a gradient ([`Tensor::track_op`]) goes
-//! through candle's operations, which have one. So do other data types and other devices. Results are
+//! The kernels have no backward pass, but for the depthwise convolution on a GPU: a tensor that takes part in a
+//! gradient ([`Tensor::track_op`]) goes through candle's operations, which have one. So do other data types, other
+//! devices, and on a GPU more elements than 32 bits count. Results are
 //! always new tensors: a tensor's storage may be shared (a state is often a view into an activation), and
 //! candle does not tell, so nothing here writes in place.
 
@@ -34,8 +35,8 @@ const MIN_OUTPUTS_A_TASK: usize = 16 * 1024;
 /// Convolves every channel of `x` `[n, c, h, w]` with its own filter of `weight` `[c, 1, k, k]`;
 /// gives `[n, c, h', w']`.
 ///
-/// On the CPU in f32 and without gradients by [`depthwise::depthwise_conv2d`], else by candle's grouped
-/// convolution (one convolution a channel: slow, but with a backward pass).
+/// On the CPU in f32 and without gradients by [`depthwise::depthwise_conv2d`], on a GPU by a kernel that has a backward
+/// pass, else by candle's grouped convolution (one convolution a channel: slow, but with a backward pass).
 ///
 /// # Errors
 /// If the shapes do not fit each other, the filter does not fit into the padded picture, or the devices
@@ -62,7 +63,10 @@ pub fn depthwise_conv2d(x: &Tensor, weight: &Tensor, stride: usize, padding: usi
         return x.contiguous()?.apply_op2_no_bwd(&weight.contiguous()?, &Depthwise(shape));
     }
     #[cfg(feature = "cuda")]
-    if on_gpu::takes(x) && weight.dtype() == x.dtype() {
+    if on_gpu::takes(x)
+        && weight.dtype() == x.dtype()
+        && has_few_enough(x.dim(0)? * channels * shape.out_height() * shape.out_width())
+    {
         let pass = crate::cuda::planar::Pass::Forward;
         let op = on_gpu::Depthwise { shape, pass, pictures: x.dim(0)? };
         return x.contiguous()?.apply_op2(&weight.contiguous()?, op);
@@ -148,6 +152,12 @@ pub fn add_activation(x: Tensor, residual: &Tensor, activation: Activation) -> R
         return x.contiguous()?.apply_op2_no_bwd(&residual.contiguous()?, &op);
     }
     activate(&(x + residual)?, activation)
+}
+
+/// Whether a GPU's kernel, whose indices have 32 bits, reaches this many elements by whole blocks of threads.
+fn has_few_enough(elements: usize) -> bool {
+    const THREADS_A_BLOCK: usize = 1024;
+    i32::try_from(elements.saturating_add(THREADS_A_BLOCK)).is_ok()
 }
 
 /// Whether a kernel may take this tensor: f32, on the CPU, and in no gradient.

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod backoff;
+mod batch;
 mod clock;
 mod connection;
 mod crew;

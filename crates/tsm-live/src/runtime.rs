@@ -14,9 +14,10 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded, select_biased, tick};
-use tsm_ingest::{Frame, Source, SourceError};
-use tsm_model::{Model, StepError, StreamState};
+use tsm_ingest::{Source, SourceError};
+use tsm_model::{Model, StepError};
 
+use crate::batch::{Batch, Pictures};
 use crate::clock::{self, MonotonicClock};
 use crate::connection::Pipelines;
 use crate::crew::Crew;
@@ -144,28 +145,6 @@ struct Runtime<'a> {
     ending: RunEnding,
 }
 
-/// The frames of one step, in buffers that are kept.
-#[derive(Default)]
-struct Batch {
-    /// `[n, 3, size, size]`.
-    frames: Vec<f32>,
-    /// `[n, classes]`.
-    logits: Vec<f32>,
-    members: Vec<Member>,
-    /// Empty between steps: its memory is lent to the list of states.
-    no_states: Vec<&'static mut StreamState>,
-}
-
-/// A frame of the batch on its way.
-struct Member {
-    stream: usize,
-    pts: Duration,
-    dropped: u64,
-    latency: Latency,
-    /// Kept for the viewer only: the pipeline wants its buffers back.
-    frame: Option<Frame>,
-}
-
 /// Whether the run goes on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -209,6 +188,7 @@ impl<'a> Runtime<'a> {
             crew.start(supervisor).map_err(LiveError::Thread)?;
         }
         Ok(Self {
+            batch: Batch::new(model, sources.len()),
             model,
             settings,
             streams,
@@ -218,7 +198,6 @@ impl<'a> Runtime<'a> {
             crew,
             writer,
             viewer,
-            batch: Batch::default(),
             processed: 0,
             steps: 0,
             first_label: None,
@@ -232,6 +211,8 @@ impl<'a> Runtime<'a> {
 
     /// Until every stream is done, or a stop is asked for.
     fn serve(&mut self) -> Result<(), LiveError> {
+        // Sources connect meanwhile.
+        self.model.warm_up(self.streams.len())?;
         let idle = tick(IDLE);
         loop {
             // The stop comes first: a file keeps the model busy without a pause.
@@ -320,17 +301,7 @@ impl<'a> Runtime<'a> {
             }
         }
         let began = clock::now();
-        let mut states = emptied(std::mem::take(&mut self.batch.no_states));
-        states.extend(
-            self.streams
-                .iter_mut()
-                .enumerate()
-                .filter(|(index, _stream)| self.batch.members.iter().any(|member| member.stream == *index))
-                .map(|(_index, stream)| &mut stream.state),
-        );
-        self.batch.logits.resize(states.len() * self.model.spec().classes.len(), 0.0);
-        self.model.step(&self.batch.frames, &mut states, &mut self.batch.logits)?;
-        self.batch.no_states = emptied(states);
+        self.batch.step(self.model, &mut self.streams)?;
         self.steps += 1;
         let model_time = clock::now().saturating_duration_since(began);
         Ok(self.report(model_time))
@@ -348,43 +319,25 @@ impl<'a> Runtime<'a> {
         }
     }
 
-    /// Takes and prepares the waiting frames, in the order of the streams.
+    /// Takes and prepares the waiting frames.
     fn collect(&mut self) -> Result<(), LiveError> {
-        let side = self.model.spec().input.size_px;
-        let values = 3 * side * side;
-        self.batch.members.clear();
-        for (index, stream) in self.streams.iter_mut().enumerate() {
-            let Some(sampled) = stream.take() else { continue };
-            let taken = clock::now();
-            let end = (self.batch.members.len() + 1) * values;
-            self.batch.frames.resize(end.max(self.batch.frames.len()), 0.0);
-            stream
-                .prepare(&sampled, &mut self.batch.frames[end - values..end])
-                .map_err(|source| LiveError::Preprocess { name: stream.name.clone(), source })?;
+        let pictures = if self.viewer.is_some() { Pictures::Shown } else { Pictures::GivenBack };
+        let collected = self.batch.collect(self.model, &mut self.streams, pictures);
+        collected.map_err(|(stream, source)| LiveError::Preprocess {
+            name: self.streams[stream].name.clone(),
+            source,
+        })?;
+        for member in &self.batch.members {
+            let stream = &self.streams[member.stream];
             self.has_told_of_speeds =
                 self.has_told_of_speeds || stream.tell_of_other_speeds(self.settings.rate, self.model.spec());
-            let arrival = sampled.frame.arrival();
-            self.batch.members.push(Member {
-                stream: index,
-                pts: sampled.pts,
-                dropped: stream.take_dropped(),
-                latency: Latency {
-                    arrival,
-                    age_at_arrival: sampled.frame.capture_age(),
-                    queue: taken.saturating_duration_since(arrival),
-                    preprocess: clock::now().saturating_duration_since(taken),
-                    model: Duration::ZERO,
-                },
-                frame: self.viewer.is_some().then_some(sampled.frame),
-            });
         }
-        self.batch.frames.truncate(self.batch.members.len() * values);
         Ok(())
     }
 
     fn report(&mut self, model_time: Duration) -> Next {
         let classes = self.model.spec().classes.len().max(1);
-        for (member, logits) in self.batch.members.iter().zip(self.batch.logits.chunks_exact(classes)) {
+        for (member, logits) in self.batch.members.iter().zip(self.batch.logits().chunks_exact(classes)) {
             let stream = &mut self.streams[member.stream];
             let report = FrameReport {
                 stream: member.stream,
@@ -449,13 +402,6 @@ impl<'a> Runtime<'a> {
             None => Ok(Finished { summary, given_up: self.given_up.filter(|_error| !is_stopped), output }),
         }
     }
-}
-
-/// An empty list in the memory of another one, for references that live elsewhere:
-/// collecting in place keeps the memory.
-fn emptied<'a, T: ?Sized>(mut list: Vec<&mut T>) -> Vec<&'a mut T> {
-    list.clear();
-    list.into_iter().map(|_none| unreachable!("the list is empty")).collect()
 }
 
 /// `1 attempt`, `2 attempts`.

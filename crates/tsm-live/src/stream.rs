@@ -38,6 +38,8 @@ pub(crate) struct Stream {
     receiver: FrameReceiver,
     progress: Arc<StreamProgress>,
     preprocessor: Preprocessor,
+    /// The frame that the next step labels, and how its preparation went.
+    taken: Option<(SampledFrame, Result<(), PreprocessError>)>,
     decider: Option<Decider>,
     reach: MotionReach,
     nominal_hz: Option<f64>,
@@ -63,6 +65,7 @@ impl Stream {
             receiver,
             progress: Arc::new(StreamProgress::new(is_live)),
             preprocessor: Preprocessor::new(model.spec().input.clone()),
+            taken: None,
             decider: None,
             reach: MotionReach::new(model_interval(model.spec()), rate),
             nominal_hz: None,
@@ -88,11 +91,18 @@ impl Stream {
         self.progress.frames_in() > 0
     }
 
-    /// The waiting frame. What says nothing about it is forgotten.
-    pub(crate) fn take(&mut self) -> Option<SampledFrame> {
-        let sampled = self.receiver.take()?;
-        self.forget_before(sampled.epoch, sampled.pts, sampled.source_step);
-        Some(sampled)
+    /// Takes the waiting frame, to be prepared, if there is one. What says nothing about it is forgotten.
+    pub(crate) fn take(&mut self) -> bool {
+        self.taken = self.receiver.take().map(|sampled| (sampled, Ok(())));
+        if let Some((SampledFrame { epoch, pts, source_step, .. }, _)) = self.taken {
+            self.forget_before(epoch, pts, source_step);
+        }
+        self.is_taken()
+    }
+
+    /// Whether a frame was taken that is not yet handed on.
+    pub(crate) const fn is_taken(&self) -> bool {
+        self.taken.is_some()
     }
 
     /// A new epoch begins with nothing remembered; behind missing frames, motion is unknown.
@@ -109,14 +119,17 @@ impl Stream {
         }
     }
 
-    /// Writes the network's input for the frame, `[3, size, size]`.
-    pub(crate) fn prepare(
-        &mut self,
-        sampled: &SampledFrame,
-        input: &mut [f32],
-    ) -> Result<(), PreprocessError> {
-        self.nominal_hz = nominal_hz(&sampled.frame);
-        self.preprocessor.run(&sampled.frame, input)
+    /// Writes the network's input for the taken frame, `[3, size, size]`.
+    pub(crate) fn prepare(&mut self, input: &mut [f32]) {
+        if let Some((sampled, outcome)) = &mut self.taken {
+            self.nominal_hz = nominal_hz(&sampled.frame);
+            *outcome = self.preprocessor.run(&sampled.frame, input);
+        }
+    }
+
+    /// Hands the taken frame on, with how its preparation went.
+    pub(crate) const fn prepared(&mut self) -> Option<(SampledFrame, Result<(), PreprocessError>)> {
+        self.taken.take()
     }
 
     /// Tells (at `-v`: the rate was asked for) where frames were chosen at a rate at which flow has other speeds than

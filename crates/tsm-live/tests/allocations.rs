@@ -40,19 +40,24 @@ fn no_frame_allocates_once_the_first_have_passed() {
     let clip = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clips").join(name);
     let sources = [
         // Recorded: every frame waits for the model.
-        Source::File(clip("asl-walk.mkv")),
-        Source::File(clip("pose-squats.mp4")),
+        vec![Source::File(clip("asl-walk.mkv"))],
+        vec![Source::File(clip("pose-squats.mp4"))],
+        // Prepared side by side.
+        vec![Source::File(clip("asl-walk.mkv")), Source::File(clip("pose-squats.mp4"))],
         // Its demuxer tells stamps with every picture.
-        transport_stream(&clip("asl-walk.mkv")),
+        vec![transport_stream(&clip("asl-walk.mkv"))],
         // Live: frames may be dropped, and their age is looked at.
-        Source::Test,
+        vec![Source::Test],
     ];
-    for source in sources {
-        let counts = counts_of_frames(&source);
-        assert_eq!(counts.len(), SETTLED + COUNTED + ENDING, "{source}");
+    for sources in sources {
+        let counts = counts_of_frames(&sources);
+        assert_eq!(counts.len(), SETTLED + COUNTED + ENDING, "{sources:?}");
         let settled = &counts[SETTLED..][..COUNTED];
         let taken: Vec<usize> = settled.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(taken.iter().all(|count| *count == 0), "{source}: blocks taken, frame by frame: {taken:?}");
+        assert!(
+            taken.iter().all(|count| *count == 0),
+            "{sources:?}: blocks taken, frame by frame: {taken:?}"
+        );
     }
 }
 
@@ -65,8 +70,8 @@ fn transport_stream(clip: &Path) -> Source {
     Source::custom(&template, clip.to_str()).unwrap()
 }
 
-/// Labels `source` and tells how many blocks had been taken when each frame's report was written.
-fn counts_of_frames(source: &Source) -> Vec<usize> {
+/// Labels `sources` and tells how many blocks had been taken when each frame's report was written.
+fn counts_of_frames(sources: &[Source]) -> Vec<usize> {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tsm-cli/models/actions.safetensors");
     let checkpoint = Checkpoint::open(&model, &SpecOverrides::default()).unwrap();
     let mut model = Model::load(&checkpoint, Device::Cpu).unwrap();
@@ -79,7 +84,7 @@ fn counts_of_frames(source: &Source) -> Vec<usize> {
         Box::new(tally.clone()),
     ];
     let (_stop, stopped) = crossbeam_channel::bounded(1);
-    tsm_live::run(&mut model, std::slice::from_ref(source), &settings(), sinks, None, &stopped).unwrap();
+    tsm_live::run(&mut model, sources, &settings(), sinks, None, &stopped).unwrap();
     tally.counts.lock().unwrap().clone()
 }
 

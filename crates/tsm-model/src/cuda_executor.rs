@@ -21,7 +21,8 @@ use crate::candle_executor::CandleExecutor;
 use crate::checkpoint::Checkpoint;
 use crate::device::ComputeError;
 use crate::executor::{
-    ClipLogits, Executor, ExecutorId, StateBody, StateTensor, StepError, StreamState, check_lengths,
+    ClipLogits, Executor, ExecutorId, FrameMemory, StateBody, StateTensor, StepError, StreamState,
+    check_lengths,
 };
 use crate::spec::ModelSpec;
 
@@ -137,6 +138,50 @@ impl<M: Machine> CudaExecutor<M> {
     }
 }
 
+impl<M: Machine> CudaExecutor<M> {
+    /// Runs a step of `frames`, or of those that the machine has; the states move on if it goes well.
+    fn run(
+        &mut self,
+        frames: Option<&[f32]>,
+        states: &mut [&mut StreamState],
+        logits: &mut [f32],
+    ) -> Result<(), StepError> {
+        for (index, state) in states.iter_mut().enumerate() {
+            let Some(folds) = state.body_mut::<Folds<M::Folds>>(self.id) else {
+                return Err(StepError::ForeignState { index });
+            };
+            folds.with_spare(|| self.machine.zeros()).map_err(compute)?;
+        }
+        if states.is_empty() {
+            return Ok(());
+        }
+        let zeros = &*self.zeros;
+        let memories = |stream: usize| {
+            let folds = states[stream].body::<Folds<M::Folds>>(self.id);
+            let folds = folds.expect("checked above, and nothing took it away");
+            (&*folds.now, folds.spare.as_deref().unwrap_or(zeros))
+        };
+        match frames {
+            Some(frames) => self.machine.step(frames, states.len(), &memories, logits),
+            None => self.machine.step_again(states.len(), &memories, logits),
+        }
+        .map_err(compute)?;
+        for state in states.iter_mut() {
+            if let Some(folds) = state.advance::<Folds<M::Folds>>(self.id) {
+                folds.turn();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Frames of which no two pixels beside each other are alike: what is tried on them says something.
+fn fill_with_made_up(frames: &mut [f32]) {
+    for (value, part) in frames.iter_mut().zip((0u8..251).cycle()) {
+        *value = f32::from(part.wrapping_mul(97)) / 64.0 - 2.0;
+    }
+}
+
 fn compute(error: MachineError) -> ComputeError {
     candle_core::Error::wrap(error).into()
 }
@@ -169,26 +214,29 @@ impl<M: Machine> Executor for CudaExecutor<M> {
         logits: &mut [f32],
     ) -> Result<(), StepError> {
         check_lengths(self.spec(), frames, states.len(), logits)?;
-        for (index, state) in states.iter_mut().enumerate() {
-            let Some(folds) = state.body_mut::<Folds<M::Folds>>(self.id) else {
-                return Err(StepError::ForeignState { index });
-            };
-            folds.with_spare(|| self.machine.zeros()).map_err(compute)?;
-        }
-        if states.is_empty() {
-            return Ok(());
-        }
-        let zeros = &*self.zeros;
-        let memories = |stream: usize| {
-            let folds = states[stream].body::<Folds<M::Folds>>(self.id);
-            let folds = folds.expect("checked above, and nothing took it away");
-            (&*folds.now, folds.spare.as_deref().unwrap_or(zeros))
-        };
-        self.machine.step(frames, states.len(), &memories, logits).map_err(compute)?;
-        for state in states.iter_mut() {
-            if let Some(folds) = state.advance::<Folds<M::Folds>>(self.id) {
-                folds.turn();
-            }
+        self.run(Some(frames), states, logits)
+    }
+
+    fn step_again(&mut self, states: &mut [&mut StreamState], logits: &mut [f32]) -> Result<bool, StepError> {
+        self.run(None, states, logits).map(|()| true)
+    }
+
+    fn frame_memory(&self, streams: usize) -> FrameMemory {
+        self.machine.frame_memory(streams * self.machine.program().frame_floats())
+    }
+
+    fn warm_up(&mut self, streams: usize) -> Result<(), StepError> {
+        let (frame, classes) = (self.machine.program().frame_floats(), self.spec().classes.len());
+        let mut frames = self.frame_memory(streams);
+        fill_with_made_up(&mut frames);
+        let mut logits = vec![0.0; streams * classes];
+        let mut states: Vec<StreamState> = (0..streams).map(|_| self.fresh_state()).collect();
+        let mut states: Vec<&mut StreamState> = states.iter_mut().collect();
+        // The largest first: the machine's memory grows once.
+        let powers = std::iter::successors(streams.checked_ilog2(), |power| power.checked_sub(1));
+        let smaller = powers.map(|power| 1 << power).filter(|n| *n < streams);
+        for n in std::iter::once(streams).chain(smaller) {
+            self.step(&frames[..n * frame], &mut states[..n], &mut logits[..n * classes])?;
         }
         Ok(())
     }

@@ -12,6 +12,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::ops::DerefMut;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::Tensor;
@@ -153,6 +154,9 @@ pub struct StateTensor {
     pub values: Vec<f32>,
 }
 
+/// Frames on the host, where the device of an executor fetches them best.
+pub type FrameMemory = Box<dyn DerefMut<Target = [f32]> + Send>;
+
 /// What a clip evaluates to.
 #[derive(Debug, Clone)]
 pub struct ClipLogits {
@@ -226,6 +230,21 @@ pub trait Executor: Send {
     /// A state for a stream that has seen nothing.
     fn fresh_state(&self) -> StreamState;
 
+    /// Zeros for `streams` frames, `[streams, 3, size, size]`. Frames may lie anywhere; from here they come soonest to
+    /// the device.
+    fn frame_memory(&self, streams: usize) -> FrameMemory {
+        let size = self.spec().input.size_px;
+        Box::new(vec![0.0; streams * 3 * size * size])
+    }
+
+    /// Does what the first steps of up to `streams` streams would be slower for, where that is much.
+    ///
+    /// # Errors
+    /// [`StepError`], as those steps would have.
+    fn warm_up(&mut self, _streams: usize) -> Result<(), StepError> {
+        Ok(())
+    }
+
     /// Labels the next frame of each of n independent streams.
     ///
     /// `frames` is `[n, 3, size, size]`, normalised, row-major; `states` the n streams' states, which
@@ -239,6 +258,19 @@ pub trait Executor: Send {
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError>;
+
+    /// As [`Self::step`] with the frames of the last step, of as many streams, where the device still has them: what a
+    /// step costs without their way. `false`, and nothing done, where frames do not stay.
+    ///
+    /// # Errors
+    /// [`StepError`]; the states are then as before.
+    fn step_again(
+        &mut self,
+        _states: &mut [&mut StreamState],
+        _logits: &mut [f32],
+    ) -> Result<bool, StepError> {
+        Ok(false)
+    }
 
     /// The threads that its steps run on, for what else a step needs once they are idle; none where it has none of its
     /// own, and whatever a step needs besides can be done meanwhile.

@@ -40,6 +40,7 @@ pub mod motion_head;
 mod planned_executor;
 pub mod preprocess;
 pub mod shift;
+mod spare_threads;
 pub mod spec;
 pub mod verify;
 
@@ -48,7 +49,7 @@ pub use candle_core::{DType, Device, Tensor};
 pub use candle_executor::CandleExecutor;
 #[cfg(any(feature = "cuda", feature = "cuda-host-twins"))]
 pub use cuda_executor::CudaExecutor;
-pub use executor::{ClipLogits, Executor, StateTensor, StepError, StreamState};
+pub use executor::{ClipLogits, Executor, FrameMemory, StateTensor, StepError, StreamState};
 pub use model::{ExecutorChoice, Model};
 pub use planned_executor::{Clips, PlanElement, PlanOptions, PlannedExecutor};
 pub use preprocess::InputSpec;

@@ -10,14 +10,16 @@
 use std::num::NonZeroUsize;
 
 use candle_core::{DType, Device, Tensor};
+use tsm_kernels::blocked::Team;
 
 use crate::architecture::Architecture;
 use crate::candle_executor::CandleExecutor;
 use crate::checkpoint::Checkpoint;
 use crate::device::ComputeError;
-use crate::executor::{ClipLogits, Executor, StateTensor, StepError, StreamState};
+use crate::executor::{ClipLogits, Executor, FrameMemory, StateTensor, StepError, StreamState};
 use crate::motion_head::MotionHead;
 use crate::planned_executor::{PlanElement, PlanOptions, PlannedExecutor};
+use crate::spare_threads::SpareThreads;
 use crate::spec::ModelSpec;
 
 /// Who runs a network.
@@ -31,7 +33,7 @@ pub enum ExecutorChoice {
 }
 
 impl ExecutorChoice {
-    /// Threads that read motion at most, where the executor has none of its own.
+    /// Threads at most for what frames need besides the network, where the executor has none of its own.
     fn threads(self) -> NonZeroUsize {
         match self {
             Self::Fastest(options) => options.threads,
@@ -51,6 +53,7 @@ impl Default for ExecutorChoice {
 pub struct Model {
     executor: Box<dyn Executor>,
     motion: Option<MotionHead>,
+    spare: SpareThreads,
     architecture: Architecture,
 }
 
@@ -110,7 +113,8 @@ impl Model {
     }
 
     /// A model that another executor runs, and that weighs motion besides, where `checkpoint` has a layer for it: on
-    /// the executor's own threads if it has some, else beside it on `threads` at most, the caller included.
+    /// the executor's own threads if it has some, else beside it on `threads` at most, the caller included; see
+    /// [`Self::team`].
     ///
     /// # Errors
     /// [`ComputeError`] if that layer is missing or of another shape.
@@ -119,14 +123,15 @@ impl Model {
         checkpoint: &Checkpoint,
         threads: NonZeroUsize,
     ) -> Result<Self, ComputeError> {
-        let motion = MotionHead::of(checkpoint, threads)?;
-        Ok(Self { motion, ..Self::with_executor(executor) })
+        let (motion, spare) = (MotionHead::of(checkpoint)?, SpareThreads::new(threads));
+        Ok(Self { motion, spare, ..Self::with_executor(executor) })
     }
 
-    /// A model that another executor runs, and that sees no motion but what that executor does.
+    /// A model that another executor runs, on its threads and the caller's, and that sees no motion but what that
+    /// executor does.
     pub fn with_executor(executor: Box<dyn Executor>) -> Self {
         let architecture = Architecture::of(executor.spec());
-        Self { executor, motion: None, architecture }
+        Self { executor, motion: None, spare: SpareThreads::new(NonZeroUsize::MIN), architecture }
     }
 
     /// What the model is.
@@ -164,8 +169,43 @@ impl Model {
         logits: &mut [f32],
     ) -> Result<(), StepError> {
         match &mut self.motion {
-            Some(head) => head.step(&mut *self.executor, frames, states, logits),
+            Some(head) => head.step(&mut *self.executor, &mut self.spare, frames, states, logits),
             None => self.executor.step(frames, states, logits),
+        }
+    }
+
+    /// As [`Self::step`] with the frames of the last one, for measuring; see [`Executor::step_again`]. Not where the
+    /// model looks at motion, which is read off frames on the host.
+    ///
+    /// # Errors
+    /// [`StepError`]; the states are then as before.
+    pub fn step_again(
+        &mut self,
+        states: &mut [&mut StreamState],
+        logits: &mut [f32],
+    ) -> Result<bool, StepError> {
+        if self.motion.is_some() { Ok(false) } else { self.executor.step_again(states, logits) }
+    }
+
+    /// Zeros for the frames of `streams` streams; see [`Executor::frame_memory`].
+    pub fn frame_memory(&self, streams: usize) -> FrameMemory {
+        self.executor.frame_memory(streams)
+    }
+
+    /// Gets ready for steps of up to `streams` streams; see [`Executor::warm_up`].
+    ///
+    /// # Errors
+    /// [`StepError`].
+    pub fn warm_up(&mut self, streams: usize) -> Result<(), StepError> {
+        self.executor.warm_up(streams)
+    }
+
+    /// Threads for what frames of `streams` streams need between steps, such as preparing them: the executor's, or
+    /// where it has none some of the model's own.
+    pub fn team(&mut self, streams: usize) -> &mut Team {
+        match self.executor.team() {
+            Some(team) => team,
+            None => self.spare.team_for(streams),
         }
     }
 

@@ -21,7 +21,6 @@
 //! It knows no time: a flow is that between two frames, however far apart they lie. Who knows when they were taken says
 //! so with [`StreamState::forget_motion`].
 
-use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
@@ -32,6 +31,7 @@ use crate::checkpoint::Checkpoint;
 use crate::device::ComputeError;
 use crate::executor::{ClipLogits, Executor, StepError, StreamState, check_lengths};
 use crate::preprocess::InputSpec;
+use crate::spare_threads::SpareThreads;
 use crate::spec::MotionFeatures;
 
 mod streams;
@@ -220,12 +220,11 @@ impl Layer {
 }
 
 impl MotionHead {
-    /// That of `checkpoint`, if it has one. Where a step's executor has no threads of its own, it reads on `threads` at
-    /// most, the caller included.
+    /// That of `checkpoint`, if it has one.
     ///
     /// # Errors
     /// [`ComputeError`] if its tensor is missing or has another shape.
-    pub(crate) fn of(checkpoint: &Checkpoint, threads: NonZeroUsize) -> Result<Option<Self>, ComputeError> {
+    pub(crate) fn of(checkpoint: &Checkpoint) -> Result<Option<Self>, ComputeError> {
         let Checkpoint { spec, weights, .. } = checkpoint;
         if spec.motion_features == MotionFeatures::None {
             return Ok(None);
@@ -239,7 +238,7 @@ impl MotionHead {
         }
         let weight = weight.flatten_all()?.to_vec1()?;
         let layer = Layer { input: spec.input.clone(), classes, weight };
-        Ok(Some(Self { reader: MotionReader::new(&spec.input), layer, streams: Streams::new(threads) }))
+        Ok(Some(Self { reader: MotionReader::new(&spec.input), layer, streams: Streams::default() }))
     }
 
     /// The memory of a stream that has seen nothing.
@@ -258,13 +257,15 @@ impl MotionHead {
         }
     }
 
-    /// Labels the next frame of each of n streams by `executor`, and adds what motion says to the logits.
+    /// Labels the next frame of each of n streams by `executor`, and adds what motion says to the logits. Motion is read
+    /// on the executor's threads or, where it has none, meanwhile on `spare` ones.
     ///
     /// # Errors
     /// [`StepError`]; the states are then as before.
     pub(crate) fn step(
         &mut self,
         executor: &mut dyn Executor,
+        spare: &mut SpareThreads,
         frames: &[f32],
         states: &mut [&mut StreamState],
         logits: &mut [f32],
@@ -272,7 +273,7 @@ impl MotionHead {
         // Before any state moves on.
         Self::check(states)?;
         check_lengths(executor.spec(), frames, states.len(), logits)?;
-        self.streams.step(&self.layer, executor, frames, states, logits)
+        self.streams.step(&self.layer, executor, spare, frames, states, logits)
     }
 
     /// `logits` with what motion says of `clips` `[n, t, 3, h, w]`.

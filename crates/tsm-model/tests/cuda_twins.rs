@@ -98,3 +98,36 @@ proptest! {
         check_within(1e-4, tuned_twins(spec.clone(), seed, DType::F32, multiprocessors), reference(spec, seed), seed ^ 9);
     }
 }
+
+#[test]
+fn frames_that_are_there_are_stepped_again_and_warming_up_changes_nothing() {
+    let spec = spec(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, 32);
+    let (mut warm, mut cold) =
+        (tuned_twins(spec.clone(), 4, DType::F32, 132), twins(spec, 4, DType::F32, 132));
+    warm.warm_up(3).unwrap();
+    let mut frames = warm.frame_memory(2);
+    assert_eq!(frames.len(), 2 * 3 * 32 * 32);
+    frames
+        .iter_mut()
+        .zip((0u8..199).cycle())
+        .for_each(|(pixel, value)| *pixel = f32::from(value) / 99.0 - 1.0);
+    let classes = warm.spec().classes.len();
+    let [mut ours, mut expected] = [vec![0.0; 2 * classes], vec![0.0; 2 * classes]];
+    let mut states: Vec<_> =
+        [&warm, &warm, &cold, &cold].map(|model| model.fresh_state()).into_iter().collect();
+    let mut states: Vec<_> = states.iter_mut().collect();
+    let (of_warm, of_cold) = states.split_at_mut(2);
+    for turn in 0..3 {
+        if turn == 0 {
+            warm.step(&frames, of_warm, &mut ours).unwrap();
+        } else {
+            assert!(warm.step_again(of_warm, &mut ours).unwrap());
+        }
+        cold.step(&frames, of_cold, &mut expected).unwrap();
+        let largest = expected.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        assert!(ours.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 1e-4 * largest), "step {turn}");
+    }
+    let refused = warm.step_again(&mut of_warm[..1], &mut ours[..classes]).unwrap_err();
+    assert!(refused.to_string().contains("frames"), "{refused}");
+    assert_eq!(of_warm[0].age_steps(), 3);
+}

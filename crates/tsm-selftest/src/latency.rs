@@ -1,4 +1,4 @@
-//! What a step costs: frames on the host in, logits on the host out.
+//! What a step costs: frames on the host in, logits on the host out; and, where they stay, from frames on the device on.
 
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub enum Measured {
         p50_millis: f64,
         /// One in a hundred is slower.
         p99_millis: f64,
+        /// The median from frames on the device to logits on the host, where frames stay on one.
+        on_device_p50_millis: Option<f64>,
         /// Frames of all streams together.
         frames_hz: f64,
     },
@@ -75,7 +77,7 @@ pub(crate) fn measure(
         return Measured::Skipped { reason };
     }
     match steps(checkpoint, device, data_type, streams, span) {
-        Ok(millis) => figures(millis, streams),
+        Ok((millis, on_device)) => figures(millis, on_device, streams),
         Err(error) if error.is_out_of_memory() => {
             Measured::Skipped { reason: format!("the device is too small: {error}") }
         }
@@ -89,9 +91,10 @@ fn steps(
     data_type: DataType,
     streams: usize,
     span: Duration,
-) -> Result<Vec<f64>, SelftestError> {
+) -> Result<(Vec<f64>, Vec<f64>), SelftestError> {
     let mut model = Model::load_as(checkpoint, device.clone(), data_type.dtype())?;
-    let frames = made_up::frames(61, streams, checkpoint.spec.input.size_px);
+    let mut frames = model.frame_memory(streams);
+    frames.copy_from_slice(&made_up::frames(61, streams, checkpoint.spec.input.size_px));
     let mut logits = vec![0.0; streams * checkpoint.spec.classes.len()];
     let mut states: Vec<StreamState> = (0..streams).map(|_| model.fresh_state()).collect();
     let mut borrowed: Vec<&mut StreamState> = states.iter_mut().collect();
@@ -107,17 +110,33 @@ fn steps(
             millis.push(began.elapsed().as_secs_f64() * 1000.0);
         }
     }
-    Ok(millis)
+    let (mut on_device, start) = (Vec::new(), now());
+    while on_device.len() < FEWEST_STEPS || start.elapsed() < span / 2 {
+        let began = now();
+        if !model.step_again(&mut borrowed, &mut logits)? {
+            break;
+        }
+        on_device.push(began.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok((millis, on_device))
 }
 
-fn figures(mut millis: Vec<f64>, streams: usize) -> Measured {
+fn figures(mut millis: Vec<f64>, mut on_device: Vec<f64>, streams: usize) -> Measured {
     let steps = millis.len();
     let total: f64 = millis.iter().sum();
     millis.sort_by(f64::total_cmp);
+    on_device.sort_by(f64::total_cmp);
     let at = |percent: usize| millis.get((steps * percent / 100).min(steps - 1)).copied().unwrap_or(f64::NAN);
+    let on_device_p50_millis = on_device.get(on_device.len() / 2).copied();
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     let frames = (steps * streams) as f64;
-    Measured::Measured { steps, p50_millis: at(50), p99_millis: at(99), frames_hz: frames * 1000.0 / total }
+    Measured::Measured {
+        steps,
+        p50_millis: at(50),
+        p99_millis: at(99),
+        on_device_p50_millis,
+        frames_hz: frames * 1000.0 / total,
+    }
 }
 
 #[cfg(test)]
@@ -127,10 +146,13 @@ mod tests {
     #[test]
     fn figures_are_those_of_the_sorted_steps() {
         let millis = (0..100).rev().map(f64::from).collect();
-        let Measured::Measured { steps, p50_millis, p99_millis, frames_hz } = figures(millis, 2) else {
+        let Measured::Measured { steps, p50_millis, p99_millis, on_device_p50_millis, frames_hz } =
+            figures(millis, vec![3.0, 1.0, 2.0], 2)
+        else {
             panic!("nothing measured");
         };
         assert_eq!((steps, p50_millis, p99_millis), (100, 50.0, 99.0));
+        assert_eq!(on_device_p50_millis, Some(2.0));
         assert!((frames_hz - 200.0 / 4.95).abs() < 1e-9);
     }
 }

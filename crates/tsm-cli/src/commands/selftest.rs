@@ -104,9 +104,11 @@ fn latency_line(row: &Latency) -> String {
     let Latency { network, data_type, streams, secs, measured, .. } = row;
     let start = |word: &str| format!("{word:<8} {:<4} {network:<15} {streams:>3} streams", data_type.name());
     match measured {
-        Measured::Measured { steps, p50_millis, p99_millis, frames_hz } => format!(
-            "{}  p50 {p50_millis:>9.3} ms  p99 {p99_millis:>9.3} ms  {frames_hz:>9.0} frames/s  ({steps} steps, {secs:.1} s)",
-            start("step")
+        Measured::Measured { steps, p50_millis, p99_millis, on_device_p50_millis, frames_hz } => format!(
+            "{}  p50 {p50_millis:>9.3} ms  p99 {p99_millis:>9.3} ms{}  {frames_hz:>9.0} frames/s  ({steps} steps, {secs:.1} s)",
+            start("step"),
+            on_device_p50_millis
+                .map_or_else(String::new, |millis| format!("  on the device {millis:>9.3} ms")),
         ),
         Measured::Skipped { reason } => format!("{}  skipped: {reason}", start("-")),
         Measured::Failed { reason } => format!("{}  expected a step, got {reason}", start("FAILED")),

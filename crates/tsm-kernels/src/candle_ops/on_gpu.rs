@@ -27,7 +27,9 @@ pub(super) use shift::shift_and_cache;
 
 /// Whether these operations may take a tensor.
 pub(super) fn takes(x: &Tensor) -> bool {
-    x.device().is_cuda() && matches!(x.dtype(), DType::F32 | DType::F16 | DType::BF16)
+    x.device().is_cuda()
+        && matches!(x.dtype(), DType::F32 | DType::F16 | DType::BF16)
+        && super::has_few_enough(x.elem_count())
 }
 
 /// One pass of a depthwise convolution.

@@ -40,7 +40,11 @@ pub fn shift_and_cache(x: &Tensor, cache: &Tensor) -> Result<(Tensor, Tensor)> {
     if fold == 0 {
         return Ok((x.clone(), cache.clone()));
     }
-    if x.track_op() || cache.track_op() || !has_kernel(x) || !fits_kernel(x) {
+    if x.track_op()
+        || cache.track_op()
+        || !has_kernel(x)
+        || !(x.device().is_cpu() || super::has_few_enough(x.elem_count()))
+    {
         let shifted = Tensor::cat(&[cache, &x.narrow(1, fold, channels - fold)?], 1)?;
         return Ok((shifted, x.narrow(1, 0, fold)?.force_contiguous()?));
     }
@@ -53,11 +57,6 @@ pub fn shift_and_cache(x: &Tensor, cache: &Tensor) -> Result<(Tensor, Tensor)> {
 fn has_kernel(x: &Tensor) -> bool {
     matches!(x.dtype(), DType::F32 | DType::F16 | DType::BF16)
         && (x.device().is_cpu() || cfg!(feature = "cuda") && x.device().is_cuda())
-}
-
-/// Whether the kernel's indices, 32 bits on a GPU, reach every element.
-fn fits_kernel(x: &Tensor) -> bool {
-    x.device().is_cpu() || i32::try_from(x.elem_count()).is_ok()
 }
 
 struct ShiftAndCache {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The frames of a large batch go up in pieces, so that one piece is copied into pinned memory while another is on its
-//! way. The first step of a power of two of streams finds out which way of each layer is the fastest (`tuner.rs`), for
+//! way; frames that lie in pinned memory already ([`Machine::frame_memory`]) are fetched from there. The first step of a power of two of streams finds out which way of each layer is the fastest (`tuner.rs`), for
 //! batches of up to twice as many. A graph names addresses, so memory that grows for a larger batch throws away all
 //! graphs; what was found out stays.
 //!
@@ -16,7 +16,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use candle_core::cuda_backend::cudarc;
 use cudarc::driver::sys::CUdevice_attribute;
@@ -25,9 +25,9 @@ use half::f16;
 
 use super::args::{Launch, StreamFolds};
 use super::buffers::{Addresses, Sizes};
-use super::machine::{FoldsOf, Machine, MachineError, check};
+use super::machine::{FoldsOf, FrameMemory, Machine, MachineError, check};
 use super::program::{Element, Program, Slot};
-use super::tuner::{self, Tuned};
+use super::tuner::{self, Known, Tuned};
 use super::ways::Scale;
 
 mod graph;
@@ -38,8 +38,11 @@ mod trial;
 use graph::Graph;
 pub(crate) use graph::launch;
 pub use memory::DeviceMemory;
-use memory::PinnedMemory;
+use memory::{Idle, PinnedFloats, PinnedMemory, bind};
 use trial::Trial;
+
+/// What was found out about layers of any program, GPU by GPU: a network that is loaded again need not ask again.
+static KNOWN: LazyLock<Mutex<HashMap<usize, Known>>> = LazyLock::new(Mutex::default);
 
 /// Machine code and PTX of everything in `cuda/`.
 static KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/step.fatbin"));
@@ -72,6 +75,8 @@ pub struct Gpu {
 /// Memory for batches up to a size.
 struct Arena {
     pictures: usize,
+    /// Streams whose frames lie in `upload`.
+    uploaded: usize,
     sizes: Sizes,
     /// Empty for the frames, which lie in `upload`.
     slots: Vec<DeviceMemory>,
@@ -107,14 +112,14 @@ impl Gpu {
         let multiprocessors = context.attribute(count).map_err(doing("counting multiprocessors"))?;
         let [weights, biases] = program.weights();
         let weights = match program.element() {
-            Element::F32 => DeviceMemory::of(&context, weights),
+            Element::F32 => DeviceMemory::of(&stream, weights),
             Element::F16 => {
                 let halves: Vec<f16> = weights.iter().map(|v| f16::from_f32(*v)).collect();
-                DeviceMemory::of(&context, &halves)
+                DeviceMemory::of(&stream, &halves)
             }
         };
         let weights = weights.map_err(doing("uploading weights"))?;
-        let biases = DeviceMemory::of(&context, biases).map_err(doing("uploading biases"))?;
+        let biases = DeviceMemory::of(&stream, biases).map_err(doing("uploading biases"))?;
         Ok(Self {
             program,
             stream,
@@ -137,20 +142,33 @@ impl Gpu {
         if self.arena.as_ref().is_some_and(|arena| arena.pictures >= pictures) {
             return Ok(());
         }
+        let has_grown = self.arena.is_some();
         // The old ones go first: the two need not fit at once, and graphs name the old addresses.
         self.recorded.clear();
         self.arena = None;
+        // Who comes with one stream more may come with another.
+        if has_grown && let Ok(arena) = self.arena(pictures.next_power_of_two()) {
+            self.arena = Some(arena);
+            return Ok(());
+        }
+        self.arena = Some(self.arena(pictures)?);
+        Ok(())
+    }
+
+    /// Memory for batches of up to `pictures` streams.
+    fn arena(&self, pictures: usize) -> Result<Arena, MachineError> {
         let sizes = Sizes::of(&self.program, pictures, self.multiprocessors);
-        let context = &self.context;
-        let device = |bytes| DeviceMemory::zeros(context, bytes).map_err(doing("taking memory for a batch"));
-        let pinned = |bytes| PinnedMemory::new(context, bytes).map_err(doing("taking pinned memory"));
+        let stream = &self.stream;
+        let device = |bytes| DeviceMemory::zeros(stream, bytes).map_err(doing("taking memory for a batch"));
+        let pinned = |bytes| PinnedMemory::new(stream, bytes).map_err(doing("taking pinned memory"));
         let slots = sizes
             .slots
             .iter()
             .enumerate()
             .map(|(slot, bytes)| device(if slot == Slot::Frames as usize { 0 } else { *bytes }));
-        self.arena = Some(Arena {
+        Ok(Arena {
             pictures,
+            uploaded: 0,
             slots: slots.collect::<Result<_, _>>()?,
             upload: device(sizes.upload())?,
             partial: device(sizes.partial)?,
@@ -158,7 +176,30 @@ impl Gpu {
             pinned_upload: pinned(sizes.upload())?,
             pinned_logits: pinned(sizes.slots[Slot::Logits as usize])?,
             sizes,
-        });
+        })
+    }
+
+    /// Finds out, once a power of two of streams, which ways are the fastest.
+    fn tune(&mut self, power: usize) -> Result<(), MachineError> {
+        let Some(arena) = &self.arena else { return Ok(()) };
+        let addresses = arena.addresses(&self.weights, &self.biases);
+        let scale = Scale { pictures: power, multiprocessors: self.multiprocessors };
+        let (element, has_graphs) = (self.program.element(), self.has_graphs);
+        let mut trial =
+            Trial::new(&self.stream, &self.module, &mut self.functions, arena, element, has_graphs)?;
+        // One asks at a time: two would measure each other.
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.entry(self.context.ordinal()).or_default();
+        let tuned = tuner::tune(&self.program, scale, &addresses, &mut trial, known)?;
+        if !tuned.refused.is_empty() {
+            let refused = tuned.refused.join(", ");
+            tracing::warn!(
+                streams = power,
+                refused,
+                "CUDA kernels that are not used: they failed or disagree"
+            );
+        }
+        self.tuned.insert(power, tuned);
         Ok(())
     }
 
@@ -168,22 +209,13 @@ impl Gpu {
         if self.recorded.contains_key(&pictures) {
             return Ok(false);
         }
+        let power = power_below(pictures);
+        if self.is_tuned && !self.tuned.contains_key(&power) {
+            self.tune(power)?;
+        }
         let Some(arena) = &self.arena else { return Ok(false) };
         let addresses = arena.addresses(&self.weights, &self.biases);
         let scale = |pictures| Scale { pictures, multiprocessors: self.multiprocessors };
-        let power = power_below(pictures);
-        if self.is_tuned && !self.tuned.contains_key(&power) {
-            let mut trial = Trial::new(
-                &self.stream,
-                &self.module,
-                &mut self.functions,
-                &arena.slots,
-                self.program.element(),
-                self.has_graphs,
-            )?;
-            let tuned = tuner::tune(&self.program, scale(power), &addresses, &mut trial)?;
-            self.tuned.insert(power, tuned);
-        }
         let stages = self.tuned.get(&power).map(|tuned| tuned.stages.clone());
         let stages = stages.unwrap_or_else(|| self.program.estimated(scale(pictures)));
         let mut launches = Vec::with_capacity(stages.len());
@@ -191,12 +223,16 @@ impl Gpu {
             let launch = self.program.launch(stage, scale(pictures), &addresses);
             launches.push((function(&self.module, &mut self.functions, &launch.kernel)?, launch));
         }
-        let graph = if self.has_graphs {
-            let issued = || self.issue(pictures, &launches);
-            Some(graph::record(&self.stream, issued)?)
-        } else {
-            None
-        };
+        // What another thread asks the GPU for may end a recording; launched one by one, a step is the same.
+        let recorded =
+            self.has_graphs.then(|| graph::record(&self.stream, || self.issue(pictures, &launches)));
+        let graph = recorded.and_then(|recorded| {
+            recorded
+                .inspect_err(|error| {
+                    tracing::warn!("steps of {pictures} streams go without a CUDA graph: {error}")
+                })
+                .ok()
+        });
         self.recorded.insert(pictures, Recorded { launches, graph });
         Ok(true)
     }
@@ -210,26 +246,64 @@ impl Gpu {
         }
         let bytes = pictures * self.program.classes() * size_of::<f32>();
         let logits = &arena.slots[Slot::Logits as usize];
-        arena.pinned_logits.copy_from(logits, bytes, &self.stream).map_err(doing("fetching logits"))
+        arena.pinned_logits.copy_from(logits, bytes).map_err(doing("fetching logits"))
     }
 }
 
 impl Gpu {
-    /// Frames up, the step, logits back; says whether this size is new.
-    fn run(&mut self, frames: &[f32], streams: usize) -> Result<bool, MachineError> {
-        self.context.bind_to_thread().map_err(doing("binding the context"))?;
-        let Some(Arena { pinned_upload, upload, sizes, .. }) = &mut self.arena else { return Ok(false) };
-        pinned_upload
-            .send(upload, sizes.table, frames, self.program.element(), &self.stream)
-            .map_err(doing("uploading frames"))?;
+    /// Frames up (none: they are there), the step, logits back; says whether this size is new.
+    fn run(&mut self, frames: Option<&[f32]>, streams: usize) -> Result<bool, MachineError> {
+        let idle = Idle::before(&self.stream);
+        let Some(arena) = &mut self.arena else { return Ok(false) };
+        let Arena { pinned_upload, upload, sizes, uploaded, .. } = arena;
+        match frames {
+            Some(frames) => {
+                *uploaded = 0;
+                let element = self.program.element();
+                let sent = pinned_upload.send(upload, sizes.table, frames, element);
+                sent.map_err(doing("uploading frames"))?;
+                *uploaded = streams;
+            }
+            None => pinned_upload
+                .copy_to(upload, 0..sizes.table)
+                .map_err(doing("uploading the table of memories"))?,
+        }
         let is_new = self.record(streams)?;
         let recorded = &self.recorded[&streams];
         match &recorded.graph {
             Some(graph) => graph.launch().map_err(doing("launching a graph"))?,
             None => self.issue(streams, &recorded.launches)?,
         }
-        self.stream.synchronize().map_err(doing("running a step"))?;
+        idle.wait().map_err(doing("running a step"))?;
         Ok(is_new)
+    }
+
+    /// A step of frames, or of those that are there, whose lengths were checked.
+    fn step_of(
+        &mut self,
+        frames: Option<&[f32]>,
+        streams: usize,
+        folds: &FoldsOf<'_, DeviceMemory>,
+        logits: &mut [f32],
+    ) -> Result<(), MachineError> {
+        let needed = self.program.fold_len() * self.program.element().bytes();
+        let Some(arena) = &mut self.arena else { return Ok(()) };
+        for stream in 0..streams {
+            let (read, write) = folds(stream);
+            let found = read.bytes().min(write.bytes());
+            if found < needed {
+                return Err(MachineError::Length { what: "a memory", found, needed, streams });
+            }
+            let entry = StreamFolds { read: read.address(), write: write.address() };
+            arena.pinned_upload.write_folds(stream, entry);
+        }
+        if self.run(frames, streams)? {
+            self.report(streams)?;
+        }
+        if let Some(arena) = &self.arena {
+            arena.pinned_logits.read_floats(logits);
+        }
+        Ok(())
     }
 
     /// Writes what each launch takes, where the environment asks for it.
@@ -306,18 +380,26 @@ impl Machine for Gpu {
 
     fn zeros(&self) -> Result<DeviceMemory, MachineError> {
         let bytes = self.program.fold_len() * self.program.element().bytes();
-        DeviceMemory::zeros(&self.context, bytes).map_err(doing("taking memory for a stream"))
+        DeviceMemory::zeros(&self.stream, bytes).map_err(doing("taking memory for a stream"))
     }
 
     fn read(&self, folds: &DeviceMemory) -> Result<Vec<f32>, MachineError> {
         let count = self.program.fold_len();
         let fetching = doing("fetching a state");
         match self.program.element() {
-            Element::F32 => folds.read(count).map_err(fetching),
+            Element::F32 => folds.read(0, count).map_err(fetching),
             Element::F16 => {
-                let halves: Vec<f16> = folds.read(count).map_err(fetching)?;
+                let halves: Vec<f16> = folds.read(0, count).map_err(fetching)?;
                 Ok(halves.into_iter().map(f16::to_f32).collect())
             }
+        }
+    }
+
+    fn frame_memory(&self, floats: usize) -> FrameMemory {
+        match PinnedFloats::new(&self.stream, floats) {
+            Ok(pinned) => Box::new(pinned),
+            // The system locks no more memory: any other does, too.
+            Err(_refused) => Box::new(vec![0.0; floats]),
         }
     }
 
@@ -329,29 +411,26 @@ impl Machine for Gpu {
         logits: &mut [f32],
     ) -> Result<(), MachineError> {
         check(&self.program, frames.len(), streams, logits.len())?;
+        bind(&self.context).map_err(doing("binding the context"))?;
+        if streams == 0 {
+            return Ok(());
+        }
         self.reserve(streams)?;
-        let needed = self.program.fold_len() * self.program.element().bytes();
-        let Some(arena) = &mut self.arena else { return Ok(()) };
-        for stream in 0..streams {
-            let (read, write) = folds(stream);
-            let found = read.bytes().min(write.bytes());
-            if found < needed {
-                return Err(MachineError::Length { what: "a memory", found, needed, streams });
-            }
-            let entry = StreamFolds { read: read.address(), write: write.address() };
-            arena.pinned_upload.write_folds(stream, entry);
+        self.step_of(Some(frames), streams, folds, logits)
+    }
+
+    fn step_again(
+        &mut self,
+        streams: usize,
+        folds: &FoldsOf<'_, DeviceMemory>,
+        logits: &mut [f32],
+    ) -> Result<(), MachineError> {
+        bind(&self.context).map_err(doing("binding the context"))?;
+        if streams == 0 {
+            return Ok(());
         }
-        let ran = self.run(frames, streams);
-        if ran.is_err() {
-            // What was asked for before it failed must not meet what the next step writes.
-            let _idle = self.stream.synchronize();
-        }
-        if ran? {
-            self.report(streams)?;
-        }
-        if let Some(arena) = &self.arena {
-            arena.pinned_logits.read_floats(logits);
-        }
-        Ok(())
+        let uploaded = self.arena.as_ref().map_or(0, |arena| arena.uploaded);
+        check(&self.program, uploaded * self.program.frame_floats(), streams, logits.len())?;
+        self.step_of(None, streams, folds, logits)
     }
 }

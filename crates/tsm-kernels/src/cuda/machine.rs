@@ -1,6 +1,7 @@
 //! What runs a program: a GPU, or the host in its stead.
 
 use std::fmt;
+use std::ops::DerefMut;
 
 use super::program::Program;
 
@@ -36,6 +37,9 @@ pub enum MachineError {
     },
 }
 
+/// Floats on the host, where the machine fetches them best.
+pub type FrameMemory = Box<dyn DerefMut<Target = [f32]> + Send>;
+
 /// The memories of a stream in a step: what the last one left, and where this one leaves its own.
 pub type FoldsOf<'a, F> = dyn Fn(usize) -> (&'a F, &'a F) + 'a;
 
@@ -59,6 +63,11 @@ pub trait Machine: Send + fmt::Debug {
     /// If the machine fails.
     fn read(&self, folds: &Self::Folds) -> Result<Vec<f32>, MachineError>;
 
+    /// So many zeros, for frames.
+    fn frame_memory(&self, floats: usize) -> FrameMemory {
+        Box::new(vec![0.0; floats])
+    }
+
     /// One frame of each of `streams` streams: `frames` `[streams, 3, side, side]`, `logits` `[streams, classes]`.
     ///
     /// `folds` gives each stream's memories, which must be distinct ones. The first is not written. Allocates nothing
@@ -69,6 +78,17 @@ pub trait Machine: Send + fmt::Debug {
     fn step(
         &mut self,
         frames: &[f32],
+        streams: usize,
+        folds: &FoldsOf<'_, Self::Folds>,
+        logits: &mut [f32],
+    ) -> Result<(), MachineError>;
+
+    /// As [`Self::step`], with the frames of the last one, which the machine still has.
+    ///
+    /// # Errors
+    /// As there; or if the last step was not one of `streams` streams.
+    fn step_again(
+        &mut self,
         streams: usize,
         folds: &FoldsOf<'_, Self::Folds>,
         logits: &mut [f32],

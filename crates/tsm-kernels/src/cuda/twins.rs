@@ -14,7 +14,7 @@ use super::args::{KernelArgs, Launch, StreamFolds};
 use super::buffers::{Addresses, Sizes};
 use super::machine::{FoldsOf, Machine, MachineError, check};
 use super::program::{Element, Program, SLOTS, Slot};
-use super::tuner::{self, Bench, Tuned};
+use super::tuner::{self, Bench, Known, Tuned};
 use super::ways::{Scale, Stage};
 
 type Twin = unsafe extern "C" fn(args: *const c_void, grid: *const c_int);
@@ -74,6 +74,8 @@ pub struct Twins {
     clock: Option<u64>,
     /// What was found for each number of streams.
     tuned: HashMap<usize, Vec<Stage>>,
+    /// Those of the last step.
+    frames: Vec<f32>,
 }
 
 impl Twins {
@@ -82,7 +84,15 @@ impl Twins {
         let [weights, biases] = program.weights();
         let weights = HostMemory::of_floats(weights, program.element());
         let biases = HostMemory::of_floats(biases, Element::F32);
-        Self { program, multiprocessors, weights, biases, clock: None, tuned: HashMap::new() }
+        Self {
+            program,
+            multiprocessors,
+            weights,
+            biases,
+            clock: None,
+            tuned: HashMap::new(),
+            frames: Vec::new(),
+        }
     }
 
     /// Tuned at the first step of a size, as a GPU is, by a clock that shows what `seed` says: any way may win. Where
@@ -103,7 +113,7 @@ impl Twins {
             return Ok(stages.clone());
         }
         let mut bench = TwinBench { slots, element: self.program.element(), clock };
-        let Tuned { stages, refused } = tuner::tune(&self.program, scale, at, &mut bench)?;
+        let Tuned { stages, refused } = tuner::tune(&self.program, scale, at, &mut bench, &mut Known::new())?;
         if !refused.is_empty() {
             return Err(MachineError::Disagreement(refused.join(", ")));
         }
@@ -184,7 +194,18 @@ impl Machine for Twins {
         folds: &FoldsOf<'_, HostMemory>,
         logits: &mut [f32],
     ) -> Result<(), MachineError> {
-        check(&self.program, frames.len(), streams, logits.len())?;
+        self.frames.clear();
+        self.frames.extend_from_slice(frames);
+        self.step_again(streams, folds, logits)
+    }
+
+    fn step_again(
+        &mut self,
+        streams: usize,
+        folds: &FoldsOf<'_, HostMemory>,
+        logits: &mut [f32],
+    ) -> Result<(), MachineError> {
+        check(&self.program, self.frames.len(), streams, logits.len())?;
         let sizes = Sizes::of(&self.program, streams, self.multiprocessors);
         let mut slots: [HostMemory; SLOTS] = std::array::from_fn(|slot| {
             let memory = HostMemory::zeros(sizes.slots[slot]);
@@ -192,7 +213,7 @@ impl Machine for Twins {
             memory.write(0, &vec![0xFF; sizes.slots[slot]]);
             memory
         });
-        slots[Slot::Frames as usize] = HostMemory::of_floats(frames, self.program.element());
+        slots[Slot::Frames as usize] = HostMemory::of_floats(&self.frames, self.program.element());
         let table: Vec<StreamFolds> = (0..streams)
             .map(|stream| {
                 let (read, write) = folds(stream);

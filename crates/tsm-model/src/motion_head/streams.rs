@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!           ┌─ before: the state's own ─ read, a frame each ─► after, logits of motion ─┐
-//! states ◄──┤     the executor's Team once it idles, or one of our own meanwhile        ├─ all went well: after, + logits
+//! states ◄──┤     the executor's Team once it idles, or spare threads meanwhile         ├─ all went well: after, + logits
 //!           └─ Executor::step ──────────────────────────────────────────────────────────┘  an error: before
 //! ```
 //!
@@ -10,27 +10,19 @@
 //! read by one thread, so no bit depends on how many there are. Nothing is allocated once a number of streams was seen:
 //! memories change places, and whoever is free takes the next stream.
 
-use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
-
-use tsm_kernels::blocked::Team;
 
 use super::{FEATURES, Layer, MotionMemory, MotionReader};
 use crate::executor::{Executor, StepError, StreamState};
-
-/// Streams for which a thread is worth its waking, beside a step on a GPU that takes longer.
-const STREAMS_A_WORKER: usize = 2;
+use crate::spare_threads::SpareThreads;
 
 /// What reads the motion of several streams.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Streams {
     /// One a thread that reads.
     readers: Vec<Reader>,
     /// One a stream of the largest step so far.
     motions: Vec<StreamMotion>,
-    threads: NonZeroUsize,
-    /// For executors that have none: the caller alone until there are streams to share.
-    own_team: Team,
 }
 
 /// What one thread reads with.
@@ -53,16 +45,12 @@ struct StreamMotion {
 }
 
 impl Streams {
-    /// Reads on `threads` threads at most, the caller included, where an executor has none of its own.
-    pub(super) fn new(threads: NonZeroUsize) -> Self {
-        Self { readers: Vec::new(), motions: Vec::new(), threads, own_team: Team::new(1) }
-    }
-
     /// As [`super::MotionHead::step`], whose checks have passed.
     pub(super) fn step(
         &mut self,
         layer: &Layer,
         executor: &mut dyn Executor,
+        spare: &mut SpareThreads,
         frames: &[f32],
         states: &mut [&mut StreamState],
         logits: &mut [f32],
@@ -71,7 +59,7 @@ impl Streams {
             return executor.step(frames, states, logits);
         }
         self.take(layer, states);
-        let outcome = self.run(layer, executor, frames, states, logits);
+        let outcome = self.run(layer, executor, spare, frames, states, logits);
         for (stream, (state, logits)) in
             self.motions.iter_mut().zip(states.iter_mut().zip(logits.chunks_exact_mut(layer.classes)))
         {
@@ -102,20 +90,17 @@ impl Streams {
         &mut self,
         layer: &Layer,
         executor: &mut dyn Executor,
+        spare: &mut SpareThreads,
         frames: &[f32],
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError> {
         let n = states.len();
         if executor.team().is_none() {
-            let parts = self.threads.get().min(1 + n.div_ceil(STREAMS_A_WORKER));
-            if self.own_team.parts() < parts {
-                self.own_team = Team::new(parts);
-            }
-            self.make_readers(layer, self.own_team.parts().min(n));
-            let Self { readers, motions, own_team, .. } = self;
-            let job = job(layer, readers, &mut motions[..n], frames);
-            return own_team.run_beside(&job, || executor.step(frames, states, logits));
+            let team = spare.team_for(n);
+            self.make_readers(layer, team.parts().min(n));
+            let job = job(layer, &mut self.readers, &mut self.motions[..n], frames);
+            return team.run_beside(&job, || executor.step(frames, states, logits));
         }
         executor.step(frames, states, logits)?;
         let team = executor.team();

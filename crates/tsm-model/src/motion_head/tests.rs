@@ -109,7 +109,7 @@ fn a_layer_that_is_missing_or_of_another_shape_is_refused_with_both_shapes() {
             weights.insert(Architecture::MOTION_WEIGHT, tensor);
         }
         let checkpoint = Checkpoint { spec, weights, origin: Origin::Own };
-        MotionHead::of(&checkpoint, NonZeroUsize::MIN)
+        MotionHead::of(&checkpoint)
     };
     assert!(head(Some(&[3, FEATURES])).unwrap().is_some());
     assert!(matches!(head(None), Err(ComputeError::MissingTensor { tensor: "motion.weight" })));

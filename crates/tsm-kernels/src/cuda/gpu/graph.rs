@@ -10,6 +10,7 @@ use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaFunction, CudaGraph, CudaStream, DriverError, result};
 
 use super::doing;
+use super::memory::bind;
 use crate::cuda::args::{KernelArgs, Launch};
 use crate::cuda::machine::MachineError;
 
@@ -38,7 +39,10 @@ pub(crate) fn launch<A: KernelArgs>(
 }
 
 /// A recorded step.
-pub(super) struct Graph(CudaGraph);
+pub(super) struct Graph {
+    graph: CudaGraph,
+    stream: Arc<CudaStream>,
+}
 
 // SAFETY: the driver wants calls that name one graph one after the other, from whichever thread. A `Graph` is not
 // `Sync`, it is never cloned, and its one owner is reached through `&mut Gpu`.
@@ -57,11 +61,18 @@ pub(super) fn record(
     issued?;
     let Some(graph) = graph? else { return Err(MachineError::NoKernel("an empty graph".to_owned())) };
     graph.upload().map_err(doing("uploading a graph"))?;
-    Ok(Graph(graph))
+    Ok(Graph { graph, stream: Arc::clone(stream) })
 }
 
 impl Graph {
     pub(crate) fn launch(&self) -> Result<(), DriverError> {
-        self.0.launch()
+        self.graph.launch()
+    }
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        // cudarc gives graphs back in whatever context the thread has, and tells a failure to whoever comes next.
+        let _bound = bind(self.stream.context());
     }
 }

@@ -3,11 +3,11 @@
 #![allow(unsafe_code, reason = "calls the driver, and reads memory that it gave")]
 
 use std::ffi::c_void;
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc;
-use cudarc::driver::{CudaContext, CudaStream, DriverError, result};
+use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, ParallelSliceMut};
@@ -15,37 +15,76 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 use crate::cuda::args::StreamFolds;
 use crate::cuda::program::Element;
 
-/// Memory on a GPU, given back when it is dropped.
+/// Makes `context` the calling thread's. Unlike cudarc's own it does not stop at an error that another call left.
+pub(super) fn bind(context: &CudaContext) -> Result<(), DriverError> {
+    // SAFETY: a context that its owner has not given back.
+    unsafe { result::ctx::set_current(context.cu_ctx()) }
+}
+
+/// Waits for everything that was asked of `stream`, whatever error another call left.
+pub(super) fn wait(stream: &CudaStream) -> Result<(), DriverError> {
+    // SAFETY: a stream that its owner has not given back.
+    unsafe { result::stream::synchronize(stream.cu_stream()) }
+}
+
+/// Waits for a stream when it is dropped, so that an error or a panic leaves no copy under way.
+#[derive(Debug)]
+pub(super) struct Idle {
+    stream: Arc<CudaStream>,
+    is_waited_for: bool,
+}
+
+impl Idle {
+    /// Before something is asked of `stream`.
+    pub(super) fn before(stream: &Arc<CudaStream>) -> Self {
+        Self { stream: Arc::clone(stream), is_waited_for: false }
+    }
+
+    /// Waits now.
+    pub(super) fn wait(mut self) -> Result<(), DriverError> {
+        self.is_waited_for = true;
+        wait(&self.stream)
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        if !self.is_waited_for {
+            let _idle = wait(&self.stream);
+        }
+    }
+}
+
+/// Memory on a GPU, used on one stream, given back when it is dropped.
 #[derive(Debug)]
 pub struct DeviceMemory {
-    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
     address: u64,
     bytes: usize,
 }
 
 impl DeviceMemory {
     /// Memory of zeros; of no bytes, no memory.
-    pub(super) fn zeros(context: &Arc<CudaContext>, bytes: usize) -> Result<Self, DriverError> {
-        context.bind_to_thread()?;
-        let mut memory = Self { context: Arc::clone(context), address: 0, bytes };
+    pub(super) fn zeros(stream: &Arc<CudaStream>, bytes: usize) -> Result<Self, DriverError> {
+        bind(stream.context())?;
+        let mut memory = Self { stream: Arc::clone(stream), address: 0, bytes };
         if bytes > 0 {
             // SAFETY: a plain allocation in the context that was bound.
             memory.address = unsafe { result::malloc_sync(bytes) }?;
-            // SAFETY: the memory is as large as the call says, and nobody else knows it yet.
-            unsafe { result::memset_d8_sync(memory.address, 0, bytes) }?;
-            // The call may return before the memory is set, and other streams do not wait for it.
-            context.synchronize()?;
+            memory.fill(0, bytes)?;
+            wait(stream)?;
         }
         Ok(memory)
     }
 
     /// A copy of `values`.
-    pub(super) fn of<T: Copy>(context: &Arc<CudaContext>, values: &[T]) -> Result<Self, DriverError> {
-        let memory = Self::zeros(context, size_of_val(values))?;
+    pub(super) fn of<T: Copy>(stream: &Arc<CudaStream>, values: &[T]) -> Result<Self, DriverError> {
+        let memory = Self::zeros(stream, size_of_val(values))?;
         if !values.is_empty() {
-            // SAFETY: the memory has the size of `values`, and the call returns when they were copied.
-            unsafe { result::memcpy_htod_sync(memory.address, values) }?;
-            context.synchronize()?;
+            // SAFETY: the memory has the size of `values`, which live until the copy was waited for.
+            let asked = unsafe { result::memcpy_htod_async(memory.address, values, stream.cu_stream()) };
+            wait(stream)?;
+            asked?;
         }
         Ok(memory)
     }
@@ -58,42 +97,34 @@ impl DeviceMemory {
         self.bytes
     }
 
-    /// The first `count` values, which must be plain numbers, once the GPU has done what it was asked for.
-    pub(super) fn read<T: Copy + Default>(&self, count: usize) -> Result<Vec<T>, DriverError> {
-        self.context.bind_to_thread()?;
-        self.context.synchronize()?;
-        self.read_from(0, count)
-    }
-
-    /// `count` values from the `first` on, which must be plain numbers that the GPU has written already.
-    pub(super) fn read_from<T: Copy + Default>(
-        &self,
-        first: usize,
-        count: usize,
-    ) -> Result<Vec<T>, DriverError> {
+    /// `count` values from the `first` on, which must be plain numbers, once the stream has done what it was asked for.
+    pub(super) fn read<T: Copy + Default>(&self, first: usize, count: usize) -> Result<Vec<T>, DriverError> {
         let (at, end) = (first * size_of::<T>(), (first + count) * size_of::<T>());
         assert!(end <= self.bytes, "bytes {at} to {end} of a memory of {}", self.bytes);
-        self.context.bind_to_thread()?;
+        bind(self.stream.context())?;
         let mut values = vec![T::default(); count];
         if count > 0 {
-            // SAFETY: the stretch lies within the memory, as just checked, and is as long as `values`; the call returns
-            // when they were copied.
-            unsafe { result::memcpy_dtoh_sync(&mut values, self.address + at as u64) }?;
+            let (from, stream) = (self.address + at as u64, self.stream.cu_stream());
+            // SAFETY: the stretch lies within the memory, as just checked, and is as long as `values`, which live until
+            // the copy was waited for.
+            let asked = unsafe { result::memcpy_dtoh_async(&mut values, from, stream) };
+            wait(&self.stream)?;
+            asked?;
         }
         Ok(values)
     }
 
     /// Asks for the first `bytes` to be set to `value`.
-    pub(super) fn fill(&self, value: u8, bytes: usize, stream: &CudaStream) -> Result<(), DriverError> {
+    pub(super) fn fill(&self, value: u8, bytes: usize) -> Result<(), DriverError> {
         assert!(bytes <= self.bytes, "{bytes} bytes of a memory of {}", self.bytes);
         // SAFETY: within the memory, as just checked; who reads it afterwards waits for the stream.
-        unsafe { result::memset_d8_async(self.address, value, bytes, stream.cu_stream()) }
+        unsafe { result::memset_d8_async(self.address, value, bytes, self.stream.cu_stream()) }
     }
 }
 
 impl Drop for DeviceMemory {
     fn drop(&mut self) {
-        if self.address != 0 && self.context.bind_to_thread().is_ok() {
+        if self.address != 0 && bind(self.stream.context()).is_ok() {
             // SAFETY: the address came from `malloc_sync` and is given back once. A step waits for its stream before
             // it returns, and cuMemFree waits for the GPU besides.
             let _gone = unsafe { result::free_sync(self.address) };
@@ -101,9 +132,9 @@ impl Drop for DeviceMemory {
     }
 }
 
-/// Memory on the host that does not move.
+/// Memory on the host that does not move, copied on one stream.
 pub(super) struct PinnedMemory {
-    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
     start: *mut c_void,
     bytes: usize,
 }
@@ -131,12 +162,12 @@ fn write<T: PlainNumber>(to: &mut [T], from: &[f32], put: impl Fn(&mut [T], &[f3
 }
 
 impl PinnedMemory {
-    pub(super) fn new(context: &Arc<CudaContext>, bytes: usize) -> Result<Self, DriverError> {
-        context.bind_to_thread()?;
+    pub(super) fn new(stream: &Arc<CudaStream>, bytes: usize) -> Result<Self, DriverError> {
+        bind(stream.context())?;
         let bytes = bytes.max(1);
         // SAFETY: a plain allocation in the context that was bound; no flags, so it is ordinary cached memory.
         let start = unsafe { result::malloc_host(bytes, 0) }?;
-        let memory = Self { context: Arc::clone(context), start, bytes };
+        let memory = Self { stream: Arc::clone(stream), start, bytes };
         // SAFETY: the allocation is `bytes` long, and nobody else knows it.
         unsafe { start.cast::<u8>().write_bytes(0, bytes) };
         Ok(memory)
@@ -167,16 +198,26 @@ impl PinnedMemory {
         unsafe { std::slice::from_raw_parts_mut(start.cast(), count) }
     }
 
-    /// Puts `frames` at byte `at` as `element`, and asks for all up to their end to be copied to `device`: in pieces,
-    /// so that one is written while the one before is on its way.
+    /// Asks for everything before byte `at`, and behind it `frames` as `element`, to be copied to `device`.
+    ///
+    /// `frames` go by way of this memory, in pieces, so that one is written while the one before is on its way; or
+    /// straight from where they are, if the GPU can fetch them there. So they must stay until the stream was waited for.
     pub(super) fn send(
         &mut self,
         device: &DeviceMemory,
         at: usize,
         frames: &[f32],
         element: Element,
-        stream: &CudaStream,
     ) -> Result<(), DriverError> {
+        if element == Element::F32 && is_pinned(frames) {
+            assert!(at + size_of_val(frames) <= device.bytes(), "frames at {at} of {}", device.bytes());
+            self.copy_to(device, 0..at)?;
+            // SAFETY: within the device's memory, as just checked; both live until the stream was waited for, which
+            // `Gpu::run` does before it is left, by an error or a panic, too.
+            return unsafe {
+                result::memcpy_htod_async(device.address() + at as u64, frames, self.stream.cu_stream())
+            };
+        }
         let mut sent = 0;
         for (index, piece) in frames.chunks(FLOATS_A_PIECE).enumerate() {
             let from = at + index * FLOATS_A_PIECE * element.bytes();
@@ -187,7 +228,7 @@ impl PinnedMemory {
                 }),
             }
             let end = from + piece.len() * element.bytes();
-            self.copy_to(device, sent..end, stream)?;
+            self.copy_to(device, sent..end)?;
             sent = end;
         }
         Ok(())
@@ -209,12 +250,7 @@ impl PinnedMemory {
     }
 
     /// Asks for a copy of `bytes` to the same place of `device`.
-    fn copy_to(
-        &self,
-        device: &DeviceMemory,
-        bytes: Range<usize>,
-        stream: &CudaStream,
-    ) -> Result<(), DriverError> {
+    pub(super) fn copy_to(&self, device: &DeviceMemory, bytes: Range<usize>) -> Result<(), DriverError> {
         let Range { start, end } = bytes;
         assert!(start <= end && end <= device.bytes() && end <= self.bytes, "bytes {start} to {end}");
         // SAFETY: `start` lies within the allocation, as just checked.
@@ -223,30 +259,63 @@ impl PinnedMemory {
         // has waited for the stream.
         let own: &[u8] = unsafe { std::slice::from_raw_parts(first.cast(), end - start) };
         // SAFETY: both are long enough, and live until their owner has waited for the stream.
-        unsafe { result::memcpy_htod_async(device.address() + start as u64, own, stream.cu_stream()) }
+        unsafe { result::memcpy_htod_async(device.address() + start as u64, own, self.stream.cu_stream()) }
     }
 
     /// Asks for a copy of the first `bytes` of `device`.
-    pub(super) fn copy_from(
-        &self,
-        device: &DeviceMemory,
-        bytes: usize,
-        stream: &CudaStream,
-    ) -> Result<(), DriverError> {
+    pub(super) fn copy_from(&self, device: &DeviceMemory, bytes: usize) -> Result<(), DriverError> {
         assert!(bytes <= device.bytes() && bytes <= self.bytes, "{bytes} bytes of {}", device.bytes());
         // SAFETY: within the allocation, as just checked; nobody holds a reference, and `Gpu` reads it only when it has
         // waited for the stream.
         let own = unsafe { std::slice::from_raw_parts_mut(self.start.cast::<u8>(), bytes) };
         // SAFETY: both are long enough, and live until their owner has waited for the stream.
-        unsafe { result::memcpy_dtoh_async(own, device.address(), stream.cu_stream()) }
+        unsafe { result::memcpy_dtoh_async(own, device.address(), self.stream.cu_stream()) }
     }
 }
 
 impl Drop for PinnedMemory {
     fn drop(&mut self) {
-        if self.context.bind_to_thread().is_ok() {
-            // SAFETY: it came from `malloc_host` and is given back once; no copy is under way when its owner goes.
+        if bind(self.stream.context()).is_ok() {
+            let _idle = wait(&self.stream);
+            // SAFETY: it came from `malloc_host` and is given back once; no copy is under way, as just waited for.
             let _gone = unsafe { result::free_host(self.start) };
         }
+    }
+}
+
+/// Whether the GPU can fetch `values` by itself.
+fn is_pinned(values: &[f32]) -> bool {
+    let mut kind: u32 = 0;
+    let attribute = sys::CUpointer_attribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE;
+    // SAFETY: this attribute is a number of 32 bits; of an address that it does not know the driver says so.
+    let answer =
+        unsafe { sys::cuPointerGetAttribute((&raw mut kind).cast(), attribute, values.as_ptr() as u64) };
+    answer == sys::CUresult::CUDA_SUCCESS && kind == sys::CUmemorytype::CU_MEMORYTYPE_HOST as u32
+}
+
+/// Floats in pinned memory, for frames.
+pub(super) struct PinnedFloats {
+    memory: PinnedMemory,
+    count: usize,
+}
+
+impl PinnedFloats {
+    /// So many zeros.
+    pub(super) fn new(stream: &Arc<CudaStream>, count: usize) -> Result<Self, DriverError> {
+        Ok(Self { memory: PinnedMemory::new(stream, count * size_of::<f32>())?, count })
+    }
+}
+
+impl Deref for PinnedFloats {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        self.memory.floats(0, self.count)
+    }
+}
+
+impl DerefMut for PinnedFloats {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        self.memory.values_mut(0, self.count)
     }
 }

@@ -1,7 +1,7 @@
 //! The GPU as the tuner's bench: a launch's output, and its time among others of its kind.
 //!
 //! ```text
-//! output   y = NaN ─ launch ─ the first and the last bytes of y ─► host
+//! output   y, partial sums = NaN ─ launch ─ stretches all over y ─► host
 //! time     launch once, by the clock's events; if that was short, many launches as one graph
 //! ```
 //!
@@ -9,6 +9,7 @@
 //! take as long as the driver needs to ask for them.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc;
@@ -17,14 +18,16 @@ use cudarc::driver::{CudaEvent, CudaFunction, CudaModule, CudaStream, DriverErro
 use half::f16;
 
 use super::memory::DeviceMemory;
-use super::{doing, function, graph, launch};
+use super::{Arena, doing, function, graph, launch};
 use crate::cuda::args::Launch;
 use crate::cuda::machine::MachineError;
 use crate::cuda::program::Element;
 use crate::cuda::tuner::Bench;
 
-/// Values of an output that are looked at, at its start and as many at its end.
-const LOOKED_AT: usize = 1 << 16;
+/// Values that are looked at in one stretch, and how many stretches lie over an output, first and last values included.
+const STRETCH: usize = 1 << 14;
+/// At most so many.
+const STRETCHES: usize = 8;
 
 /// How long a launch is repeated for: the events tell half microseconds apart.
 const REPEATED_MICROS: f32 = 150.0;
@@ -37,6 +40,7 @@ pub(super) struct Trial<'a> {
     module: &'a Arc<CudaModule>,
     functions: &'a mut HashMap<String, CudaFunction>,
     slots: &'a [DeviceMemory],
+    partial: &'a DeviceMemory,
     element: Element,
     has_graphs: bool,
     start: CudaEvent,
@@ -44,19 +48,20 @@ pub(super) struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    /// On `stream`, into `slots`.
+    /// On `stream`, in the memories of `arena`.
     pub(super) fn new(
         stream: &'a Arc<CudaStream>,
         module: &'a Arc<CudaModule>,
         functions: &'a mut HashMap<String, CudaFunction>,
-        slots: &'a [DeviceMemory],
+        arena: &'a Arena,
         element: Element,
         has_graphs: bool,
     ) -> Result<Self, MachineError> {
+        let (slots, partial) = (arena.slots.as_slice(), &arena.partial);
         let event = || stream.context().new_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
         let (start, end) =
             (event().map_err(doing("making a clock"))?, event().map_err(doing("making a clock"))?);
-        Ok(Self { stream, module, functions, slots, element, has_graphs, start, end })
+        Ok(Self { stream, module, functions, slots, partial, element, has_graphs, start, end })
     }
 
     /// Microseconds that the GPU takes for what `issue` asks for.
@@ -76,17 +81,16 @@ impl Bench for Trial<'_> {
         let slot = slot.ok_or_else(|| MachineError::NoKernel(format!("{}, for no slot", data.kernel)))?;
         let element = if data.args.is_f32_out != 0 { Element::F32 } else { self.element };
         let values = usize::try_from(i64::from(data.args.rows) * i64::from(data.args.out_c)).unwrap_or(0);
-        let looked_at = LOOKED_AT.min(values);
         let run = || -> Result<Vec<f32>, DriverError> {
-            slot.fill(0xFF, values * element.bytes(), self.stream)?;
+            slot.fill(0xFF, values * element.bytes())?;
+            self.partial.fill(0xFF, self.partial.bytes())?;
             launch(&function, data, self.stream)?;
-            self.stream.synchronize()?;
-            let mut seen = Vec::with_capacity(2 * looked_at);
-            for from in [0, values - looked_at] {
+            let mut seen = Vec::with_capacity(STRETCHES * STRETCH);
+            for Range { start, end } in stretches(values) {
                 match element {
-                    Element::F32 => seen.extend(slot.read_from::<f32>(from, looked_at)?),
+                    Element::F32 => seen.extend(slot.read::<f32>(start, end - start)?),
                     Element::F16 => {
-                        seen.extend(slot.read_from::<f16>(from, looked_at)?.into_iter().map(f16::to_f32));
+                        seen.extend(slot.read::<f16>(start, end - start)?.into_iter().map(f16::to_f32));
                     }
                 }
             }
@@ -108,11 +112,43 @@ impl Bench for Trial<'_> {
             let micros = self.timed(issue).map_err(&timing)?;
             return Ok((micros / f32::from(repeats)).min(alone));
         }
-        let graph = graph::record(self.stream, || issue().map_err(&timing))?;
+        let Ok(graph) = graph::record(self.stream, || issue().map_err(&timing)) else {
+            // Another thread of this process asked the GPU for something that no recording survives.
+            return Ok(self.timed(issue).map_err(&timing)? / f32::from(repeats));
+        };
         let mut fastest = alone;
         for _ in 0..2 {
             fastest = fastest.min(self.timed(|| graph.launch()).map_err(&timing)? / f32::from(repeats));
         }
         Ok(fastest)
+    }
+}
+
+/// What is looked at of `values` values: all, or stretches at equal distances from the first to the last.
+fn stretches(values: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = values.div_ceil(STRETCH).clamp(1, STRETCHES);
+    let length = STRETCH.min(values.div_ceil(count));
+    (0..count).map(move |index| {
+        let start = (values - length) * index / (count - 1).max(1);
+        start..start + length
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_are_all_of_a_small_output_and_both_ends_of_a_large_one() {
+        for values in
+            [0, 1, 1000, STRETCH, STRETCH + 1, STRETCHES * STRETCH - 1, STRETCHES * STRETCH + 1, 1 << 24]
+        {
+            let seen: Vec<_> = stretches(values).collect();
+            assert_eq!((seen[0].start, seen[seen.len() - 1].end), (0, values));
+            if values <= STRETCHES * STRETCH {
+                assert!(seen.windows(2).all(|pair| pair[1].start <= pair[0].end), "{values}: {seen:?}");
+            }
+            assert!(seen.len() <= STRETCHES && seen.iter().all(|one| one.len() <= STRETCH));
+        }
     }
 }
