@@ -15,7 +15,8 @@ fn main() {
     host_twins();
 }
 
-/// GPUs that get machine code of their own; later ones compile the newest's PTX when the program starts.
+/// GPUs that get machine code of their own. Others compile PTX when the program starts: later ones the newest's, and
+/// those between, such as a Jetson Orin (8.7), which takes no machine code of other boards, the oldest's.
 const ARCHS: &str = "75 80 89 90";
 
 /// One file for all GPUs: `$OUT_DIR/step.fatbin`. `TSM_CUDA_ARCHS="90"` builds for fewer, faster.
@@ -23,14 +24,22 @@ fn fat_binary() {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let nvcc = std::env::var("NVCC").unwrap_or_else(|_unset| "nvcc".to_owned());
     let wish = std::env::var("TSM_CUDA_ARCHS").unwrap_or_else(|_unset| ARCHS.to_owned());
-    let archs: Vec<&str> = wish.split([' ', ',']).filter(|arch| !arch.is_empty()).collect();
+    let number =
+        |arch: &str| arch.parse::<u32>().unwrap_or_else(|_| panic!("TSM_CUDA_ARCHS: {arch} is not like 90"));
+    let mut archs: Vec<u32> = wish.split([' ', ',']).filter(|arch| !arch.is_empty()).map(number).collect();
+    archs.sort_unstable();
+    archs.dedup();
+    let [oldest, newest] = [archs.first(), archs.last()]
+        .map(|arch| *arch.expect("TSM_CUDA_ARCHS names a compute capability, such as 90"));
     let mut command = std::process::Command::new(&nvcc);
     command.args(["-fatbin", "-O3", "-std=c++17", "--threads", "0", "-lineinfo"]);
     for arch in &archs {
         command.arg(format!("-gencode=arch=compute_{arch},code=sm_{arch}"));
     }
-    let newest = archs.last().expect("TSM_CUDA_ARCHS names a compute capability, such as 90");
     command.arg(format!("-gencode=arch=compute_{newest},code=compute_{newest}"));
+    if oldest < newest {
+        command.arg(format!("-gencode=arch=compute_{oldest},code=compute_{oldest}"));
+    }
     command.arg("cuda/step.cu").arg("-o").arg(out.join("step.fatbin"));
     match command.status() {
         Ok(status) if status.success() => {}

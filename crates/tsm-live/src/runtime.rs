@@ -13,7 +13,7 @@ use std::cell::OnceCell;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded, select_biased, tick};
+use crossbeam_channel::{Receiver, TryRecvError, bounded, select_biased, tick};
 use tsm_ingest::{Source, SourceError};
 use tsm_model::{Model, StepError};
 
@@ -211,8 +211,10 @@ impl<'a> Runtime<'a> {
 
     /// Until every stream is done, or a stop is asked for.
     fn serve(&mut self) -> Result<(), LiveError> {
-        // Sources connect meanwhile.
-        self.model.warm_up(self.streams.len())?;
+        if self.warm_up() == Next::Stopped {
+            self.ending = RunEnding::Stopped;
+            return Ok(());
+        }
         let idle = tick(IDLE);
         loop {
             // The stop comes first: a file keeps the model busy without a pause.
@@ -230,6 +232,25 @@ impl<'a> Runtime<'a> {
                 }
             }
         }
+    }
+
+    /// Gets ready for steps of any number of streams, while sources connect.
+    fn warm_up(&mut self) -> Next {
+        let streams = self.streams.len();
+        let smaller = (0..usize::BITS).map(|power| 1 << power).take_while(|n| *n < streams);
+        // The largest first: a device's memory is taken once.
+        for n in std::iter::once(streams).chain(smaller) {
+            if self.stop.try_recv() != Err(TryRecvError::Empty) {
+                return Next::Stopped;
+            }
+            match self.model.warm_up(n) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // As many may never have a frame at once.
+                Err(error) => tracing::warn!("no step of {n} streams: {error}"),
+            }
+        }
+        Next::GoOn
     }
 
     /// Takes note of what a supervisor says.

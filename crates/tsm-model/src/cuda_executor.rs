@@ -225,20 +225,14 @@ impl<M: Machine> Executor for CudaExecutor<M> {
         self.machine.frame_memory(streams * self.machine.program().frame_floats())
     }
 
-    fn warm_up(&mut self, streams: usize) -> Result<(), StepError> {
-        let (frame, classes) = (self.machine.program().frame_floats(), self.spec().classes.len());
+    fn warm_up(&mut self, streams: usize) -> Result<bool, StepError> {
         let mut frames = self.frame_memory(streams);
         fill_with_made_up(&mut frames);
-        let mut logits = vec![0.0; streams * classes];
+        let mut logits = vec![0.0; streams * self.spec().classes.len()];
         let mut states: Vec<StreamState> = (0..streams).map(|_| self.fresh_state()).collect();
         let mut states: Vec<&mut StreamState> = states.iter_mut().collect();
-        // The largest first: the machine's memory grows once.
-        let powers = std::iter::successors(streams.checked_ilog2(), |power| power.checked_sub(1));
-        let smaller = powers.map(|power| 1 << power).filter(|n| *n < streams);
-        for n in std::iter::once(streams).chain(smaller) {
-            self.step(&frames[..n * frame], &mut states[..n], &mut logits[..n * classes])?;
-        }
-        Ok(())
+        self.step(&frames, &mut states, &mut logits)?;
+        Ok(true)
     }
 
     fn forward_clip(&mut self, clips: &Tensor) -> Result<ClipLogits, StepError> {

@@ -237,12 +237,12 @@ pub trait Executor: Send {
         Box::new(vec![0.0; streams * 3 * size * size])
     }
 
-    /// Does what the first steps of up to `streams` streams would be slower for, where that is much.
+    /// Does what the first step of `streams` streams would be slower for; `false` where that is nothing to speak of.
     ///
     /// # Errors
-    /// [`StepError`], as those steps would have.
-    fn warm_up(&mut self, _streams: usize) -> Result<(), StepError> {
-        Ok(())
+    /// [`StepError`], as that step would have.
+    fn warm_up(&mut self, _streams: usize) -> Result<bool, StepError> {
+        Ok(false)
     }
 
     /// Labels the next frame of each of n independent streams.

@@ -8,6 +8,8 @@ use serde::Serialize;
 /// A GPU that is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Gpu {
+    /// Its number among the machine's: that of `cuda:N`.
+    pub ordinal: usize,
     /// As its maker calls it.
     pub name: String,
     /// What it can execute: 9.0 is an H100 or H200, 8.9 an L4, 8.7 a Jetson Orin.
@@ -20,7 +22,7 @@ pub struct Gpu {
 
 impl fmt::Display for Gpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, compute_capability, memory_bytes, driver } = self;
+        let Self { name, compute_capability, memory_bytes, driver, .. } = self;
         let driver = driver.as_deref().unwrap_or("unknown");
         write!(f, "{name} (sm {compute_capability}, {} MiB, driver {driver})", memory_bytes >> 20)
     }
@@ -33,6 +35,7 @@ pub fn describe(device: &Device) -> Option<Gpu> {
     let context = stream.context();
     let (major, minor) = context.compute_capability().ok()?;
     Some(Gpu {
+        ordinal: context.ordinal(),
         name: context.name().ok()?,
         compute_capability: format!("{major}.{minor}"),
         memory_bytes: context.total_mem().ok()?,

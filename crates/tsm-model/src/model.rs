@@ -192,11 +192,11 @@ impl Model {
         self.executor.frame_memory(streams)
     }
 
-    /// Gets ready for steps of up to `streams` streams; see [`Executor::warm_up`].
+    /// Gets ready for steps of `streams` streams; see [`Executor::warm_up`].
     ///
     /// # Errors
     /// [`StepError`].
-    pub fn warm_up(&mut self, streams: usize) -> Result<(), StepError> {
+    pub fn warm_up(&mut self, streams: usize) -> Result<bool, StepError> {
         self.executor.warm_up(streams)
     }
 

@@ -104,7 +104,7 @@ fn frames_that_are_there_are_stepped_again_and_warming_up_changes_nothing() {
     let spec = spec(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, 32);
     let (mut warm, mut cold) =
         (tuned_twins(spec.clone(), 4, DType::F32, 132), twins(spec, 4, DType::F32, 132));
-    warm.warm_up(3).unwrap();
+    assert!(warm.warm_up(3).unwrap());
     let mut frames = warm.frame_memory(2);
     assert_eq!(frames.len(), 2 * 3 * 32 * 32);
     frames

@@ -39,6 +39,7 @@ pub(crate) fn no_drift(
     }
     let mut finding = Finding::of("logit", off, data_type);
     finding.holds &= moved;
-    finding.got = format!("{} in {frames} frames", finding.got);
+    let still = if moved { "" } else { ", and no frame says something else than the first" };
+    finding.got = format!("{} in {frames} frames{still}", finding.got);
     Ok(finding)
 }

@@ -98,17 +98,14 @@ fn steps(
     let mut logits = vec![0.0; streams * checkpoint.spec.classes.len()];
     let mut states: Vec<StreamState> = (0..streams).map(|_| model.fresh_state()).collect();
     let mut borrowed: Vec<&mut StreamState> = states.iter_mut().collect();
-    let mut millis = Vec::new();
-    let start = now();
-    let mut warm_up = 0;
+    for _ in 0..WARM_UP_STEPS {
+        model.step(&frames, &mut borrowed, &mut logits)?;
+    }
+    let (mut millis, start) = (Vec::new(), now());
     while millis.len() < FEWEST_STEPS || start.elapsed() < span {
         let began = now();
         model.step(&frames, &mut borrowed, &mut logits)?;
-        if warm_up < WARM_UP_STEPS {
-            warm_up += 1;
-        } else {
-            millis.push(began.elapsed().as_secs_f64() * 1000.0);
-        }
+        millis.push(began.elapsed().as_secs_f64() * 1000.0);
     }
     let (mut on_device, start) = (Vec::new(), now());
     while on_device.len() < FEWEST_STEPS || start.elapsed() < span / 2 {

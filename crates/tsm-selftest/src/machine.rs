@@ -49,6 +49,7 @@ impl Machine {
     pub fn one_line(&self) -> String {
         match &self.gpu {
             Some(gpu) => gpu.to_string(),
+            None if self.device == "cuda" => "a GPU that its driver does not describe".to_owned(),
             None => format!("cpu {} ({}, {} threads)", self.cpu, self.cpu_level, self.cpu_threads),
         }
     }

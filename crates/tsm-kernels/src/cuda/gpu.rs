@@ -16,6 +16,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use candle_core::cuda_backend::cudarc;
@@ -23,22 +25,23 @@ use cudarc::driver::sys::CUdevice_attribute;
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, DriverError};
 use half::f16;
 
-use super::args::{Launch, StreamFolds};
-use super::buffers::{Addresses, Sizes};
+use super::args::Launch;
 use super::machine::{FoldsOf, FrameMemory, Machine, MachineError, check};
-use super::program::{Element, Program, Slot};
+use super::program::{Element, Program};
 use super::tuner::{self, Known, Tuned};
 use super::ways::Scale;
 
+mod arena;
 mod graph;
 mod layers;
 mod memory;
 mod trial;
 
+use arena::Arena;
 use graph::Graph;
 pub(crate) use graph::launch;
 pub use memory::DeviceMemory;
-use memory::{Idle, PinnedFloats, PinnedMemory, bind};
+use memory::{Idle, PinnedFloats, bind};
 use trial::Trial;
 
 /// What was found out about layers of any program, GPU by GPU: a network that is loaded again need not ask again.
@@ -70,21 +73,7 @@ pub struct Gpu {
     tuned: HashMap<usize, Tuned>,
     /// What was recorded for each batch size.
     recorded: HashMap<usize, Recorded>,
-}
-
-/// Memory for batches up to a size.
-struct Arena {
-    pictures: usize,
-    /// Streams whose frames lie in `upload`.
-    uploaded: usize,
-    sizes: Sizes,
-    /// Empty for the frames, which lie in `upload`.
-    slots: Vec<DeviceMemory>,
-    upload: DeviceMemory,
-    partial: DeviceMemory,
-    counters: DeviceMemory,
-    pinned_upload: PinnedMemory,
-    pinned_logits: PinnedMemory,
+    has_reported: bool,
 }
 
 /// A step of one batch size.
@@ -93,6 +82,9 @@ struct Recorded {
     /// The same with the copy of the logits, unless graphs are switched off.
     graph: Option<Graph>,
 }
+
+/// Why there is memory in a step.
+const RESERVED: &str = "every step reserves its memory first";
 
 /// Says what was being done when the driver refused.
 fn doing(what: &'static str) -> impl Fn(DriverError) -> MachineError {
@@ -104,22 +96,22 @@ impl Gpu {
     ///
     /// # Errors
     /// If the driver refuses, or memory is short.
-    pub fn new(stream: &Arc<CudaStream>, program: Program) -> Result<Self, MachineError> {
+    pub fn new(stream: &Arc<CudaStream>, mut program: Program) -> Result<Self, MachineError> {
         let context = Arc::clone(stream.context());
         let stream = context.new_stream().map_err(doing("making a stream"))?;
         let module = context.load_module(kernels()).map_err(doing("loading the kernels"))?;
         let count = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
         let multiprocessors = context.attribute(count).map_err(doing("counting multiprocessors"))?;
-        let [weights, biases] = program.weights();
+        let [weights, biases] = program.take_weights();
         let weights = match program.element() {
-            Element::F32 => DeviceMemory::of(&stream, weights),
+            Element::F32 => DeviceMemory::of(&stream, &weights),
             Element::F16 => {
                 let halves: Vec<f16> = weights.iter().map(|v| f16::from_f32(*v)).collect();
                 DeviceMemory::of(&stream, &halves)
             }
         };
         let weights = weights.map_err(doing("uploading weights"))?;
-        let biases = DeviceMemory::of(&stream, biases).map_err(doing("uploading biases"))?;
+        let biases = DeviceMemory::of(&stream, &biases).map_err(doing("uploading biases"))?;
         Ok(Self {
             program,
             stream,
@@ -133,55 +125,30 @@ impl Gpu {
             arena: None,
             tuned: HashMap::new(),
             recorded: HashMap::new(),
+            has_reported: false,
             context,
         })
     }
 
-    /// Grows for `pictures` streams, if there were never so many.
-    fn reserve(&mut self, pictures: usize) -> Result<(), MachineError> {
-        if self.arena.as_ref().is_some_and(|arena| arena.pictures >= pictures) {
+    /// Grows for `streams` streams, if there were never so many.
+    fn reserve(&mut self, streams: usize) -> Result<(), MachineError> {
+        if self.arena.as_ref().is_some_and(|arena| arena.streams >= streams) {
             return Ok(());
         }
         let has_grown = self.arena.is_some();
         // The old ones go first: the two need not fit at once, and graphs name the old addresses.
         self.recorded.clear();
         self.arena = None;
+        let arena = |streams| Arena::new(&self.stream, &self.program, streams, self.multiprocessors);
         // Who comes with one stream more may come with another.
-        if has_grown && let Ok(arena) = self.arena(pictures.next_power_of_two()) {
-            self.arena = Some(arena);
-            return Ok(());
-        }
-        self.arena = Some(self.arena(pictures)?);
+        let roomy = if has_grown { arena(streams.next_power_of_two()).ok() } else { None };
+        self.arena = Some(roomy.map_or_else(|| arena(streams), Ok)?);
         Ok(())
-    }
-
-    /// Memory for batches of up to `pictures` streams.
-    fn arena(&self, pictures: usize) -> Result<Arena, MachineError> {
-        let sizes = Sizes::of(&self.program, pictures, self.multiprocessors);
-        let stream = &self.stream;
-        let device = |bytes| DeviceMemory::zeros(stream, bytes).map_err(doing("taking memory for a batch"));
-        let pinned = |bytes| PinnedMemory::new(stream, bytes).map_err(doing("taking pinned memory"));
-        let slots = sizes
-            .slots
-            .iter()
-            .enumerate()
-            .map(|(slot, bytes)| device(if slot == Slot::Frames as usize { 0 } else { *bytes }));
-        Ok(Arena {
-            pictures,
-            uploaded: 0,
-            slots: slots.collect::<Result<_, _>>()?,
-            upload: device(sizes.upload())?,
-            partial: device(sizes.partial)?,
-            counters: device(sizes.counters)?,
-            pinned_upload: pinned(sizes.upload())?,
-            pinned_logits: pinned(sizes.slots[Slot::Logits as usize])?,
-            sizes,
-        })
     }
 
     /// Finds out, once a power of two of streams, which ways are the fastest.
     fn tune(&mut self, power: usize) -> Result<(), MachineError> {
-        let Some(arena) = &self.arena else { return Ok(()) };
+        let arena = self.arena.as_ref().expect(RESERVED);
         let addresses = arena.addresses(&self.weights, &self.biases);
         let scale = Scale { pictures: power, multiprocessors: self.multiprocessors };
         let (element, has_graphs) = (self.program.element(), self.has_graphs);
@@ -205,69 +172,52 @@ impl Gpu {
 
     /// Looks the kernels up, and records the graph if there are graphs; says whether this size is new. The frames and
     /// the table of memories of a step are on their way already: finding out what is fastest needs them.
-    fn record(&mut self, pictures: usize) -> Result<bool, MachineError> {
-        if self.recorded.contains_key(&pictures) {
+    fn record(&mut self, streams: usize) -> Result<bool, MachineError> {
+        if self.recorded.contains_key(&streams) {
             return Ok(false);
         }
-        let power = power_below(pictures);
+        let power = power_below(streams);
         if self.is_tuned && !self.tuned.contains_key(&power) {
             self.tune(power)?;
         }
-        let Some(arena) = &self.arena else { return Ok(false) };
-        let addresses = arena.addresses(&self.weights, &self.biases);
-        let scale = |pictures| Scale { pictures, multiprocessors: self.multiprocessors };
+        let addresses = self.arena.as_ref().expect(RESERVED).addresses(&self.weights, &self.biases);
+        let scale = Scale { pictures: streams, multiprocessors: self.multiprocessors };
         let stages = self.tuned.get(&power).map(|tuned| tuned.stages.clone());
-        let stages = stages.unwrap_or_else(|| self.program.estimated(scale(pictures)));
+        let stages = stages.unwrap_or_else(|| self.program.estimated(scale));
         let mut launches = Vec::with_capacity(stages.len());
         for stage in stages {
-            let launch = self.program.launch(stage, scale(pictures), &addresses);
+            let launch = self.program.launch(stage, scale, &addresses);
             launches.push((function(&self.module, &mut self.functions, &launch.kernel)?, launch));
         }
-        // What another thread asks the GPU for may end a recording; launched one by one, a step is the same.
-        let recorded =
-            self.has_graphs.then(|| graph::record(&self.stream, || self.issue(pictures, &launches)));
-        let graph = recorded.and_then(|recorded| {
-            recorded
-                .inspect_err(|error| {
-                    tracing::warn!("steps of {pictures} streams go without a CUDA graph: {error}")
-                })
-                .ok()
+        let graph = self.has_graphs.then(|| graph::record(&self.stream, || self.issue(streams, &launches)));
+        let graph = graph.and_then(|recorded| match recorded {
+            Ok(graph) => Some(graph),
+            // What another thread asks the GPU for may end a recording. One by one the launches do the same.
+            Err(error) => {
+                tracing::warn!("steps of {streams} streams go without a CUDA graph: {error}");
+                None
+            }
         });
-        self.recorded.insert(pictures, Recorded { launches, graph });
+        self.recorded.insert(streams, Recorded { launches, graph });
         Ok(true)
     }
 
     /// Launches, and copies the logits back; waits for nothing.
-    fn issue(&self, pictures: usize, launches: &[(CudaFunction, Launch)]) -> Result<(), MachineError> {
-        let Some(arena) = &self.arena else { return Ok(()) };
-        self.context.bind_to_thread().map_err(doing("binding the context"))?;
+    fn issue(&self, streams: usize, launches: &[(CudaFunction, Launch)]) -> Result<(), MachineError> {
         for (function, data) in launches {
             launch(function, data, &self.stream).map_err(doing("launching a kernel"))?;
         }
-        let bytes = pictures * self.program.classes() * size_of::<f32>();
-        let logits = &arena.slots[Slot::Logits as usize];
-        arena.pinned_logits.copy_from(logits, bytes).map_err(doing("fetching logits"))
+        let bytes = streams * self.program.classes() * size_of::<f32>();
+        self.arena.as_ref().expect(RESERVED).fetch_logits(bytes)
     }
 }
 
 impl Gpu {
     /// Frames up (none: they are there), the step, logits back; says whether this size is new.
     fn run(&mut self, frames: Option<&[f32]>, streams: usize) -> Result<bool, MachineError> {
+        // An error or a panic may not leave a copy under way.
         let idle = Idle::before(&self.stream);
-        let Some(arena) = &mut self.arena else { return Ok(false) };
-        let Arena { pinned_upload, upload, sizes, uploaded, .. } = arena;
-        match frames {
-            Some(frames) => {
-                *uploaded = 0;
-                let element = self.program.element();
-                let sent = pinned_upload.send(upload, sizes.table, frames, element);
-                sent.map_err(doing("uploading frames"))?;
-                *uploaded = streams;
-            }
-            None => pinned_upload
-                .copy_to(upload, 0..sizes.table)
-                .map_err(doing("uploading the table of memories"))?,
-        }
+        self.arena.as_mut().expect(RESERVED).upload(frames, streams, &self.program)?;
         let is_new = self.record(streams)?;
         let recorded = &self.recorded[&streams];
         match &recorded.graph {
@@ -287,35 +237,34 @@ impl Gpu {
         logits: &mut [f32],
     ) -> Result<(), MachineError> {
         let needed = self.program.fold_len() * self.program.element().bytes();
-        let Some(arena) = &mut self.arena else { return Ok(()) };
-        for stream in 0..streams {
-            let (read, write) = folds(stream);
-            let found = read.bytes().min(write.bytes());
-            if found < needed {
-                return Err(MachineError::Length { what: "a memory", found, needed, streams });
-            }
-            let entry = StreamFolds { read: read.address(), write: write.address() };
-            arena.pinned_upload.write_folds(stream, entry);
-        }
-        if self.run(frames, streams)? {
-            self.report(streams)?;
-        }
-        if let Some(arena) = &self.arena {
-            arena.pinned_logits.read_floats(logits);
+        self.arena.as_mut().expect(RESERVED).write_table(streams, folds, needed)?;
+        let is_new = self.run(frames, streams)?;
+        self.arena.as_ref().expect(RESERVED).read_logits(logits);
+        if is_new {
+            self.report(streams);
         }
         Ok(())
     }
 
-    /// Writes what each launch takes, where the environment asks for it.
-    fn report(&self, streams: usize) -> Result<(), MachineError> {
-        let Some(path) = std::env::var_os("TSM_CUDA_LAYERS") else { return Ok(()) };
+    /// Writes what each launch takes, where the environment asks for it: the first size over what was in the file,
+    /// others behind it. A file that cannot be written fails no step.
+    fn report(&mut self, streams: usize) {
+        let Some(path) = std::env::var_os("TSM_CUDA_LAYERS") else { return };
         let refused = self.tuned.get(&power_below(streams)).map_or(&[][..], |tuned| &tuned.refused);
-        let table = layers::table(&self.stream, &self.recorded[&streams].launches, refused);
-        let table = table.map_err(doing("timing launches"))?;
-        std::fs::write(&path, table).map_err(|error| MachineError::Driver {
-            doing: "writing TSM_CUDA_LAYERS",
-            source: Box::new(error),
-        })
+        let table = match layers::table(&self.stream, &self.recorded[&streams].launches, refused) {
+            Ok(table) => format!("streams: {streams}\n{table}"),
+            Err(error) => return tracing::warn!("TSM_CUDA_LAYERS: launches cannot be timed: {error}"),
+        };
+        let file = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(!self.has_reported)
+            .append(self.has_reported)
+            .open(&path);
+        if let Err(error) = file.and_then(|mut file| file.write_all(table.as_bytes())) {
+            tracing::warn!("TSM_CUDA_LAYERS: {}: {error}", path.display());
+        }
+        self.has_reported = true;
     }
 }
 
@@ -326,7 +275,14 @@ const fn power_below(streams: usize) -> usize {
 
 /// Whether the environment switches something off.
 fn is_off(variable: &str) -> bool {
-    std::env::var(variable).is_ok_and(|wish| wish == "off")
+    match std::env::var(variable).as_deref() {
+        Ok("off") => true,
+        Ok("on" | "") | Err(_) => false,
+        Ok(other) => {
+            tracing::warn!("{variable}={other:?} is neither `on` nor `off`; it stays on");
+            false
+        }
+    }
 }
 
 /// A kernel by its name.
@@ -338,26 +294,10 @@ fn function(
     if let Some(function) = known.get(kernel) {
         return Ok(function.clone());
     }
-    let found = module.load_function(kernel).map_err(doing("looking a kernel up"))?;
+    let found = module
+        .load_function(kernel)
+        .map_err(|error| MachineError::NoKernel(format!("{kernel} ({error})")))?;
     Ok(known.entry(kernel.to_owned()).or_insert(found).clone())
-}
-
-impl Arena {
-    fn addresses(&self, weights: &DeviceMemory, biases: &DeviceMemory) -> Addresses {
-        let mut addresses = Addresses {
-            weights: weights.address(),
-            biases: biases.address(),
-            streams: self.upload.address(),
-            partial: self.partial.address(),
-            counters: self.counters.address(),
-            ..Addresses::default()
-        };
-        for (address, memory) in addresses.slots.iter_mut().zip(&self.slots) {
-            *address = memory.address();
-        }
-        addresses.slots[Slot::Frames as usize] = self.upload.address() + self.sizes.table as u64;
-        addresses
-    }
 }
 
 impl fmt::Debug for Gpu {

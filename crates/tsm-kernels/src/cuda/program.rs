@@ -302,8 +302,8 @@ impl Program {
         self.layers.len()
     }
 
-    pub(super) fn weights(&self) -> [&[f32]; 2] {
-        [&self.weights, &self.biases]
+    pub(super) fn take_weights(&mut self) -> [Vec<f32>; 2] {
+        [std::mem::take(&mut self.weights), std::mem::take(&mut self.biases)]
     }
 
     pub(super) const fn slot_floats(&self, slot: usize) -> usize {

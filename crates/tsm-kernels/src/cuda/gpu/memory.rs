@@ -78,7 +78,7 @@ impl DeviceMemory {
     }
 
     /// A copy of `values`.
-    pub(super) fn of<T: Copy>(stream: &Arc<CudaStream>, values: &[T]) -> Result<Self, DriverError> {
+    pub(super) fn of<T: PlainNumber>(stream: &Arc<CudaStream>, values: &[T]) -> Result<Self, DriverError> {
         let memory = Self::zeros(stream, size_of_val(values))?;
         if !values.is_empty() {
             // SAFETY: the memory has the size of `values`, which live until the copy was waited for.
@@ -97,8 +97,8 @@ impl DeviceMemory {
         self.bytes
     }
 
-    /// `count` values from the `first` on, which must be plain numbers, once the stream has done what it was asked for.
-    pub(super) fn read<T: Copy + Default>(&self, first: usize, count: usize) -> Result<Vec<T>, DriverError> {
+    /// `count` values from the `first` on, once the stream has done what it was asked for.
+    pub(super) fn read<T: PlainNumber>(&self, first: usize, count: usize) -> Result<Vec<T>, DriverError> {
         let (at, end) = (first * size_of::<T>(), (first + count) * size_of::<T>());
         assert!(end <= self.bytes, "bytes {at} to {end} of a memory of {}", self.bytes);
         bind(self.stream.context())?;
@@ -148,9 +148,14 @@ const FLOATS_A_TASK: usize = 1 << 17;
 const FLOATS_A_PIECE: usize = 1 << 20;
 
 /// Numbers of which any bits are one.
-trait PlainNumber: Copy + Send {}
-impl PlainNumber for f32 {}
-impl PlainNumber for f16 {}
+///
+/// # Safety
+/// Any bits must be a value, and none of them padding.
+pub(super) unsafe trait PlainNumber: Copy + Default + Send {}
+// SAFETY: any 32 bits are a number.
+unsafe impl PlainNumber for f32 {}
+// SAFETY: any 16 bits are a number.
+unsafe impl PlainNumber for f16 {}
 
 /// Fills `to` from `from` by `put`, with several threads if they are many.
 fn write<T: PlainNumber>(to: &mut [T], from: &[f32], put: impl Fn(&mut [T], &[f32]) + Sync) {
@@ -180,8 +185,8 @@ impl PinnedMemory {
         );
         // SAFETY: `at` lies within the allocation, as just checked.
         let start = unsafe { self.start.byte_add(at) };
-        // SAFETY: initialised when it was made, aligned (the driver gives pages), and long enough; the GPU writes it
-        // only between a launch and the wait for it, where `Gpu` holds no reference.
+        // SAFETY: initialised when it was made, aligned (the driver gives pages), and long enough. The GPU writes the
+        // logits alone, between a launch and the wait for it, where `Gpu` holds no reference; frames it only reads.
         unsafe { std::slice::from_raw_parts(start.cast(), count) }
     }
 
@@ -194,7 +199,8 @@ impl PinnedMemory {
         // SAFETY: `at` lies within the allocation, as just checked.
         let start = unsafe { self.start.byte_add(at) };
         // SAFETY: initialised when it was made, of numbers of which any bits are one, aligned (the driver gives pages),
-        // long enough, and borrowed uniquely; the GPU only reads it, and `Gpu` waits for that before the next step.
+        // long enough, and borrowed uniquely; the GPU only reads it, and `Gpu` waits for that before a step is left,
+        // for which frames are borrowed.
         unsafe { std::slice::from_raw_parts_mut(start.cast(), count) }
     }
 
