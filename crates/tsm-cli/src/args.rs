@@ -383,7 +383,7 @@ pub(crate) struct BenchArgs {
     /// Streams of a step
     #[arg(long, default_value = "1", value_name = "B", allow_negative_numbers = true, value_parser = values::of_a_step)]
     pub(crate) batch: NonZeroUsize,
-    /// What is computed in; half precision needs a GPU
+    /// What is computed in; half precision is slow without a GPU
     #[arg(long, default_value = "f32")]
     pub(crate) data_type: Precision,
     #[command(flatten)]

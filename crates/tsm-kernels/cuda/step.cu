@@ -1,4 +1,4 @@
-// Every kernel, under the names that program.rs, planar.rs and preprocess.rs know: {kernel}_{variant}_{type}.
+// Every kernel, under the names that ways.rs, tile.rs, planar.rs and preprocess.rs know: {kernel}_{variant}_{type}.
 #include "conv.cuh"
 #include "depthwise.cuh"
 #include "mma.cuh"

@@ -31,8 +31,10 @@ const CARDS: [Card; 3] = [
 /// Microseconds between the starts of two small kernels of a CUDA graph: an assumption, from NVIDIA's own posts.
 const LAUNCH_MICROS: f64 = 1.3;
 
-/// Launches that are no layer: frames in, the stem's pool or the head's mean, logits out.
-const OTHER_LAUNCHES: usize = 3;
+/// Launches and copies that are no layer's: frames in, the head's mean, logits out, and the stem's pool of a `ResNet`.
+fn other_launches(backbone: Backbone) -> usize {
+    if backbone == Backbone::MobilenetV2 { 3 } else { 4 }
+}
 
 fn main() {
     println!("| network | streams | type | launches | GFLOP | MB | H200 SXM | L4 | Jetson AGX Orin |");
@@ -40,13 +42,13 @@ fn main() {
     for backbone in [Backbone::MobilenetV2, Backbone::Resnet50] {
         let spec = ModelSpec::new(backbone, 400);
         let apart = Architecture::of(&spec).layer_costs(spec.input.size_px);
-        let fused = fused(&apart);
+        let (fused, others) = (fused(&apart), other_launches(backbone));
         for streams in [1, 64] {
             for (data_type, bytes) in [("f32", 4.0), ("f16", 2.0)] {
                 let columns = format!("{streams} | {data_type}");
-                println!("| {backbone} | {columns} | {} |", row(&apart, streams, bytes));
+                println!("| {backbone} | {columns} | {} |", row(&apart, others, streams, bytes));
                 if fused.len() < apart.len() {
-                    println!("| … fused | {columns} | {} |", row(&fused, streams, bytes));
+                    println!("| … fused | {columns} | {} |", row(&fused, others, streams, bytes));
                 }
             }
         }
@@ -59,8 +61,8 @@ fn main() {
 }
 
 /// Launches, GFLOP, MB, and the floor of each card.
-fn row(layers: &[LayerCost], streams: usize, bytes: f64) -> String {
-    let launches = layers.len() + OTHER_LAUNCHES;
+fn row(layers: &[LayerCost], others: usize, streams: usize, bytes: f64) -> String {
+    let launches = layers.len() + others;
     let flops: f64 = layers.iter().map(|layer| flops(layer, streams)).sum();
     let traffic: f64 = layers.iter().map(|layer| values(layer, streams) * bytes).sum();
     let [a, b, c] =

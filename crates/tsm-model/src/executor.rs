@@ -39,7 +39,7 @@ impl ExecutorId {
 pub trait StateBody: Any + Send {
     /// Back to zeros, as before the first frame.
     fn reset(&mut self);
-    /// A copy that shares nothing.
+    /// A copy: what either becomes, the other does not.
     fn boxed_clone(&self) -> Box<dyn StateBody>;
     /// Bytes of remembered features.
     fn bytes(&self) -> usize;
@@ -112,7 +112,8 @@ impl StreamState {
         body.downcast_ref()
     }
 
-    /// As [`Self::body`], to be changed by a step that can no longer fail; [`Self::advance`] counts it.
+    /// As [`Self::body`], to be made ready for a step, or changed by one that can no longer fail; [`Self::advance`] counts
+    /// it.
     pub fn body_mut<B: StateBody>(&mut self, owner: ExecutorId) -> Option<&mut B> {
         if self.owner != owner {
             return None;

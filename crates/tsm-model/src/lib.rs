@@ -6,7 +6,8 @@
 //!                                                            (seam)    └─ forward_clip ─► logits
 //! ```
 //!
-//! It knows no clock, no thread and no video: frames come in as normalised numbers.
+//! It knows no clock and no video: frames come in as normalised numbers, and what runs on several threads within a step
+//! is over when the step is.
 //!
 //! ```no_run
 //! use tsm_model::checkpoint::{Checkpoint, SpecOverrides};

@@ -44,7 +44,7 @@ struct Figures {
     resident_bytes: Option<u64>,
     state_bytes: usize,
     motion_features: MotionFeatures,
-    /// On a processor; a GPU's is in docs/cuda.md. Without optical flow, which the times hold.
+    /// On a processor; a GPU's is in ARCHITECTURE.md. Without optical flow, which the times hold.
     floor_millis: Option<f64>,
 }
 
