@@ -32,7 +32,7 @@ pub(crate) use args::{KernelArgs, Launch};
 pub use gpu::{DeviceMemory, Gpu};
 #[cfg(feature = "cuda")]
 pub(crate) use gpu::{kernels, launch};
-pub use machine::{FoldsOf, FrameMemory, Machine, MachineError};
+pub use machine::{FoldsOf, Machine, MachineError};
 pub use program::{ConvLayer, Element, Fold, Input, Map, Program, Slot};
 #[cfg(feature = "cuda-host-twins")]
 pub use twins::{HostMemory, Twins};

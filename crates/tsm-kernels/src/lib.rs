@@ -88,6 +88,7 @@ pub mod cpu_level;
 pub mod cuda;
 pub mod depthwise;
 pub mod flow;
+pub mod frame_memory;
 mod huge_pages;
 pub mod normalise;
 pub mod orientation;

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tsm_ingest::Frame;
-use tsm_model::executor::FrameMemory;
+use tsm_kernels::frame_memory::FrameMemory;
 use tsm_model::{Model, StepError, StreamState};
 
 use crate::clock;

@@ -15,14 +15,14 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use tsm_kernels::cuda::{Element, Machine, MachineError, Program};
+use tsm_kernels::frame_memory::FrameMemory;
 
 use crate::architecture::Architecture;
 use crate::candle_executor::CandleExecutor;
 use crate::checkpoint::Checkpoint;
 use crate::device::ComputeError;
 use crate::executor::{
-    ClipLogits, Executor, ExecutorId, FrameMemory, StateBody, StateTensor, StepError, StreamState,
-    check_lengths,
+    ClipLogits, Executor, ExecutorId, StateBody, StateTensor, StepError, StreamState, check_lengths,
 };
 use crate::spec::ModelSpec;
 

@@ -12,11 +12,11 @@
 
 use std::any::Any;
 use std::fmt;
-use std::ops::DerefMut;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::Tensor;
 use tsm_kernels::blocked::Team;
+use tsm_kernels::frame_memory::{FrameMemory, ordinary};
 
 use crate::architecture::Architecture;
 use crate::device::ComputeError;
@@ -155,9 +155,6 @@ pub struct StateTensor {
     pub values: Vec<f32>,
 }
 
-/// Frames on the host, where the device of an executor fetches them best.
-pub type FrameMemory = Box<dyn DerefMut<Target = [f32]> + Send>;
-
 /// What a clip evaluates to.
 #[derive(Debug, Clone)]
 pub struct ClipLogits {
@@ -235,7 +232,7 @@ pub trait Executor: Send {
     /// the device.
     fn frame_memory(&self, streams: usize) -> FrameMemory {
         let size = self.spec().input.size_px;
-        Box::new(vec![0.0; streams * 3 * size * size])
+        ordinary(streams * 3 * size * size)
     }
 
     /// Does what the first step of `streams` streams would be slower for; `false` where that is nothing to speak of.

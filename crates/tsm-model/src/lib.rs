@@ -50,7 +50,7 @@ pub use candle_core::{DType, Device, Tensor};
 pub use candle_executor::CandleExecutor;
 #[cfg(any(feature = "cuda", feature = "cuda-host-twins"))]
 pub use cuda_executor::CudaExecutor;
-pub use executor::{ClipLogits, Executor, FrameMemory, StateTensor, StepError, StreamState};
+pub use executor::{ClipLogits, Executor, StateTensor, StepError, StreamState};
 pub use model::{ExecutorChoice, Model};
 pub use planned_executor::{Clips, PlanElement, PlanOptions, PlannedExecutor};
 pub use preprocess::InputSpec;

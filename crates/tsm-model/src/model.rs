@@ -11,12 +11,13 @@ use std::num::NonZeroUsize;
 
 use candle_core::{DType, Device, Tensor};
 use tsm_kernels::blocked::Team;
+use tsm_kernels::frame_memory::FrameMemory;
 
 use crate::architecture::Architecture;
 use crate::candle_executor::CandleExecutor;
 use crate::checkpoint::Checkpoint;
 use crate::device::ComputeError;
-use crate::executor::{ClipLogits, Executor, FrameMemory, StateTensor, StepError, StreamState};
+use crate::executor::{ClipLogits, Executor, StateTensor, StepError, StreamState};
 use crate::motion_head::MotionHead;
 use crate::planned_executor::{PlanElement, PlanOptions, PlannedExecutor};
 use crate::spare_threads::SpareThreads;

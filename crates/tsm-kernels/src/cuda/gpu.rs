@@ -26,10 +26,11 @@ use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, DriverEr
 use half::f16;
 
 use super::args::Launch;
-use super::machine::{FoldsOf, FrameMemory, Machine, MachineError, check};
+use super::machine::{FoldsOf, Machine, MachineError, check};
 use super::program::{Element, Program};
 use super::tuner::{self, Known, Tuned};
 use super::ways::Scale;
+use crate::frame_memory::{FrameMemory, ordinary};
 
 mod arena;
 mod graph;
@@ -339,7 +340,7 @@ impl Machine for Gpu {
         match PinnedFloats::new(&self.stream, floats) {
             Ok(pinned) => Box::new(pinned),
             // The system locks no more memory: any other does, too.
-            Err(_refused) => Box::new(vec![0.0; floats]),
+            Err(_refused) => ordinary(floats),
         }
     }
 

@@ -1,9 +1,9 @@
 //! What runs a program: a GPU, or the host in its stead.
 
 use std::fmt;
-use std::ops::DerefMut;
 
 use super::program::Program;
+use crate::frame_memory::{FrameMemory, ordinary};
 
 /// Why a machine could not do its part.
 #[derive(Debug, thiserror::Error)]
@@ -37,9 +37,6 @@ pub enum MachineError {
     },
 }
 
-/// Floats on the host, where the machine fetches them best.
-pub type FrameMemory = Box<dyn DerefMut<Target = [f32]> + Send>;
-
 /// The memories of a stream in a step: what the last one left, and where this one leaves its own.
 pub type FoldsOf<'a, F> = dyn Fn(usize) -> (&'a F, &'a F) + 'a;
 
@@ -63,9 +60,9 @@ pub trait Machine: Send + fmt::Debug {
     /// If the machine fails.
     fn read(&self, folds: &Self::Folds) -> Result<Vec<f32>, MachineError>;
 
-    /// So many zeros, for frames.
+    /// So many zeros, for frames, where the machine fetches them best.
     fn frame_memory(&self, floats: usize) -> FrameMemory {
-        Box::new(vec![0.0; floats])
+        ordinary(floats)
     }
 
     /// One frame of each of `streams` streams: `frames` `[streams, 3, side, side]`, `logits` `[streams, classes]`.
