@@ -112,6 +112,7 @@ fn flags_that_make_no_sense_are_named() {
         (&["--window", "0"], "--window"),
         (&["--device", "gpu"], "--device"),
         (&["--device", "cuda"], "CUDA"),
+        (&["--device", "cpu", "--data-type", "f16"], "--data-type"),
         (&["--stall-timeout", "0"], "--stall-timeout"),
         (&["--decision", "mit"], "27"),
         (&["--shift", "mit"], "causal"),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use tsm_model::checkpoint::Storage;
-use tsm_model::{Backbone, ShiftKind, ShiftPlace};
+use tsm_model::{Backbone, DType, ShiftKind, ShiftPlace};
 
 use crate::exit_code::{Exit, HELP};
 use crate::talk;
@@ -402,6 +402,24 @@ pub(crate) enum Precision {
     F32,
     /// Half precision
     F16,
+}
+
+impl Precision {
+    /// The model's name for it.
+    pub(crate) const fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+        }
+    }
+
+    /// The name in flags and reports.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
 }
 
 /// Answers `--help` and `--version`, or says in one line what is wrong with the flags.

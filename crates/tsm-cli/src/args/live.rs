@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::device::AutoDeviceArgs;
-use super::{Fps, ModelArgs, values};
+use super::{Fps, ModelArgs, Precision, values};
 
 #[derive(Debug, Args)]
 pub(crate) struct LiveArgs {
@@ -38,6 +38,9 @@ pub(crate) struct LiveArgs {
     pub(crate) realtime: bool,
     #[command(flatten)]
     pub(crate) device: AutoDeviceArgs,
+    /// What is computed in; f16 on a GPU alone
+    #[arg(long, default_value = "f32")]
+    pub(crate) data_type: Precision,
     #[command(flatten)]
     pub(crate) decision: DecisionArgs,
     #[command(flatten)]

@@ -15,10 +15,10 @@ use serde_json::json;
 use tsm_kernels::bias_activation::Activation;
 use tsm_kernels::blocked::{Conv, Filter, Inputs, Layout, Places, Team};
 use tsm_kernels::cpu_level::CpuLevel;
-use tsm_model::{DType, ExecutorChoice, Model, MotionFeatures, PlanOptions, StreamState};
+use tsm_model::{ExecutorChoice, Model, MotionFeatures, PlanOptions, StreamState};
 use tsm_selftest::Machine;
 
-use crate::args::{BenchArgs, Precision};
+use crate::args::BenchArgs;
 use crate::exit_code::{Exit, Failure};
 use crate::model_source;
 use crate::talk;
@@ -58,10 +58,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
     options.threads = args.threads.unwrap_or(options.threads);
     let choice = ExecutorChoice::Fastest(options);
     let device = args.device.open()?;
-    let (dtype, precision) = match args.data_type {
-        Precision::F32 => (DType::F32, "f32"),
-        Precision::F16 => (DType::F16, "f16"),
-    };
+    let (dtype, precision) = (args.data_type.dtype(), args.data_type.name());
     let (is_cpu, machine) = (device.is_cpu(), Machine::of(&device));
     let mut model = Model::load_with(&checkpoint, device, dtype, choice)?;
     drop(checkpoint);

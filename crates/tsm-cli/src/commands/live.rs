@@ -10,10 +10,10 @@ use tsm_live::report::{FrameReport, SourceReport};
 use tsm_live::settings::{DecisionRule, DecisionSettings, LiveSettings, RateChoice, Retries};
 use tsm_live::sinks::{FirstLine, JsonLines, Sink, SourceLog, Text, TextStyle};
 use tsm_live::{Finished, OutputEnd, Viewer};
-use tsm_model::{Clips, DType, ExecutorChoice, Model, ModelSpec, PlanOptions};
+use tsm_model::{Clips, ExecutorChoice, Model, ModelSpec, PlanOptions};
 
-use crate::args::Fps;
 use crate::args::live::{ConnectionArgs, DecisionArg, FormatArg, LiveArgs, TransportArg};
+use crate::args::{Fps, Precision};
 use crate::exit_code::{Exit, Failure};
 use crate::model_source::{self, ModelSource, SHIPPED_NOTE};
 use crate::windows::Windows;
@@ -37,7 +37,12 @@ pub(crate) fn run(args: &LiveArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let settings = settings(args, &checkpoint.spec)?;
     // Nobody asks for whole clips here: the tensors they need go with the checkpoint.
     let choice = ExecutorChoice::Fastest(PlanOptions { clips: Clips::Refused, ..PlanOptions::default() });
-    let mut model = Model::load_with(&checkpoint, args.device.open()?, DType::F32, choice)?;
+    let device = args.device.open()?;
+    if device.is_cpu() && args.data_type == Precision::F16 {
+        let why = "--data-type f16 is for a GPU, and this run is on the processor; leave it out, or name a GPU with --device cuda";
+        return Err(Failure::bad_input(why));
+    }
+    let mut model = Model::load_with(&checkpoint, device, args.data_type.dtype(), choice)?;
     drop(checkpoint);
     let mut sinks = sinks(args, &model, &sources, is_quiet);
     let note = !is_quiet && model_source::source(&args.model) == ModelSource::Shipped;
