@@ -172,6 +172,27 @@ fn a_gpu_build_that_hangs_does_not_hold_the_program_up() {
 }
 
 #[test]
+fn the_doctor_tells_what_auto_will_do() {
+    let machine = Machine::new("exit 0");
+    let line = |build: &Path| {
+        let finished = machine.run_with(&["doctor"], build);
+        let lines: Vec<&str> = finished.stdout.lines().filter(|line| line.starts_with("gpu ")).collect();
+        assert_eq!(lines.len(), 1, "{finished:?}");
+        lines[0].to_owned()
+    };
+    let build = machine.path("build");
+    assert_eq!(
+        line(&build),
+        format!("gpu        {} starts; --device auto hands over to it", build.display())
+    );
+    let needy = line(&machine.write("needy", &in_need_of("nowhere")));
+    assert!(needy.starts_with("gpu        none, so that --device auto takes the processor: "), "{needy}");
+    assert!(needy.contains("name CUDA 13's libraries with --cuda-libs DIR"), "{needy}");
+    let absent = line(&machine.path("absent"));
+    assert!(absent.contains("$TSM_CUDA names "), "{absent}");
+}
+
+#[test]
 fn what_is_no_gpu_build_of_this_version_is_not_handed_to() {
     let machine = Machine::new("exit 0");
     let cuda = ["verify", "--device", "cuda", "--vectors", "x"];

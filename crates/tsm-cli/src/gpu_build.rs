@@ -37,7 +37,7 @@ const HANDED_OVER: &str = "TSM_HANDED_OVER";
 
 /// Why there is nothing to hand over to.
 #[derive(Debug, thiserror::Error)]
-enum Missing {
+pub(crate) enum Missing {
     #[error(
         "this tsm was built without CUDA and there is no {NAME} in {}; build one as docs/cuda.md says \
          (cargo build --release --bin tsm --features cuda --target-dir target/cuda), or use --device cpu",
@@ -81,6 +81,15 @@ pub(crate) fn hand_over(asked: Option<AskedDevice<'_>>) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// The GPU build that `--device auto` becomes, for `doctor`.
+///
+/// # Errors
+/// What `auto` takes the processor for, and what to do about it.
+#[cfg(feature = "video")]
+pub(crate) fn of_auto() -> Result<PathBuf, Missing> {
+    successor(None).map(|successor| PathBuf::from(successor.get_program()))
 }
 
 /// The GPU build, ready to start.
