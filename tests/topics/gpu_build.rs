@@ -13,6 +13,18 @@ fn program(version: &str, body: &str) -> String {
     format!("#!/bin/sh\n[ \"$1\" != --version ] || {{ echo tsm {version}; exit 0; }}\n{body}\n")
 }
 
+/// What the loader says of a program that names a library that is nowhere.
+const LACKS: &str = "tsm: error while loading shared libraries: libcublas.so.13: cannot open shared object file: No such file or directory";
+
+/// A GPU build that only starts with `folder` on the loader's path, and then tells that path.
+fn in_need_of(folder: &str) -> String {
+    let path = "echo \"$LD_LIBRARY_PATH\"";
+    let program = program(env!("CARGO_PKG_VERSION"), path);
+    let lacks =
+        format!("case \"$LD_LIBRARY_PATH\" in *{folder}*) ;; *) echo '{LACKS}' >&2; exit 127 ;; esac");
+    program.replacen('\n', &format!("\n{lacks}\n"), 1)
+}
+
 /// A machine with a driver, a folder of libraries and a GPU build.
 struct Machine {
     folder: TempDir,
@@ -28,10 +40,16 @@ impl Machine {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();
         }
-        let path = machine.path("build");
-        std::fs::write(&path, program(env!("CARGO_PKG_VERSION"), build)).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        machine.write("build", &program(env!("CARGO_PKG_VERSION"), build));
         machine
+    }
+
+    /// Writes a program.
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -43,10 +61,16 @@ impl Machine {
     }
 
     fn run_with(&self, arguments: &[&str], build: &Path) -> Finished {
+        self.start(arguments, build, &[]).finish()
+    }
+
+    fn start(&self, arguments: &[&str], build: &Path, more: &[(&str, &str)]) -> Running {
         let (driver, build) = (self.path("driver"), build.display().to_string());
-        let environment =
-            [("LD_LIBRARY_PATH", driver.to_str().unwrap()), ("TSM_CUDA", &build), ("VIRTUAL_ENV", "")];
-        Running::start_with(arguments, &environment).finish()
+        let mut environment =
+            vec![("LD_LIBRARY_PATH", driver.to_str().unwrap()), ("TSM_CUDA", &build), ("VIRTUAL_ENV", "")];
+        environment.extend([("CUDA_HOME", ""), ("CUDA_PATH", "")]);
+        environment.extend(more);
+        Running::start_with(arguments, &environment)
     }
 }
 
@@ -86,11 +110,86 @@ fn what_is_missing_is_one_line() {
     without(&[("TSM_CUDA", "/nowhere/tsm-cuda")]).assert_bad_input("$TSM_CUDA names /nowhere/tsm-cuda");
     let wrong = [&cuda[..], &["--cuda-libs", "/nowhere"]].concat();
     machine.run(&wrong).assert_bad_input("/nowhere: holds none of CUDA 13's libraries");
-    let broken = machine.path("broken");
-    let text = "#!/bin/sh\necho 'tsm: error while loading shared libraries: libcurand.so.10: cannot open' >&2\nexit 127\n";
-    std::fs::write(&broken, text).unwrap();
-    std::fs::set_permissions(&broken, std::fs::Permissions::from_mode(0o755)).unwrap();
-    machine.run_with(&cuda, &broken).assert_bad_input("does not start: libcurand.so.10: cannot open;");
+    let broken = |complaint: &str| {
+        let text = format!("#!/bin/sh\ncat >&2 <<'end'\n{complaint}\nend\nexit 127\n");
+        machine.run_with(&cuda, &machine.write("broken", &text))
+    };
+    broken(LACKS).assert_bad_input("does not start: libcublas.so.13: cannot open shared object file: ");
+    broken(LACKS).assert_bad_input("; name CUDA 13's libraries with --cuda-libs DIR, or use --device cpu");
+    broken("tsm: symbol lookup error: tsm: undefined symbol: cuCtxCreate_v4")
+        .assert_bad_input("undefined symbol: cuCtxCreate_v4; it needs NVIDIA driver 580 or newer");
+    broken("tsm: /lib/libc.so.6: version `GLIBC_2.38' not found (required by tsm)")
+        .assert_bad_input("(required by tsm); it was made on a newer system than this");
+    broken("no").assert_bad_input("does not start: no; mend that, or use --device cpu");
+}
+
+#[test]
+fn a_gpu_build_that_starts_as_it_is_gets_the_users_own_path() {
+    let machine = Machine::new("echo \"$LD_LIBRARY_PATH\"");
+    let venv = machine.path("venv").display().to_string();
+    let cuda = ["verify", "--device", "cuda", "--vectors", "x"];
+    let own = format!("{}:/nowhere:", machine.path("driver").display());
+    let environment = [("VIRTUAL_ENV", venv.as_str()), ("LD_LIBRARY_PATH", &own)];
+    let finished = machine.start(&cuda, &machine.path("build"), &environment).finish();
+    assert_eq!((finished.stdout.as_str(), finished.code()), (own.as_str(), 0), "{finished:?}");
+}
+
+#[test]
+fn folders_are_added_behind_the_users_own_and_only_those_in_need() {
+    let machine = Machine::new("exit 0");
+    let build = machine.write("needy", &in_need_of("toolkit/lib64"));
+    for file in ["toolkit/lib64/libcublas.so.13", "conda/lib/libcublas.so.13", "conda/lib/libglib-2.0.so.0"] {
+        let path = machine.path(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "").unwrap();
+    }
+    let (toolkit, conda) = (machine.path("toolkit"), machine.path("conda"));
+    let environment = [("CUDA_HOME", toolkit.to_str().unwrap()), ("VIRTUAL_ENV", conda.to_str().unwrap())];
+    let cuda = ["verify", "--device", "cuda", "--vectors", "x"];
+    let finished = machine.start(&cuda, &build, &environment).finish();
+    let expected = format!("{}:{}", machine.path("driver").display(), toolkit.join("lib64").display());
+    assert_eq!((finished.stdout.as_str(), finished.code()), (expected.as_str(), 0), "{finished:?}");
+}
+
+#[test]
+fn a_gpu_build_that_hangs_does_not_hold_the_program_up() {
+    let machine = Machine::new("exit 0");
+    let hangs = machine.write("hangs", "#!/bin/sh\nexec sleep 600\n");
+    let talks = machine.write("talks", "#!/bin/sh\nexec yes\n");
+    let auto = ["live", "-v", "nowhere.mp4"];
+    let cuda = ["verify", "--device", "cuda", "--vectors", "x"];
+    // All at once: each takes its ten seconds.
+    let [auto, quiet] = [&auto[..], &["live", "nowhere.mp4"]].map(|it| machine.start(it, &hangs, &[]));
+    let [hangs, talks] = [hangs, talks].map(|build| machine.start(&cuda, &build, &[]));
+    let auto = auto.finish();
+    assert_eq!(auto.code(), 2, "{auto:?}");
+    for needle in ["no GPU is used: ", "hangs --version did not end within 10 s", "tsm: nowhere.mp4"] {
+        assert!(auto.stderr.contains(needle), "`{needle}` is not in {}", auto.stderr);
+    }
+    quiet.finish().assert_bad_input("nowhere.mp4");
+    hangs.finish().assert_bad_input("hangs --version did not end within 10 s");
+    talks.finish().assert_bad_input("talks --version did not end within 10 s");
+}
+
+#[test]
+fn the_doctor_tells_what_auto_will_do() {
+    let machine = Machine::new("exit 0");
+    let line = |build: &Path| {
+        let finished = machine.run_with(&["doctor"], build);
+        let lines: Vec<&str> = finished.stdout.lines().filter(|line| line.starts_with("gpu ")).collect();
+        assert_eq!(lines.len(), 1, "{finished:?}");
+        lines[0].to_owned()
+    };
+    let build = machine.path("build");
+    assert_eq!(
+        line(&build),
+        format!("gpu        {} starts; --device auto hands over to it", build.display())
+    );
+    let needy = line(&machine.write("needy", &in_need_of("nowhere")));
+    assert!(needy.starts_with("gpu        none, so that --device auto takes the processor: "), "{needy}");
+    assert!(needy.contains("name CUDA 13's libraries with --cuda-libs DIR"), "{needy}");
+    let absent = line(&machine.path("absent"));
+    assert!(absent.contains("$TSM_CUDA names "), "{absent}");
 }
 
 #[test]
@@ -98,8 +197,7 @@ fn what_is_no_gpu_build_of_this_version_is_not_handed_to() {
     let machine = Machine::new("exit 0");
     let cuda = ["verify", "--device", "cuda", "--vectors", "x"];
     let with = |text: &str, mode: u32| {
-        let build = machine.path("other");
-        std::fs::write(&build, text).unwrap();
+        let build = machine.write("other", text);
         std::fs::set_permissions(&build, std::fs::Permissions::from_mode(mode)).unwrap();
         machine.run_with(&cuda, &build)
     };

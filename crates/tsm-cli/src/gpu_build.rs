@@ -1,8 +1,10 @@
 //! One installation for machines with and without GPU: this program starts everywhere and hands over to a GPU build.
 //!
 //! ```text
-//! tsm --device cuda ─ tsm-cuda beside it? ─ libcuda.so.1? ─ CUDA 13 libraries ─ does it start? ─ exec, same arguments
-//!                          └──────────── no: one line (cuda), or the processor (auto) ────┘
+//! tsm --device cuda ─ tsm-cuda beside it? ─ libcuda.so.1? ─ does it start? ─┬─ yes ─ exec, same arguments
+//!                          │                     │          ▲      │        └─ it lacks a library of CUDA 13
+//!                          │                     │          └──────┼── one more folder that has some ◄─┘
+//!                          └─────────────────────┴─────────────────┴─ no: one line (cuda), or the processor (auto)
 //! ```
 //!
 //! A program with CUDA names `libcuda.so.1` for the loader and ends before `main` where there is no driver, so it
@@ -10,17 +12,19 @@
 //! Nothing here opens a device.
 
 use std::env;
-use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use tsm_model::device::DeviceChoice;
+use tsm_model::device::{self, DeviceChoice};
 
 use crate::args::device::AskedDevice;
 use crate::exit_code::Failure;
 
 mod libraries;
+mod start;
+
+use start::StartError;
 
 /// The file name of a GPU build.
 const NAME: &str = "tsm-cuda";
@@ -31,12 +35,9 @@ const PLACE: &str = "TSM_CUDA";
 /// Set for the program that is handed to, so that a second CPU build does not hand over again.
 const HANDED_OVER: &str = "TSM_HANDED_OVER";
 
-/// What both builds say of themselves: flags of one version may be unknown to the other.
-const VERSION: &str = concat!("tsm ", env!("CARGO_PKG_VERSION"));
-
 /// Why there is nothing to hand over to.
 #[derive(Debug, thiserror::Error)]
-enum Missing {
+pub(crate) enum Missing {
     #[error(
         "this tsm was built without CUDA and there is no {NAME} in {}; build one as docs/cuda.md says \
          (cargo build --release --bin tsm --features cuda --target-dir target/cuda), or use --device cpu",
@@ -53,12 +54,8 @@ enum Missing {
     Driver,
     #[error("{}: holds none of CUDA 13's libraries (libcublas.so.13, libcurand.so.10, …); name their folder or a virtual environment with PyTorch", path.display())]
     Libraries { path: PathBuf },
-    #[error("{} does not start: {reason}; name CUDA 13's libraries with --cuda-libs DIR, or use --device cpu", path.display())]
-    DoesNotStart { path: PathBuf, reason: String },
-    #[error("{} cannot be run: {reason}; build it anew with --features cuda, or use --device cpu", path.display())]
-    NoProgram { path: PathBuf, reason: String },
-    #[error("{} is {is}, not {VERSION}; build both from one source, or use --device cpu", path.display())]
-    OtherVersion { path: PathBuf, is: String },
+    #[error(transparent)]
+    Start(#[from] StartError),
 }
 
 /// Becomes the GPU build beside this program where a GPU is asked for; comes back where this program is the one to run.
@@ -66,9 +63,13 @@ enum Missing {
 /// # Errors
 /// Where `cuda` was asked for and cannot be had: the reason, and what to do.
 pub(crate) fn hand_over(asked: Option<AskedDevice<'_>>) -> Result<(), Failure> {
-    let Some(asked) = asked.filter(|asked| asked.choice.wants_gpu() && !cfg!(feature = "cuda")) else {
+    let Some(asked) = asked.filter(|asked| asked.choice.wants_gpu()) else {
         return Ok(());
     };
+    if cfg!(feature = "cuda") {
+        device::tell_why_auto_takes_the_processor(|why| tracing::info!("no GPU is used: {why}"));
+        return Ok(());
+    }
     match successor(asked.cuda_libs) {
         Ok(mut successor) => {
             let error = successor.args(env::args_os().skip(1)).env(HANDED_OVER, "1").exec();
@@ -82,25 +83,51 @@ pub(crate) fn hand_over(asked: Option<AskedDevice<'_>>) -> Result<(), Failure> {
     }
 }
 
+/// The GPU build that `--device auto` becomes, for `doctor`.
+///
+/// # Errors
+/// What `auto` takes the processor for, and what to do about it.
+#[cfg(feature = "video")]
+pub(crate) fn of_auto() -> Result<PathBuf, Missing> {
+    successor(None).map(|successor| PathBuf::from(successor.get_program()))
+}
+
 /// The GPU build, ready to start.
 fn successor(cuda_libs: Option<&Path>) -> Result<Command, Missing> {
     let build = gpu_build()?;
     let driver = libraries::driver_folder().ok_or(Missing::Driver)?;
-    let mut folders = match cuda_libs {
-        None => Vec::new(),
-        Some(path) => match libraries::below(path) {
-            found if found.is_empty() => return Err(Missing::Libraries { path: path.to_owned() }),
-            found => found,
-        },
+    let named = cuda_libs.map(named_folders).transpose()?.unwrap_or_default();
+    let installed = libraries::installed(build.parent().unwrap_or(Path::new(".")));
+    let with = |added: &[PathBuf]| {
+        let mut command = Command::new(&build);
+        // Last of ours: a folder of the driver may hold anything else besides.
+        let behind = added.iter().chain(&driver);
+        if let Some(path) = libraries::search_path(&named, env::var_os(libraries::PATH), behind) {
+            command.env(libraries::PATH, path);
+        }
+        command
     };
-    folders.extend(libraries::installed(build.parent().unwrap_or(Path::new("."))));
-    // Last of ours: a folder of the driver may hold anything else besides.
-    folders.extend(driver);
-    let path = libraries::search_path(folders, env::var_os("LD_LIBRARY_PATH"));
-    check_start(&build, &path)?;
-    let mut command = Command::new(build);
-    command.arg0("tsm").env("LD_LIBRARY_PATH", path);
-    Ok(command)
+    let mut count = 0;
+    loop {
+        // A folder may be a whole system's, with a GLib or C++ library of its own that the GPU build and its children
+        // would take, too: none that is not needed.
+        let added = installed.get(..count).unwrap_or(&installed);
+        match start::check(with(added), start::PATIENCE) {
+            Ok(()) => {
+                let mut command = with(added);
+                command.arg0("tsm");
+                return Ok(command);
+            }
+            Err(StartError::LacksLibrary { .. }) if count < installed.len() => count += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The folders of CUDA's libraries in what `--cuda-libs` names.
+fn named_folders(path: &Path) -> Result<Vec<PathBuf>, Missing> {
+    let found = libraries::below(path);
+    if found.is_empty() { Err(Missing::Libraries { path: path.to_owned() }) } else { Ok(found) }
 }
 
 /// Where the GPU build is.
@@ -119,30 +146,4 @@ fn gpu_build() -> Result<PathBuf, Missing> {
     let beside = own.parent().unwrap_or(Path::new(".")).to_owned();
     let places = [beside.join(NAME), beside.join("../lib/tsm").join(NAME)];
     places.into_iter().find(|path| path.is_file()).ok_or(Missing::Build { beside })
-}
-
-/// Has the loader try: it alone knows which libraries the build names, and says which one is missing. A program that
-/// starts says what it is.
-fn check_start(build: &Path, library_path: &OsString) -> Result<(), Missing> {
-    let mut command = Command::new(build);
-    command.arg("--version").env("LD_LIBRARY_PATH", library_path).stdin(Stdio::null());
-    let path = build.to_owned();
-    match command.output() {
-        Ok(output) if output.status.success() => {
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            match said.lines().next().unwrap_or_default() {
-                VERSION => Ok(()),
-                "" => Err(Missing::OtherVersion { path, is: "no tsm".to_owned() }),
-                other => Err(Missing::OtherVersion { path, is: other.to_owned() }),
-            }
-        }
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            let line = said.lines().next().unwrap_or("it ended without a word");
-            // The loader begins with the program's name and its own complaint's title.
-            let reason = line.rsplit_once("shared libraries: ").map_or(line, |(_, what)| what).to_owned();
-            Err(Missing::DoesNotStart { path, reason })
-        }
-        Err(error) => Err(Missing::NoProgram { path, reason: error.to_string() }),
-    }
 }

@@ -1,6 +1,7 @@
 //! Where tensors live, as the user names it, and why a network cannot be evaluated there.
 
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use candle_core::Device;
 
@@ -10,8 +11,8 @@ pub enum DeviceChoice {
     /// The processor.
     #[default]
     Cpu,
-    /// The n-th NVIDIA GPU.
-    Cuda(usize),
+    /// The n-th NVIDIA GPU, from 0. The driver counts in 32 bits; a larger number would come round to another GPU.
+    Cuda(u16),
     /// The first GPU where there is one that can be used, else the processor.
     Auto,
 }
@@ -32,10 +33,19 @@ pub enum DeviceError {
     #[error("no CUDA device {index}: {source}; use --device cpu")]
     Absent {
         /// The GPU's number.
-        index: usize,
+        index: u16,
         /// What the driver says.
         source: ComputeError,
     },
+}
+
+/// Who hears why [`DeviceChoice::Auto`] takes the processor.
+static LISTENER: OnceLock<fn(&DeviceError)> = OnceLock::new();
+
+/// Has `listener` hear why [`DeviceChoice::Auto`] takes the processor, from now on: nothing in this crate logs. The
+/// first listener of a process stays the only one.
+pub fn tell_why_auto_takes_the_processor(listener: fn(&DeviceError)) {
+    LISTENER.get_or_init(|| listener);
 }
 
 impl FromStr for DeviceChoice {
@@ -59,17 +69,24 @@ impl DeviceChoice {
         matches!(self, Self::Cuda(_) | Self::Auto)
     }
 
-    /// Opens the device.
+    /// Opens the device. Where [`Self::Auto`] takes the processor, the reason goes to the listener of
+    /// [`tell_why_auto_takes_the_processor`].
     ///
     /// # Errors
     /// [`DeviceError::NotBuilt`] without the feature `cuda`, [`DeviceError::Absent`] without GPU.
     pub fn open(self) -> Result<Device, DeviceError> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Auto => Ok(Self::Cuda(0).open().unwrap_or(Device::Cpu)),
+            Self::Auto => Ok(Self::Cuda(0).open().unwrap_or_else(|error| {
+                if let Some(listener) = LISTENER.get() {
+                    listener(&error);
+                }
+                Device::Cpu
+            })),
             Self::Cuda(_) if !cfg!(feature = "cuda") => Err(DeviceError::NotBuilt),
             Self::Cuda(index) => {
-                Device::new_cuda(index).map_err(|source| DeviceError::Absent { index, source: source.into() })
+                let device = Device::new_cuda(usize::from(index));
+                device.map_err(|source| DeviceError::Absent { index, source: source.into() })
             }
         }
     }
@@ -112,6 +129,8 @@ fn first_line(error: &candle_core::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[test]
@@ -126,8 +145,23 @@ mod tests {
     }
 
     #[test]
-    fn auto_opens_whatever_is_there() {
-        assert!(DeviceChoice::Auto.open().is_ok());
+    fn a_number_that_would_come_round_to_another_gpu_is_no_device() {
+        assert_eq!("cuda:65535".parse::<DeviceChoice>().unwrap(), DeviceChoice::Cuda(65_535));
+        for wrong in ["cuda:65536", "cuda:4294967296", "cuda:18446744073709551616", "cuda:-1"] {
+            assert!(matches!(wrong.parse::<DeviceChoice>(), Err(DeviceError::Unknown(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn auto_takes_the_gpu_or_tells_why_it_takes_the_processor() {
+        static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        tell_why_auto_takes_the_processor(|why| HEARD.lock().unwrap().push(why.to_string()));
+        let device = DeviceChoice::Auto.open().unwrap();
+        let heard = HEARD.lock().unwrap().clone();
+        match DeviceChoice::Cuda(0).open() {
+            Ok(_gpu) => assert!(device.is_cuda() && heard.is_empty(), "{heard:?}"),
+            Err(why) => assert_eq!((device.is_cpu(), heard), (true, vec![why.to_string()])),
+        }
     }
 
     #[test]

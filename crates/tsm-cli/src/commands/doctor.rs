@@ -8,7 +8,7 @@ use tsm_model::device::DeviceChoice;
 
 use crate::args::live::DoctorArgs;
 use crate::exit_code::{Exit, Failure};
-use crate::{model_source, talk};
+use crate::{gpu_build, model_source, talk};
 
 /// How long a source is looked at.
 const LOOK: Duration = Duration::from_secs(3);
@@ -71,11 +71,22 @@ fn cpu_line() -> String {
     format!("cpu        {}{lowered}, {cores} cores", level.name())
 }
 
+/// What `--device auto` does here. A build without CUDA opens no GPU: it tells what it would hand over to.
 fn gpu_line() -> String {
-    match DeviceChoice::Cuda(0).open() {
-        Ok(_device) => "gpu        CUDA device 0; use --device cuda".to_owned(),
-        Err(error) => format!("gpu        none: {error}"),
-    }
+    let line = if cfg!(feature = "cuda") {
+        DeviceChoice::Cuda(0)
+            .open()
+            .map(|_device| "CUDA device 0; --device auto takes it".to_owned())
+            .map_err(|error| error.to_string())
+    } else {
+        gpu_build::of_auto()
+            .map(|build| format!("{} starts; --device auto hands over to it", build.display()))
+            .map_err(|missing| missing.to_string())
+    };
+    talk::escaped(&line.map_or_else(
+        |reason| format!("gpu        none, so that --device auto takes the processor: {reason}"),
+        |what| format!("gpu        {what}"),
+    ))
 }
 
 fn model_line(args: &DoctorArgs) -> Result<String, Failure> {

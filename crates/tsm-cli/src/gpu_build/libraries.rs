@@ -4,9 +4,12 @@
 //! everywhere, and its cache does not know the folders that containers mount.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// The variable with folders that the loader searches before its own.
+pub(super) const PATH: &str = "LD_LIBRARY_PATH";
 
 /// The driver's library.
 const DRIVER: &str = "libcuda.so.1";
@@ -52,16 +55,22 @@ const BELOW: [&str; 9] = [
 /// where there is no driver.
 #[expect(clippy::option_option, reason = "absent, known, and in a folder of its own are three answers")]
 pub(super) fn driver_folder() -> Option<Option<PathBuf>> {
-    let asked = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let asked = absolute_folders(&env::var_os(PATH).unwrap_or_default());
     let is_there = |folder: &PathBuf| folder.join(DRIVER).exists();
     let multiarch = format!("{}-linux-gnu", env::consts::ARCH);
     let own =
         LOADER_FOLDERS.iter().flat_map(|folder| [PathBuf::from(folder), Path::new(folder).join(&multiarch)]);
     let configured = configured_folders(Path::new("/etc/ld.so.conf"));
-    if env::split_paths(&asked).chain(own).chain(configured).any(|folder| is_there(&folder)) {
+    if asked.into_iter().chain(own).chain(configured).any(|folder| is_there(&folder)) {
         return Some(None);
     }
     DRIVER_FOLDERS.iter().map(PathBuf::from).find(is_there).map(Some)
+}
+
+/// The folders of a loader's path. An empty or relative part is the current folder or lies below it: whatever a
+/// library there is, it was not put there for this machine.
+fn absolute_folders(path: &OsStr) -> Vec<PathBuf> {
+    env::split_paths(path).filter(|folder| folder.is_absolute()).collect()
 }
 
 /// Folders of `/etc/ld.so.conf` and of the files that it includes from `ld.so.conf.d`.
@@ -97,6 +106,11 @@ fn holds_libraries(folder: &Path) -> bool {
     LIBRARIES.iter().any(|library| folder.join(library).exists())
 }
 
+/// Whether a library of this file name is one of CUDA's, which `--cuda-libs` can name, and not the driver's.
+pub(super) fn is_of_cuda(library: &str) -> bool {
+    ["libcu", "libnv"].iter().any(|start| library.starts_with(start)) && library != DRIVER
+}
+
 /// Folders with CUDA 13's libraries beside the GPU build in `beside`, then those of toolkits and of the virtual
 /// environment that is active.
 pub(super) fn installed(beside: &Path) -> Vec<PathBuf> {
@@ -114,17 +128,27 @@ pub(super) fn installed(beside: &Path) -> Vec<PathBuf> {
     roots.iter().flat_map(|root| below(root)).collect()
 }
 
-/// `folders`, each once, before what the user's own path says.
-pub(super) fn search_path(folders: Vec<PathBuf>, asked: Option<OsString>) -> OsString {
-    let mut all: Vec<PathBuf> = Vec::new();
-    for folder in folders.into_iter().chain(env::split_paths(&asked.unwrap_or_default())) {
+/// The loader's path with the folders that the user `named` for this run, then the user's own `path`, then what was
+/// `found` besides, each folder once; none where the user's own does.
+pub(super) fn search_path<'a>(
+    named: &'a [PathBuf],
+    path: Option<OsString>,
+    found: impl Iterator<Item = &'a PathBuf>,
+) -> Option<OsString> {
+    let found: Vec<&PathBuf> = found.collect();
+    if named.is_empty() && found.is_empty() {
+        return None;
+    }
+    let path: Vec<PathBuf> = env::split_paths(&path.unwrap_or_default()).collect();
+    let mut all: Vec<&PathBuf> = Vec::new();
+    for folder in named.iter().chain(&path).chain(found) {
         // A colon cannot stand in a path of the loader; such a folder is left out rather than all of them.
         if !folder.as_os_str().is_empty() && !all.contains(&folder) && !folder.to_string_lossy().contains(':')
         {
             all.push(folder);
         }
     }
-    env::join_paths(all).unwrap_or_default()
+    env::join_paths(all).ok()
 }
 
 #[cfg(test)]
@@ -156,9 +180,27 @@ mod tests {
     }
 
     #[test]
-    fn the_users_own_path_comes_last_and_nothing_twice() {
-        let folders = ["/a", "/b", "/a", "/c:d"].map(PathBuf::from).to_vec();
-        assert_eq!(search_path(folders, Some("/b:/e:".into())), "/a:/b:/e");
+    fn what_was_found_comes_behind_the_users_own_path_and_nothing_twice() {
+        let path = |named: &[&str], own: Option<&str>, found: &[&str]| {
+            let [named, found] = [named, found].map(|all| all.iter().map(PathBuf::from).collect::<Vec<_>>());
+            search_path(&named, own.map(OsString::from), found.iter()).map(|path| path.into_string().unwrap())
+        };
+        let all = path(&["/a", "/b", "/a", "/c:d"], Some("/b:/e:"), &["/f", "/e", "/a"]);
+        assert_eq!(all.as_deref(), Some("/a:/b:/e:/f"));
+        assert_eq!(path(&[], None, &["/f"]).as_deref(), Some("/f"));
+        assert_eq!(path(&[], Some("/b:"), &[]), None, "the user's own stays as it is");
+    }
+
+    #[test]
+    fn a_driver_in_the_current_folder_is_none() {
+        assert!(absolute_folders(OsStr::new("")).is_empty());
+        assert_eq!(absolute_folders(OsStr::new(":/a:.:b:./c:/d:")), ["/a", "/d"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn the_driver_is_no_library_of_cuda() {
+        assert!(["libcublas.so.13", "libnvrtc.so.13", "libcudart.so.13"].into_iter().all(is_of_cuda));
+        assert!(!["libcuda.so.1", "libstdc++.so.6", ""].into_iter().any(is_of_cuda));
     }
 
     #[test]
