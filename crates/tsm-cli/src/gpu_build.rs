@@ -16,7 +16,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tsm_model::device::{self, DeviceChoice};
+use tsm_model::device::{DeviceChoice, DeviceError};
 
 use crate::args::device::AskedDevice;
 use crate::exit_code::Failure;
@@ -58,6 +58,13 @@ pub(crate) enum Missing {
     Start(#[from] StartError),
 }
 
+/// Tells those who ask by `-v` why the GPU build takes no GPU; the other one has told why there is no such build.
+pub(crate) fn tell_why_none(why: &DeviceError) {
+    if cfg!(feature = "cuda") {
+        tracing::info!("no GPU is used: {why}");
+    }
+}
+
 /// Becomes the GPU build beside this program where a GPU is asked for; comes back where this program is the one to run.
 ///
 /// # Errors
@@ -67,7 +74,6 @@ pub(crate) fn hand_over(asked: Option<AskedDevice<'_>>) -> Result<(), Failure> {
         return Ok(());
     };
     if cfg!(feature = "cuda") {
-        device::tell_why_auto_takes_the_processor(|why| tracing::info!("no GPU is used: {why}"));
         return Ok(());
     }
     match successor(asked.cuda_libs) {

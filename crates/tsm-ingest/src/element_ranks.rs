@@ -11,7 +11,8 @@ use crate::hardware::DecoderChoice;
 /// Element, its rank here, and why.
 fn ranks() -> [(&'static str, gst::Rank); 7] {
     [
-        // Leaves pictures in memory of the Jetson's that nothing behind decodebin reads; rtsp-jetson.launch brings them back.
+        // Leaves pictures in memory of the Jetson's that nothing behind decodebin reads; rtsp-jetson.launch brings them
+        // back.
         ("nvv4l2decoder", gst::Rank::NONE),
         // VP8 and VP9 with transparency: decodebin takes these two alone and then cannot plug them (seen with 1.22).
         // The plain decoders show the same picture without its transparency, which no model looks at.

@@ -1,7 +1,6 @@
 //! Where tensors live, as the user names it, and why a network cannot be evaluated there.
 
 use std::str::FromStr;
-use std::sync::OnceLock;
 
 use candle_core::Device;
 
@@ -39,15 +38,6 @@ pub enum DeviceError {
     },
 }
 
-/// Who hears why [`DeviceChoice::Auto`] takes the processor.
-static LISTENER: OnceLock<fn(&DeviceError)> = OnceLock::new();
-
-/// Has `listener` hear why [`DeviceChoice::Auto`] takes the processor, from now on: nothing in this crate logs. The
-/// first listener of a process stays the only one.
-pub fn tell_why_auto_takes_the_processor(listener: fn(&DeviceError)) {
-    LISTENER.get_or_init(|| listener);
-}
-
 impl FromStr for DeviceChoice {
     type Err = DeviceError;
 
@@ -69,18 +59,23 @@ impl DeviceChoice {
         matches!(self, Self::Cuda(_) | Self::Auto)
     }
 
-    /// Opens the device. Where [`Self::Auto`] takes the processor, the reason goes to the listener of
-    /// [`tell_why_auto_takes_the_processor`].
+    /// Opens the device.
     ///
     /// # Errors
     /// [`DeviceError::NotBuilt`] without the feature `cuda`, [`DeviceError::Absent`] without GPU.
     pub fn open(self) -> Result<Device, DeviceError> {
+        self.open_or_hear(|_why| ())
+    }
+
+    /// As [`Self::open`]; `hear` is told why where [`Self::Auto`] takes the processor.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_or_hear(self, hear: impl FnOnce(&DeviceError)) -> Result<Device, DeviceError> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Auto => Ok(Self::Cuda(0).open().unwrap_or_else(|error| {
-                if let Some(listener) = LISTENER.get() {
-                    listener(&error);
-                }
+            Self::Auto => Ok(Self::Cuda(0).open().unwrap_or_else(|why| {
+                hear(&why);
                 Device::Cpu
             })),
             Self::Cuda(_) if !cfg!(feature = "cuda") => Err(DeviceError::NotBuilt),
@@ -129,8 +124,6 @@ fn first_line(error: &candle_core::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
     #[test]
@@ -154,13 +147,11 @@ mod tests {
 
     #[test]
     fn auto_takes_the_gpu_or_tells_why_it_takes_the_processor() {
-        static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
-        tell_why_auto_takes_the_processor(|why| HEARD.lock().unwrap().push(why.to_string()));
-        let device = DeviceChoice::Auto.open().unwrap();
-        let heard = HEARD.lock().unwrap().clone();
+        let mut heard = None;
+        let device = DeviceChoice::Auto.open_or_hear(|why| heard = Some(why.to_string())).unwrap();
         match DeviceChoice::Cuda(0).open() {
-            Ok(_gpu) => assert!(device.is_cuda() && heard.is_empty(), "{heard:?}"),
-            Err(why) => assert_eq!((device.is_cpu(), heard), (true, vec![why.to_string()])),
+            Ok(_gpu) => assert!(device.is_cuda() && heard.is_none(), "{heard:?}"),
+            Err(why) => assert_eq!((device.is_cpu(), heard), (true, Some(why.to_string()))),
         }
     }
 

@@ -112,8 +112,8 @@ impl StreamState {
         body.downcast_ref()
     }
 
-    /// As [`Self::body`], to be made ready for a step, or changed by one that can no longer fail; [`Self::advance`] counts
-    /// it.
+    /// As [`Self::body`], to be made ready for a step, or changed by one that can no longer fail; [`Self::advance`]
+    /// counts it.
     pub fn body_mut<B: StateBody>(&mut self, owner: ExecutorId) -> Option<&mut B> {
         if self.owner != owner {
             return None;

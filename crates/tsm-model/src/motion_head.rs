@@ -257,8 +257,8 @@ impl MotionHead {
         }
     }
 
-    /// Labels the next frame of each of n streams by `executor`, and adds what motion says to the logits. Motion is read
-    /// on the executor's threads or, where it has none, meanwhile on `spare` ones.
+    /// Labels the next frame of each of n streams by `executor`, and adds what motion says to the logits. Motion is
+    /// read on the executor's threads or, where it has none, meanwhile on `spare` ones.
     ///
     /// # Errors
     /// [`StepError`]; the states are then as before.

@@ -1,4 +1,4 @@
-//! What a step costs: frames on the host in, logits on the host out; and, where they stay, from frames on the device on.
+//! What a step costs: frames on the host in, logits on the host out; and from frames on the device on, where they stay.
 
 use std::time::Duration;
 

@@ -6,6 +6,8 @@ use clap::Args;
 use tsm_model::Device;
 use tsm_model::device::{DeviceChoice, DeviceError};
 
+use crate::gpu_build;
+
 /// The device that a command was told to use.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AskedDevice<'a> {
@@ -55,7 +57,7 @@ impl DeviceArgs {
     /// # Errors
     /// As [`DeviceChoice::open`].
     pub(crate) fn open(&self) -> Result<Device, DeviceError> {
-        self.device.open()
+        self.device.open_or_hear(gpu_build::tell_why_none)
     }
 }
 
@@ -71,6 +73,6 @@ impl AutoDeviceArgs {
     /// # Errors
     /// As [`DeviceChoice::open`].
     pub(crate) fn open(&self) -> Result<Device, DeviceError> {
-        self.device.open()
+        self.device.open_or_hear(gpu_build::tell_why_none)
     }
 }

@@ -1,7 +1,7 @@
 //! Memory for steps of up to so many streams: on the GPU, and pinned on the host for what goes up and comes back.
 //!
 //! ```text
-//! host    pinned [ table of memories │ frames ] ── upload ──► device [ table │ frames ]   slots, partial sums, counters
+//! host    pinned [ table of memories │ frames ] ── upload ──► device [ table │ frames ]   slots, partial sums
 //! host    pinned [ logits ] ◄─────────────── fetch_logits ── device [ slot of the logits ]
 //! ```
 

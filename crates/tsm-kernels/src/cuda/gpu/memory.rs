@@ -207,7 +207,8 @@ impl PinnedMemory {
     /// Asks for everything before byte `at`, and behind it `frames` as `element`, to be copied to `device`.
     ///
     /// `frames` go by way of this memory, in pieces, so that one is written while the one before is on its way; or
-    /// straight from where they are, if the GPU can fetch them there. So they must stay until the stream was waited for.
+    /// straight from where they are, if the GPU can fetch them there. So they must stay until the stream was waited
+    /// for.
     pub(super) fn send(
         &mut self,
         device: &DeviceMemory,
