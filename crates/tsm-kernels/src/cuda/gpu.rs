@@ -8,9 +8,9 @@
 //!
 //! The frames of a large batch go up in pieces, so that one piece is copied into pinned memory while another is on its
 //! way; frames that lie in pinned memory already ([`Machine::frame_memory`]) are fetched from there. The first step of
-//! a power of two of streams finds out which way of each layer is the fastest (`tuner.rs`), for batches of up to twice as
-//! many. A graph names addresses, so memory that grows for a larger batch throws away all graphs; what was found out
-//! stays.
+//! a power of two of streams finds out which way of each layer is the fastest (`tuner.rs`), for batches of up to twice
+//! as many. A graph names addresses, so memory that grows for a larger batch throws away all graphs; what was found
+//! out stays.
 //!
 //! For bug reports: `TSM_CUDA_GRAPH=off` makes the same launches one by one, `TSM_CUDA_TUNE=off` takes the ways that a
 //! model says, without asking the GPU.
