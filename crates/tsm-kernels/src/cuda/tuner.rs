@@ -57,7 +57,7 @@ struct Best {
     micros: f32,
 }
 
-/// What was found for a shape: none, where a pair's ways were all refused.
+/// What was found for a shape: the best way and its microseconds, unless all ways of a pair were refused; and who was.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     best: Option<(Way, f32)>,

@@ -50,7 +50,7 @@ impl HostMemory {
         self.0.as_ptr() as u64
     }
 
-    fn write(&self, at: usize, bytes: &[u8]) {
+    pub(super) fn write(&self, at: usize, bytes: &[u8]) {
         for (word, bytes) in self.0[at / 8..].iter().zip(bytes.chunks(8)) {
             let mut whole = [0; 8];
             whole[..bytes.len()].copy_from_slice(bytes);
@@ -149,7 +149,7 @@ impl Bench for TwinBench<'_> {
     }
 }
 
-fn floats(bytes: &[u8], element: Element) -> Vec<f32> {
+pub(super) fn floats(bytes: &[u8], element: Element) -> Vec<f32> {
     match element {
         Element::F32 => bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
         Element::F16 => bytes.as_chunks().0.iter().map(|chunk| f16::from_le_bytes(*chunk).to_f32()).collect(),
