@@ -114,8 +114,7 @@ fn frames_that_are_there_are_stepped_again_and_warming_up_changes_nothing() {
         .for_each(|(pixel, value)| *pixel = f32::from(value) / 99.0 - 1.0);
     let classes = warm.spec().classes.len();
     let [mut ours, mut expected] = [vec![0.0; 2 * classes], vec![0.0; 2 * classes]];
-    let mut states: Vec<_> =
-        [&warm, &warm, &cold, &cold].map(|model| model.fresh_state()).into_iter().collect();
+    let mut states: Vec<_> = [&warm, &warm, &cold, &cold].map(Model::fresh_state).into_iter().collect();
     let mut states: Vec<_> = states.iter_mut().collect();
     let (of_warm, of_cold) = states.split_at_mut(2);
     for turn in 0..3 {
@@ -179,7 +178,7 @@ proptest! {
             for state in &states {
                 let steps = f32::from(u16::try_from(state.age_steps()).unwrap());
                 let remembered = model.export_state(state).unwrap();
-                prop_assert!(remembered.iter().all(|fold| fold.values.iter().all(|value| *value == steps)));
+                prop_assert!(remembered.iter().all(|fold| fold.values.iter().all(|value| value.to_bits() == steps.to_bits())));
             }
         }
     }
