@@ -52,13 +52,17 @@ static Memory& own_memory() {
 typedef void (*Twin)(const void* args, const int* grid);
 struct NamedTwin {
     const char* name;
+    int block_threads;  // which the launch has to bring along on a GPU; here the body knows them
     Twin run;
     NamedTwin* others;
     static NamedTwin*& first() {
         static NamedTwin* all = nullptr;
         return all;
     }
-    NamedTwin(const char* called, Twin body) : name(called), run(body), others(first()) { first() = this; }
+    NamedTwin(const char* called, int a_block, Twin body)
+        : name(called), block_threads(a_block), run(body), others(first()) {
+        first() = this;
+    }
 };
 #define TSM_ENTRY(name, args, threads, per_sm, ...)                                                                  \
     static void name(const void* given, const int* grid) {                                                           \
@@ -67,7 +71,7 @@ struct NamedTwin {
             for (int y = 0; y < grid[1]; ++y)                                                                         \
                 for (int x = 0; x < grid[0]; ++x) __VA_ARGS__(a, Place{x, y, z});                                     \
     }                                                                                                                 \
-    static NamedTwin name##_named(#name, name);
+    static NamedTwin name##_named(#name, threads, name);
 
 #endif
 

@@ -76,10 +76,13 @@ TSM_ENTRY(picture_values_bits32, PictureArgs, PICTURE_THREADS, 4, picture_values
 TSM_ENTRY(picture_values_bits16, PictureArgs, PICTURE_THREADS, 4, picture_values_block<unsigned short>)
 
 #ifndef __CUDACC__
-// The twin of this name, or null.
-extern "C" Twin tsm_step_twin(const char* name) {
-    for (NamedTwin* twin = NamedTwin::first(); twin; twin = twin->others)
-        if (std::strcmp(twin->name, name) == 0) return twin->run;
+// The twin of this name, or null; and the threads of its blocks.
+extern "C" Twin tsm_step_twin(const char* name, int* threads) {
+    for (NamedTwin* twin = NamedTwin::first(); twin; twin = twin->others) {
+        if (std::strcmp(twin->name, name) != 0) continue;
+        *threads = twin->block_threads;
+        return twin->run;
+    }
     return nullptr;
 }
 #endif

@@ -16,6 +16,9 @@ mod args;
 mod buffers;
 #[cfg(feature = "cuda")]
 mod gpu;
+#[cfg(test)]
+#[cfg(feature = "cuda-host-twins")]
+mod layers_tests;
 mod machine;
 pub(crate) mod planar;
 pub(crate) mod preprocess;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A step reads a stream's memory and writes another, so it can fail without having changed anything and blocks of
-//! the GPU never meet. Whole clips go to [`CandleExecutor`], made when the first clip comes.
+//! the GPU never meet. A stream takes its two at its first two steps and keeps them, over resets as well. Whole clips go to [`CandleExecutor`], made when the first clip comes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,23 +48,27 @@ pub struct CudaExecutor<M: Machine> {
 
 /// What one stream remembers.
 struct Folds<F> {
-    now: Arc<F>,
+    /// What the last step left, if there was one. After a reset it is nothing but the spare of the step after the next.
+    last: Option<Arc<F>>,
     /// Where the next step leaves its own; nobody else's once [`Folds::with_spare`] was called.
     spare: Option<Arc<F>>,
-    /// What `now` is before the first frame; shared by all streams of the executor.
+    /// Whether the next step is a first one, which reads zeros.
+    is_fresh: bool,
+    /// Shared by all streams of the executor, so never a spare.
     zeros: Arc<F>,
     bytes: usize,
 }
 
 impl<F: Send + Sync + 'static> StateBody for Folds<F> {
     fn reset(&mut self) {
-        self.now = Arc::clone(&self.zeros);
+        self.is_fresh = true;
     }
 
     fn boxed_clone(&self) -> Box<dyn StateBody> {
         // A memory that two states hold is not written any more: each takes a spare of its own.
-        let (now, zeros) = (Arc::clone(&self.now), Arc::clone(&self.zeros));
-        Box::new(Self { now, spare: None, zeros, bytes: self.bytes })
+        let last = if self.is_fresh { None } else { self.last.clone() };
+        let (is_fresh, zeros) = (self.is_fresh, Arc::clone(&self.zeros));
+        Box::new(Self { last, spare: None, is_fresh, zeros, bytes: self.bytes })
     }
 
     fn bytes(&self) -> usize {
@@ -73,6 +77,24 @@ impl<F: Send + Sync + 'static> StateBody for Folds<F> {
 }
 
 impl<F> Folds<F> {
+    /// Of a stream that has seen nothing.
+    fn fresh(zeros: Arc<F>, bytes: usize) -> Self {
+        Self { last: None, spare: None, is_fresh: true, zeros, bytes }
+    }
+
+    /// What the next step reads.
+    fn now(&self) -> &F {
+        match &self.last {
+            Some(last) if !self.is_fresh => last,
+            _ => &self.zeros,
+        }
+    }
+
+    /// What the next step reads, and what it writes, if there is a spare.
+    fn memories(&self) -> Option<(&F, &F)> {
+        Some((self.now(), self.spare.as_deref()?))
+    }
+
     /// Makes sure that there is a spare which nobody else holds.
     fn with_spare<E>(&mut self, zeros: impl FnOnce() -> Result<F, E>) -> Result<(), E> {
         if self.spare.as_mut().is_none_or(|spare| Arc::get_mut(spare).is_none()) {
@@ -83,9 +105,8 @@ impl<F> Folds<F> {
 
     /// After a step: what it left is what counts now.
     fn turn(&mut self) {
-        if let Some(spare) = self.spare.take() {
-            self.spare = Some(std::mem::replace(&mut self.now, spare));
-        }
+        std::mem::swap(&mut self.last, &mut self.spare);
+        self.is_fresh = false;
     }
 }
 
@@ -155,11 +176,11 @@ impl<M: Machine> CudaExecutor<M> {
         if states.is_empty() {
             return Ok(());
         }
-        let zeros = &*self.zeros;
         let memories = |stream: usize| {
             let folds = states[stream].body::<Folds<M::Folds>>(self.id);
-            let folds = folds.expect("checked above, and nothing took it away");
-            (&*folds.now, folds.spare.as_deref().unwrap_or(zeros))
+            folds
+                .and_then(Folds::memories)
+                .expect("checked and given a spare above, and nothing took it away")
         };
         match frames {
             Some(frames) => self.machine.step(frames, states.len(), &memories, logits),
@@ -203,8 +224,8 @@ impl<M: Machine> Executor for CudaExecutor<M> {
     }
 
     fn fresh_state(&self) -> StreamState {
-        let (now, zeros) = (Arc::clone(&self.zeros), Arc::clone(&self.zeros));
-        StreamState::new(self.id, Box::new(Folds { now, spare: None, zeros, bytes: self.state_bytes }))
+        let folds = Folds::fresh(Arc::clone(&self.zeros), self.state_bytes);
+        StreamState::new(self.id, Box::new(folds))
     }
 
     fn step(
@@ -245,7 +266,7 @@ impl<M: Machine> Executor for CudaExecutor<M> {
 
     fn export_state(&self, state: &StreamState) -> Result<Vec<StateTensor>, StepError> {
         let folds = state.body::<Folds<M::Folds>>(self.id).ok_or(StepError::ForeignState { index: 0 })?;
-        let memory = self.machine.read(&folds.now).map_err(compute)?;
+        let memory = self.machine.read(folds.now()).map_err(compute)?;
         let tensors = self.folds.iter().map(|&([c, h, w], at)| {
             let pixels = &memory[at..at + c * h * w];
             let values = (0..c).flat_map(|channel| pixels.iter().skip(channel).step_by(c)).copied().collect();

@@ -13,6 +13,9 @@ use tsm_model::{
 
 use still::Still;
 
+#[cfg(any(feature = "cuda", feature = "cuda-host-twins"))]
+mod ledger;
+
 #[expect(dead_code, reason = "shared with the other tests")]
 mod made_up;
 
@@ -48,6 +51,40 @@ fn a_step_allocates_nothing_once_its_batch_size_was_seen() {
         let model = Model::seeing_motion(executor, &checkpoint, NonZeroUsize::new(threads).unwrap()).unwrap();
         check(model, &format!("{threads} threads beside a step"));
     }
+    #[cfg(any(feature = "cuda", feature = "cuda-host-twins"))]
+    check_cuda_executor();
+}
+
+/// Neither the host nor the machine is asked for memory, whichever streams are reset in between.
+#[cfg(any(feature = "cuda", feature = "cuda-host-twins"))]
+fn check_cuda_executor() {
+    use std::sync::atomic::Ordering;
+
+    const STREAMS: usize = 3;
+    let spec = spec(Backbone::MobilenetV2, MotionFeatures::None);
+    let (executor, memories) = ledger::executor(&spec);
+    let mut model = Model::with_executor(Box::new(executor));
+    let frames = vec![0.1; STREAMS * FRAME];
+    let mut logits = vec![0.0; STREAMS * spec.classes.len()];
+    let mut states: Vec<StreamState> = (0..STREAMS).map(|_| model.fresh_state()).collect();
+    let mut states: Vec<&mut StreamState> = states.iter_mut().collect();
+    // A stream's first two steps take its two memories.
+    for _ in 0..2 {
+        model.step(&frames, &mut states, &mut logits).unwrap();
+    }
+    let before = (memories.load(Ordering::Relaxed), ALLOCATOR.count());
+    for turn in 0..24 {
+        // Each in another rhythm: before every step, before every second, before every third.
+        for (stream, state) in states.iter_mut().enumerate() {
+            if turn % (stream + 1) == 0 {
+                state.reset();
+            }
+        }
+        model.step(&frames, &mut states, &mut logits).unwrap();
+        assert!(model.step_again(&mut states[..1], &mut logits[..spec.classes.len()]).unwrap());
+    }
+    assert_eq!((memories.load(Ordering::Relaxed), ALLOCATOR.count()), before, "memories, blocks of the host");
+    assert_eq!(before.0, 1 + 2 * STREAMS, "two a stream beside the zeros");
 }
 
 fn spec(backbone: Backbone, motion_features: MotionFeatures) -> ModelSpec {

@@ -5,6 +5,7 @@ use tsm_kernels::cuda::Twins;
 use tsm_model::{Backbone, CudaExecutor, DType, Device, Model, ModelSpec, ShiftKind, ShiftPlace};
 
 use crate::executors::{check_within, reference};
+use crate::ledger;
 use crate::made_up::{checkpoint, spec};
 
 /// Rounding to halves between layers, in a network of tens of them.
@@ -113,8 +114,7 @@ fn frames_that_are_there_are_stepped_again_and_warming_up_changes_nothing() {
         .for_each(|(pixel, value)| *pixel = f32::from(value) / 99.0 - 1.0);
     let classes = warm.spec().classes.len();
     let [mut ours, mut expected] = [vec![0.0; 2 * classes], vec![0.0; 2 * classes]];
-    let mut states: Vec<_> =
-        [&warm, &warm, &cold, &cold].map(|model| model.fresh_state()).into_iter().collect();
+    let mut states: Vec<_> = [&warm, &warm, &cold, &cold].map(Model::fresh_state).into_iter().collect();
     let mut states: Vec<_> = states.iter_mut().collect();
     let (of_warm, of_cold) = states.split_at_mut(2);
     for turn in 0..3 {
@@ -130,4 +130,56 @@ fn frames_that_are_there_are_stepped_again_and_warming_up_changes_nothing() {
     let refused = warm.step_again(&mut of_warm[..1], &mut ours[..classes]).unwrap_err();
     assert!(refused.to_string().contains("frames"), "{refused}");
     assert_eq!(of_warm[0].age_steps(), 3);
+}
+
+/// What happens to one of several streams.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Reset(usize),
+    /// The second becomes what the first is.
+    Clone(usize, usize),
+    /// Those of this one and all behind it.
+    Steps(usize),
+}
+
+fn event(streams: usize) -> impl Strategy<Value = Event> {
+    prop_oneof![
+        (0..streams).prop_map(Event::Reset),
+        (0..streams, 0..streams).prop_map(|(from, to)| Event::Clone(from, to)),
+        (0..streams).prop_map(Event::Steps),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    // The machine of the ledger refuses steps that write what another stream has, or the zeros.
+    #[test]
+    fn streams_that_are_cloned_and_reset_never_share_a_memory_that_is_written(
+        events in prop::collection::vec(event(4), 1..60),
+    ) {
+        let spec = spec(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, 32);
+        let (executor, _memories) = ledger::executor(&spec);
+        let mut model = Model::with_executor(Box::new(executor));
+        let frames = vec![0.0; 4 * 3 * 32 * 32];
+        let mut logits = vec![0.0; 4 * spec.classes.len()];
+        let mut states: Vec<_> = (0..4).map(|_| model.fresh_state()).collect();
+        for event in events {
+            match event {
+                Event::Reset(stream) => states[stream].reset(),
+                Event::Clone(from, to) => states[to] = states[from].clone(),
+                Event::Steps(first) => {
+                    let mut stepped: Vec<_> = states[first..].iter_mut().collect();
+                    let n = stepped.len();
+                    let (frames, logits) = (&frames[..n * 3 * 32 * 32], &mut logits[..n * spec.classes.len()]);
+                    model.step(frames, &mut stepped, logits).unwrap();
+                }
+            }
+            for state in &states {
+                let steps = f32::from(u16::try_from(state.age_steps()).unwrap());
+                let remembered = model.export_state(state).unwrap();
+                prop_assert!(remembered.iter().all(|fold| fold.values.iter().all(|value| value.to_bits() == steps.to_bits())));
+            }
+        }
+    }
 }

@@ -7,6 +7,8 @@ mod cuda_twins;
 mod executors;
 mod golden;
 mod laws;
+#[cfg(feature = "cuda-host-twins")]
+mod ledger;
 mod made_up;
 mod motion;
 mod still;

@@ -80,10 +80,6 @@ pub(super) struct StreamFolds {
 pub(crate) struct Launch<A = LayerArgs> {
     pub(crate) kernel: String,
     pub(super) grid: [u32; 3],
-    #[cfg_attr(
-        not(feature = "cuda"),
-        expect(dead_code, reason = "the twins loop over the threads they know")
-    )]
     pub(super) threads: u32,
     pub(super) args: A,
 }

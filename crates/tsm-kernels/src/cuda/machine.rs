@@ -20,6 +20,21 @@ pub enum MachineError {
     /// A kernel is not among those that were compiled.
     #[error("the kernel {0} is not in this build")]
     NoKernel(String),
+    /// A kernel was to be launched in blocks of another size than it is compiled for.
+    #[error(
+        "the kernel {kernel} runs in blocks of {needed} threads, and was to be launched in blocks of {found}"
+    )]
+    Threads {
+        /// Its name.
+        kernel: String,
+        /// Threads a block of the launch.
+        found: u32,
+        /// Those it is compiled for.
+        needed: u32,
+    },
+    /// Every kernel that could do a layer failed, or left outputs that are no numbers.
+    #[error("no kernel could do a layer: {0}")]
+    AllRefused(String),
     /// Kernels that do the same layer do not say the same.
     #[error("kernels of one layer have different outputs: {0}")]
     Disagreement(String),

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! layer by layer, on a real step's data:
-//!   every way ─► output ─► what most say, the likeliest first ─┬─ another output, or none ─► this way is refused
+//!   every way ─► output ─► what most say, the likeliest first ─┬─ another output, a NaN or none ─► it is refused
 //!                                                              └─ this one ─► microseconds ─► the least is the layer's
 //!   a depthwise convolution and its product: the sum of the two against the ways that do both at once
 //! ```
 //!
 //! It walks through a step in order, so every layer sees the inputs that it will see, and a way that was never run on
-//! this GPU is compared with others before it is trusted. Layers of one shape are asked once.
+//! this GPU is compared with others before it is trusted. Layers of one shape are asked once; who was refused for it is
+//! told to every program that has such a layer.
 
 use std::collections::HashMap;
 
@@ -20,14 +21,14 @@ use super::ways::{Scale, Stage, Way, Work};
 
 /// What can run a launch and look at it.
 pub(super) trait Bench {
-    /// Runs it, and copies a part of its output out; always the same part.
+    /// Runs it, and copies a part of its output out; always the same part. What it does not write is NaN.
     fn output(&mut self, launch: &Launch) -> Result<Vec<f32>, MachineError>;
 
     /// How long it takes, in microseconds, as one of many.
     fn micros(&mut self, launch: &Launch) -> Result<f32, MachineError>;
 }
 
-/// A plan, and the kernels that failed, or said something else than most others did.
+/// A plan, and the kernels that failed, or said something else than most others did: each once.
 #[derive(Debug, Default)]
 pub(super) struct Tuned {
     pub(super) stages: Vec<Stage>,
@@ -49,11 +50,18 @@ struct Tuner<'a, B> {
     known: &'a mut Known,
 }
 
-/// The best stage for a piece of work.
+/// The best way for a piece of work.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Found {
+struct Best {
     stage: Stage,
     micros: f32,
+}
+
+/// What was found for a shape: the best way and its microseconds, unless all ways of a pair were refused; and who was.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    best: Option<(Way, f32)>,
+    refused: Vec<String>,
 }
 
 /// The fastest plan for a step of `scale.pictures` streams, whose frames and memories lie where `at` says. Shapes that
@@ -92,59 +100,67 @@ pub(super) fn tune<B: Bench>(
 impl<B: Bench> Tuner<'_, B> {
     /// The fastest of the ways of `work` whose output is that of `right`, or else what most of them say. Its output is
     /// there afterwards, for the next layer.
-    fn best(&mut self, work: Work, right: Option<Stage>) -> Result<Found, MachineError> {
+    fn best(&mut self, work: Work, right: Option<Stage>) -> Result<Best, MachineError> {
         let ways = self.program.ways(work, self.scale);
         let shape = shape(&self.launch(Stage { work, way: ways[0] }));
-        let found = if let Some(known) = self.known.get(&shape) {
-            Found { stage: Stage { work, way: known.stage.way }, ..*known }
-        } else {
-            let found = self.ask(work, ways, right)?;
-            self.known.insert(shape, found);
-            found
+        let found = match self.known.get(&shape) {
+            Some(found) => found.clone(),
+            None => self.ask(work, ways, right)?,
         };
+        for kernel in &found.refused {
+            if !self.tuned.refused.contains(kernel) {
+                self.tuned.refused.push(kernel.clone());
+            }
+        }
+        let stage = found.best.map(|(way, _micros)| Stage { work, way });
         // A pair whose ways were all refused leaves its outputs to the two launches.
-        let last = if found.micros.is_finite() { found.stage } else { right.unwrap_or(found.stage) };
-        self.bench.output(&self.launch(last))?;
-        Ok(found)
+        let Some(stage) = stage.or(right) else {
+            return Err(MachineError::AllRefused(found.refused.join(", ")));
+        };
+        let micros = found.best.map_or(f32::INFINITY, |(_way, micros)| micros);
+        self.known.entry(shape).or_insert(found);
+        self.bench.output(&self.launch(stage))?;
+        Ok(Best { stage, micros })
     }
 
     /// Runs all `ways`, and times those that agree.
     fn ask(&mut self, work: Work, ways: Vec<Way>, right: Option<Stage>) -> Result<Found, MachineError> {
         let element = self.program.element();
         let wanted = right.map(|right| self.bench.output(&self.launch(right))).transpose()?;
-        let mut outputs = Vec::with_capacity(ways.len());
-        for way in ways {
-            let stage = Stage { work, way };
-            let launch = self.launch(stage);
-            match self.bench.output(&launch) {
-                Ok(output) => outputs.push((stage, output)),
-                Err(error) => self.tuned.refused.push(format!("{} ({error})", launch.kernel)),
-            }
-        }
+        let (outputs, mut refused) = self.outputs(work, ways);
         let wanted =
             wanted.or_else(|| said_by_most(&outputs, element).map(<[f32]>::to_vec)).unwrap_or_default();
-        let mut found: Option<Found> = None;
-        for (stage, output) in outputs {
-            let launch = self.launch(stage);
+        let mut best: Option<(Way, f32)> = None;
+        for (way, output) in outputs {
+            let launch = self.launch(Stage { work, way });
             if !agree(&wanted, &output, element) {
-                self.tuned.refused.push(launch.kernel);
+                refused.push(launch.kernel);
                 continue;
             }
             match self.bench.micros(&launch) {
-                Ok(micros) if found.is_none_or(|found| micros < found.micros) => {
-                    found = Some(Found { stage, micros });
-                }
+                Ok(micros) if best.is_none_or(|(_way, least)| micros < least) => best = Some((way, micros)),
                 Ok(_slower) => {}
-                Err(error) => self.tuned.refused.push(format!("{} ({error})", launch.kernel)),
+                Err(error) => refused.push(format!("{} ({error})", launch.kernel)),
             }
         }
-        let none = Found { stage: Stage { work, way: Way::Only }, micros: f32::INFINITY };
-        match (found, right) {
-            (Some(found), _) => Ok(found),
-            // Its output is left to another stage.
-            (None, Some(_)) => Ok(none),
-            (None, None) => Err(MachineError::NoKernel(self.tuned.refused.join(", "))),
+        Ok(Found { best, refused })
+    }
+
+    /// What each of `ways` says, and those that say nothing. A NaN may be an output that was never written, and several
+    /// that write nothing would agree: they have no vote.
+    fn outputs(&mut self, work: Work, ways: Vec<Way>) -> (Vec<(Way, Vec<f32>)>, Vec<String>) {
+        let (mut outputs, mut refused) = (Vec::with_capacity(ways.len()), Vec::new());
+        for way in ways {
+            let launch = self.launch(Stage { work, way });
+            match self.bench.output(&launch) {
+                Ok(output) if output.iter().any(|value| value.is_nan()) => {
+                    refused.push(format!("{} (not all of its outputs are numbers)", launch.kernel));
+                }
+                Ok(output) => outputs.push((way, output)),
+                Err(error) => refused.push(format!("{} ({error})", launch.kernel)),
+            }
         }
+        (outputs, refused)
     }
 
     fn launch(&self, stage: Stage) -> Launch {
@@ -152,6 +168,7 @@ impl<B: Bench> Tuner<'_, B> {
     }
 }
 
+/// Which layers are asked about once. No address counts: another program, or another batch, has its memory elsewhere.
 fn shape(launch: &Launch) -> Shape {
     let args = LayerArgs {
         x: 0,
@@ -161,6 +178,9 @@ fn shape(launch: &Launch) -> Shape {
         depthwise_bias: 0,
         y: 0,
         residual: u64::from(launch.args.residual != 0),
+        partial: 0,
+        counters: 0,
+        streams: 0,
         fold_in_at: 0,
         fold_out_at: 0,
         ..launch.args
@@ -169,16 +189,15 @@ fn shape(launch: &Launch) -> Shape {
 }
 
 /// The output that most others agree with; of several such the first, which is the likeliest way's.
-fn said_by_most(outputs: &[(Stage, Vec<f32>)], element: Element) -> Option<&[f32]> {
-    let (_stage, first) = outputs.first()?;
-    if outputs.iter().all(|(_stage, output)| agree(first, output, element)) {
+fn said_by_most(outputs: &[(Way, Vec<f32>)], element: Element) -> Option<&[f32]> {
+    let (_way, first) = outputs.first()?;
+    if outputs.iter().all(|(_way, output)| agree(first, output, element)) {
         return Some(first);
     }
-    let agreeing =
-        |one: &[f32]| outputs.iter().filter(|(_stage, output)| agree(one, output, element)).count();
+    let agreeing = |one: &[f32]| outputs.iter().filter(|(_way, output)| agree(one, output, element)).count();
     let (_count, most) = outputs
         .iter()
-        .map(|(_stage, output)| (agreeing(output), output.as_slice()))
+        .map(|(_way, output)| (agreeing(output), output.as_slice()))
         .reduce(|most, next| if next.0 > most.0 { next } else { most })?;
     Some(most)
 }
@@ -190,9 +209,13 @@ fn agree(wanted: &[f32], found: &[f32], element: Element) -> bool {
         Element::F16 => 2e-2,
     };
     let largest = wanted.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+    // By their bits infinities agree, which have no difference.
     wanted.len() == found.len()
         && wanted
             .iter()
             .zip(found)
             .all(|(a, b)| (a - b).abs() <= part * largest || a.to_bits() == b.to_bits())
 }
+
+#[cfg(test)]
+mod tests;

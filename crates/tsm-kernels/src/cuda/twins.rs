@@ -20,7 +20,7 @@ use super::ways::{Scale, Stage};
 type Twin = unsafe extern "C" fn(args: *const c_void, grid: *const c_int);
 
 unsafe extern "C" {
-    fn tsm_step_twin(name: *const c_char) -> Option<Twin>;
+    fn tsm_step_twin(name: *const c_char, threads: *mut c_int) -> Option<Twin>;
 }
 
 /// Memory that kernels write through an address: atomics, because nobody holds it by `&mut` meanwhile.
@@ -50,7 +50,7 @@ impl HostMemory {
         self.0.as_ptr() as u64
     }
 
-    fn write(&self, at: usize, bytes: &[u8]) {
+    pub(super) fn write(&self, at: usize, bytes: &[u8]) {
         for (word, bytes) in self.0[at / 8..].iter().zip(bytes.chunks(8)) {
             let mut whole = [0; 8];
             whole[..bytes.len()].copy_from_slice(bytes);
@@ -149,7 +149,7 @@ impl Bench for TwinBench<'_> {
     }
 }
 
-fn floats(bytes: &[u8], element: Element) -> Vec<f32> {
+pub(super) fn floats(bytes: &[u8], element: Element) -> Vec<f32> {
     match element {
         Element::F32 => bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect(),
         Element::F16 => bytes.as_chunks().0.iter().map(|chunk| f16::from_le_bytes(*chunk).to_f32()).collect(),
@@ -157,11 +157,20 @@ fn floats(bytes: &[u8], element: Element) -> Vec<f32> {
 }
 
 /// Runs one launch.
+///
+/// # Errors
+/// If there is no such kernel, or its blocks have another number of threads than the launch says.
 pub(super) fn run<A: KernelArgs>(launch: &Launch<A>) -> Result<(), MachineError> {
     let no_kernel = || MachineError::NoKernel(launch.kernel.clone());
     let name = CString::new(launch.kernel.as_str()).map_err(|_nul| no_kernel())?;
-    // SAFETY: the name ends with a zero; the function only compares it.
-    let twin = unsafe { tsm_step_twin(name.as_ptr()) }.ok_or_else(no_kernel)?;
+    let mut threads = 0;
+    // SAFETY: the name ends with a zero, and the function only compares it; `threads` is an int of ours.
+    let twin = unsafe { tsm_step_twin(name.as_ptr(), &raw mut threads) }.ok_or_else(no_kernel)?;
+    let needed = u32::try_from(threads).unwrap_or(0);
+    if launch.threads != needed {
+        let (kernel, found) = (launch.kernel.clone(), launch.threads);
+        return Err(MachineError::Threads { kernel, found, needed });
+    }
     let grid = launch.grid.map(|size| c_int::try_from(size).unwrap_or(c_int::MAX));
     let args: *const A = &raw const launch.args;
     // SAFETY: the arguments have the layout that the twin expects (`args.rs` mirrors `layer.cuh` and `picture.cuh`),
