@@ -104,16 +104,17 @@ impl Gpu {
         let module = context.load_module(kernels()).map_err(doing("loading the kernels"))?;
         let count = CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
         let multiprocessors = context.attribute(count).map_err(doing("counting multiprocessors"))?;
-        let [weights, biases] = program.take_weights();
+        let [weights, biases] = program.weights();
         let weights = match program.element() {
-            Element::F32 => DeviceMemory::of(&stream, &weights),
+            Element::F32 => DeviceMemory::of(&stream, weights),
             Element::F16 => {
                 let halves: Vec<f16> = weights.iter().map(|v| f16::from_f32(*v)).collect();
                 DeviceMemory::of(&stream, &halves)
             }
         };
         let weights = weights.map_err(doing("uploading weights"))?;
-        let biases = DeviceMemory::of(&stream, &biases).map_err(doing("uploading biases"))?;
+        let biases = DeviceMemory::of(&stream, biases).map_err(doing("uploading biases"))?;
+        program.forget_weights();
         Ok(Self {
             program,
             stream,

@@ -302,8 +302,13 @@ impl Program {
         self.layers.len()
     }
 
-    pub(super) fn take_weights(&mut self) -> [Vec<f32>; 2] {
-        [std::mem::take(&mut self.weights), std::mem::take(&mut self.biases)]
+    pub(super) fn weights(&self) -> [&[f32]; 2] {
+        [&self.weights, &self.biases]
+    }
+
+    /// Gives their memory back, once the machine has them.
+    pub(super) fn forget_weights(&mut self) {
+        (self.weights, self.biases) = (Vec::new(), Vec::new());
     }
 
     pub(super) const fn slot_floats(&self, slot: usize) -> usize {

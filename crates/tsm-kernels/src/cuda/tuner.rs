@@ -104,8 +104,12 @@ impl<B: Bench> Tuner<'_, B> {
         let ways = self.program.ways(work, self.scale);
         let shape = shape(&self.launch(Stage { work, way: ways[0] }));
         let found = match self.known.get(&shape) {
-            Some(found) => found.clone(),
-            None => self.ask(work, ways, right)?,
+            Some(known) => Some(known.clone()),
+            None => self.ask(work, &ways, right)?,
+        };
+        let Some(found) = found else {
+            // The first way is as good as any, and a pair's two launches as one.
+            return Ok(Best { stage: right.unwrap_or(Stage { work, way: ways[0] }), micros: f32::INFINITY });
         };
         for kernel in &found.refused {
             if !self.tuned.refused.contains(kernel) {
@@ -118,16 +122,29 @@ impl<B: Bench> Tuner<'_, B> {
             return Err(MachineError::AllRefused(found.refused.join(", ")));
         };
         let micros = found.best.map_or(f32::INFINITY, |(_way, micros)| micros);
-        self.known.entry(shape).or_insert(found);
+        self.known.insert(shape, found);
         self.bench.output(&self.launch(stage))?;
         Ok(Best { stage, micros })
     }
 
-    /// Runs all `ways`, and times those that agree.
-    fn ask(&mut self, work: Work, ways: Vec<Way>, right: Option<Stage>) -> Result<Found, MachineError> {
+    /// Runs all `ways`, and times those that agree; nothing where what they are run on has no numbers as its answer.
+    fn ask(&mut self, work: Work, ways: &[Way], right: Option<Stage>) -> Result<Option<Found>, MachineError> {
         let element = self.program.element();
         let wanted = right.map(|right| self.bench.output(&self.launch(right))).transpose()?;
+        if wanted.as_ref().is_some_and(|wanted| !are_numbers(wanted)) {
+            return Ok(None);
+        }
         let (outputs, mut refused) = self.outputs(work, ways);
+        if right.is_none() && !outputs.is_empty() && !outputs.iter().any(|(_way, output)| are_numbers(output))
+        {
+            return Ok(None);
+        }
+        let (outputs, silent): (Vec<_>, Vec<_>) =
+            outputs.into_iter().partition(|(_way, output)| are_numbers(output));
+        for (way, _output) in silent {
+            let kernel = self.launch(Stage { work, way }).kernel;
+            refused.push(format!("{kernel} (not all of its outputs are numbers)"));
+        }
         let wanted =
             wanted.or_else(|| said_by_most(&outputs, element).map(<[f32]>::to_vec)).unwrap_or_default();
         let mut best: Option<(Way, f32)> = None;
@@ -143,19 +160,15 @@ impl<B: Bench> Tuner<'_, B> {
                 Err(error) => refused.push(format!("{} ({error})", launch.kernel)),
             }
         }
-        Ok(Found { best, refused })
+        Ok(Some(Found { best, refused }))
     }
 
-    /// What each of `ways` says, and those that say nothing. A NaN may be an output that was never written, and several
-    /// that write nothing would agree: they have no vote.
-    fn outputs(&mut self, work: Work, ways: Vec<Way>) -> (Vec<(Way, Vec<f32>)>, Vec<String>) {
+    /// What each of `ways` says, and those that fail.
+    fn outputs(&mut self, work: Work, ways: &[Way]) -> (Vec<(Way, Vec<f32>)>, Vec<String>) {
         let (mut outputs, mut refused) = (Vec::with_capacity(ways.len()), Vec::new());
-        for way in ways {
+        for way in ways.iter().copied() {
             let launch = self.launch(Stage { work, way });
             match self.bench.output(&launch) {
-                Ok(output) if output.iter().any(|value| value.is_nan()) => {
-                    refused.push(format!("{} (not all of its outputs are numbers)", launch.kernel));
-                }
                 Ok(output) => outputs.push((way, output)),
                 Err(error) => refused.push(format!("{} ({error})", launch.kernel)),
             }
@@ -186,6 +199,13 @@ fn shape(launch: &Launch) -> Shape {
         ..launch.args
     };
     (launch.kernel.clone(), args)
+}
+
+/// Whether all are numbers. An output that was never written is none; several kernels that write nothing would agree,
+/// so they have no vote. A model that has no numbers to say, such as one that is too large for halves, is not theirs to
+/// judge.
+fn are_numbers(output: &[f32]) -> bool {
+    !output.iter().any(|value| value.is_nan())
 }
 
 /// The output that most others agree with; of several such the first, which is the likeliest way's.

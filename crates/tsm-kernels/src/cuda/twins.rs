@@ -81,9 +81,10 @@ pub struct Twins {
 impl Twins {
     /// As on a GPU of so many multiprocessors: their number decides about tiles and splits.
     pub fn new(mut program: Program, multiprocessors: usize) -> Self {
-        let [weights, biases] = program.take_weights();
-        let weights = HostMemory::of_floats(&weights, program.element());
-        let biases = HostMemory::of_floats(&biases, Element::F32);
+        let [weights, biases] = program.weights();
+        let weights = HostMemory::of_floats(weights, program.element());
+        let biases = HostMemory::of_floats(biases, Element::F32);
+        program.forget_weights();
         Self {
             program,
             multiprocessors,

@@ -221,7 +221,7 @@ fn a_layer_that_no_way_can_do_is_an_error_that_names_them_and_is_not_remembered(
     let program = products(1);
     let names = kernels(&program, Work::Layer(0));
     let mut known = Known::new();
-    for broken in [Kernel::Fails, Kernel::WritesNothing, Kernel::CannotBeTimed] {
+    for broken in [Kernel::Fails, Kernel::CannotBeTimed] {
         let error = tuned(&program, &mut made(|_| broken, |_| 1.0), &mut known).unwrap_err();
         let said = error.to_string();
         assert!(matches!(error, MachineError::AllRefused(_)), "{said}");
@@ -264,4 +264,18 @@ fn layers_of_one_shape_are_asked_once_and_name_a_refused_kernel_once() {
     let [stages, refused] = tuned(&three, &mut bench, &mut Known::new()).unwrap();
     assert_eq!((stages.len(), refused.len()), (3, 1));
     assert_eq!(bench.tried.len(), names.len() + 3);
+}
+
+#[test]
+fn a_model_without_numbers_is_no_fault_of_the_kernels_and_teaches_nothing() {
+    for program in [products(1), pair()] {
+        let mut known = Known::new();
+        let mut bench = made(|_| Kernel::WritesNothing, |_| 1.0);
+        let [plan, refused] = tuned(&program, &mut bench, &mut known).unwrap();
+        let likeliest: Vec<_> = (0..program.launch_count())
+            .map(|index| kernels(&program, Work::Layer(index)).remove(0))
+            .collect();
+        assert_eq!((plan, refused), (likeliest, Vec::new()));
+        assert!(known.is_empty() && bench.timed == 0);
+    }
 }
