@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A step reads a stream's memory and writes another, so it can fail without having changed anything and blocks of
-//! the GPU never meet. A stream takes its two at its first two steps and keeps them, over resets as well. Whole clips go to [`CandleExecutor`], made when the first clip comes.
+//! the GPU never meet. A stream takes its two at its first two steps and keeps them, over resets as well. Whole clips
+//! go to [`CandleExecutor`], made when the first clip comes.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Every kernel of a step in every way it may be launched, as the host's twins do it, against plain loops (`oracle.rs`).
+//! Every kernel of a step in every way it may be launched, as the twins do it, against plain loops (`oracle.rs`).
 //!
 //! ```text
 //! case ─► program of one layer, or two ─► every tile, many splits, wide and narrow, fused and not ─► outputs, folds

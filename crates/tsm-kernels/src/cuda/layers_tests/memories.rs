@@ -1,7 +1,7 @@
 //! The memories of one program under test: as long as they have to be, none longer, and watched.
 //!
 //! ```text
-//! [ what belongs to it │ 64 bytes of ones ]      read behind the end: NaN; written there: told
+//! [ what belongs to it │ 1024 bytes of ones ]     read behind the end: NaN; written there: told
 //! ```
 
 use super::oracle::Tensor;
@@ -11,8 +11,8 @@ use crate::cuda::program::{Element, Fold, Map, Program, SLOTS, Slot};
 use crate::cuda::twins::{HostMemory, floats, run};
 use crate::cuda::ways::{Scale, Stage, Way};
 
-/// Bytes behind each memory.
-const BEHIND: usize = 64;
+/// Bytes behind each memory: more than the largest pixel has.
+const BEHIND: usize = 1024;
 /// What nobody wrote: a NaN in f32 and in f16.
 const BLANK: u8 = 0xFF;
 
