@@ -74,6 +74,8 @@ TSM_INLINE void begin_copies() {
 }
 
 TSM_INLINE void copy16(int t, void* to, const void* from, bool is_there) {
+    TSM_ALIGNED(to, 16);
+    TSM_ALIGNED(from, 16);
     ThreadsCopies& own = blocks_copies.of_thread[t];
     const Copy copy = {to, from, is_there, own.ended};
     if (blocks_copies.are_late)

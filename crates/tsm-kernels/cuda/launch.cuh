@@ -19,6 +19,7 @@ typedef __half half_t;
 #define TSM_THREADS(t, count) for (int t = threadIdx.x, t##_once = 1; t##_once; t##_once = 0)
 #define TSM_PER_THREAD(type, name, threads, count) type name[1][count]
 #define TSM_OWN(t) 0
+#define TSM_ALIGNED(p, bytes) ((void)0)
 #define TSM_UNROLL _Pragma("unroll")
 #define TSM_ENTRY(name, args, threads, per_sm, ...)                                                                  \
     extern "C" __global__ void __launch_bounds__(threads, per_sm) name(const __grid_constant__ args a) {              \
@@ -29,6 +30,8 @@ typedef __half half_t;
 
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 typedef _Float16 half_t;
@@ -36,7 +39,7 @@ typedef _Float16 half_t;
 template <class Memory, int DECLARATION>
 static Memory& own_memory() {
     struct Held {
-        Memory memory;
+        alignas(32) Memory memory;
     };
     static thread_local const std::unique_ptr<Held> held(new Held());
     return held->memory;
@@ -48,6 +51,13 @@ static Memory& own_memory() {
 #define TSM_PER_THREAD(type, name, threads, count) auto& name = own_memory<type[threads][count], __COUNTER__>()
 #define TSM_OWN(t) (t)
 #define TSM_UNROLL
+// Wide loads and stores fail on a GPU where an address is not a multiple of theirs, so here, too.
+static inline void expect_aligned(const void* p, int bytes) {
+    if (reinterpret_cast<uintptr_t>(p) % bytes == 0) return;
+    std::fprintf(stderr, "a kernel loads or stores %d bytes at %p\n", bytes, p);
+    std::abort();
+}
+#define TSM_ALIGNED(p, bytes) expect_aligned(p, bytes)
 // All kernels by their names, so that the caller needs no list of its own.
 typedef void (*Twin)(const void* args, const int* grid);
 struct NamedTwin {
@@ -124,6 +134,7 @@ TSM_INLINE void narrow(float x, brain_t* to) {
 
 // Loads and stores of four neighbours; the address is a multiple of four elements.
 TSM_INLINE Four load4(const float* p) {
+    TSM_ALIGNED(p, 16);
 #ifdef __CUDACC__
     const float4 q = *reinterpret_cast<const float4*>(p);
     return Four{{q.x, q.y, q.z, q.w}};
@@ -133,6 +144,7 @@ TSM_INLINE Four load4(const float* p) {
 }
 
 TSM_INLINE Four load4(const half_t* p) {
+    TSM_ALIGNED(p, 8);
 #ifdef __CUDACC__
     const uint2 q = *reinterpret_cast<const uint2*>(p);
     const float2 low = __half22float2(*reinterpret_cast<const __half2*>(&q.x));
@@ -144,6 +156,7 @@ TSM_INLINE Four load4(const half_t* p) {
 }
 
 TSM_INLINE void store4(float* p, const Four& f) {
+    TSM_ALIGNED(p, 16);
 #ifdef __CUDACC__
     *reinterpret_cast<float4*>(p) = make_float4(f.v[0], f.v[1], f.v[2], f.v[3]);
 #else
@@ -152,6 +165,7 @@ TSM_INLINE void store4(float* p, const Four& f) {
 }
 
 TSM_INLINE void store4(half_t* p, const Four& f) {
+    TSM_ALIGNED(p, 8);
 #ifdef __CUDACC__
     const __half2 low = __floats2half2_rn(f.v[0], f.v[1]), high = __floats2half2_rn(f.v[2], f.v[3]);
     uint2 q;

@@ -27,6 +27,7 @@ TSM_INLINE Eight no_eight() {
 
 // The address is a multiple of eight halves.
 TSM_INLINE Eight load8(const half_t* p) {
+    TSM_ALIGNED(p, 16);
 #ifdef __CUDACC__
     const uint4 q = *reinterpret_cast<const uint4*>(p);
     return *reinterpret_cast<const Eight*>(&q);
@@ -38,6 +39,7 @@ TSM_INLINE Eight load8(const half_t* p) {
 }
 
 TSM_INLINE void store8(half_t* p, const Eight& eight) {
+    TSM_ALIGNED(p, 16);
 #ifdef __CUDACC__
     *reinterpret_cast<uint4*>(p) = *reinterpret_cast<const uint4*>(&eight);
 #else

@@ -40,7 +40,7 @@ pub(super) fn table(
         let _written = writeln!(text, "{micros:9.2} us  {grid:?}  {kernel}  {shape}");
     }
     for kernel in refused {
-        let _written = writeln!(text, "refused, its outputs are others: {kernel}");
+        let _written = writeln!(text, "refused: {kernel}");
     }
     Ok(text)
 }
