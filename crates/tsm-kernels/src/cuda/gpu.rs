@@ -80,9 +80,9 @@ pub struct Gpu {
 
 /// A step of one batch size.
 struct Recorded {
-    launches: Vec<(CudaFunction, Launch)>,
-    /// The same with the copy of the logits, unless graphs are switched off.
+    /// The launches with the copy of the logits, unless graphs are switched off. It goes before the kernels it names.
     graph: Option<Graph>,
+    launches: Vec<(CudaFunction, Launch)>,
 }
 
 /// Why there is memory in a step.
@@ -201,7 +201,7 @@ impl Gpu {
                 None
             }
         });
-        self.recorded.insert(streams, Recorded { launches, graph });
+        self.recorded.insert(streams, Recorded { graph, launches });
         Ok(true)
     }
 
