@@ -18,6 +18,7 @@ oldest_rust=1.92
 oldest_gstreamer=1.22
 
 fail() { echo "setup: $*" >&2; exit 2; }
+case "${1:-}" in -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "$0"; exit 0 ;; esac
 
 # Whether version $1 is at least version $2.
 is_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }

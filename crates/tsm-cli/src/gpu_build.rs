@@ -39,11 +39,12 @@ const HANDED_OVER: &str = "TSM_HANDED_OVER";
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Missing {
     #[error(
-        "this tsm was built without CUDA and there is no {NAME} in {}; build one as docs/cuda.md says \
-         (cargo build --release --bin tsm --features cuda --target-dir target/cuda), or use --device cpu",
-        beside.display()
+        "this tsm was built without CUDA and there is no {NAME} in {}{}; docs/cuda.md tells how to build and install one; \
+         or use --device cpu",
+        beside.display(),
+        if *has_driver { "" } else { ", nor NVIDIA's driver (libcuda.so.1) on this machine, without which none is of use" }
     )]
-    Build { beside: PathBuf },
+    Build { beside: PathBuf, has_driver: bool },
     #[error("${PLACE} names {}, which is no file; name a tsm built with --features cuda, or use --device cpu", path.display())]
     NamedBuild { path: PathBuf },
     #[error("{} was built without CUDA; build it with --features cuda, or use --device cpu", path.display())]
@@ -83,7 +84,12 @@ pub(crate) fn hand_over(asked: Option<AskedDevice<'_>>) -> Result<(), Failure> {
         }
         Err(missing) if matches!(asked.choice, DeviceChoice::Cuda(_)) => Err(Failure::bad_input(missing)),
         Err(missing) => {
-            tracing::info!("no GPU is used: {missing}");
+            // Who was kept waiting hears why unasked.
+            if matches!(missing, Missing::Start(StartError::Hangs { .. })) {
+                tracing::warn!("no GPU is used: {missing}");
+            } else {
+                tracing::info!("no GPU is used: {missing}");
+            }
             Ok(())
         }
     }
@@ -151,5 +157,6 @@ fn gpu_build() -> Result<PathBuf, Missing> {
     }
     let beside = own.parent().unwrap_or(Path::new(".")).to_owned();
     let places = [beside.join(NAME), beside.join("../lib/tsm").join(NAME)];
-    places.into_iter().find(|path| path.is_file()).ok_or(Missing::Build { beside })
+    let has_driver = libraries::driver_folder().is_some();
+    places.into_iter().find(|path| path.is_file()).ok_or(Missing::Build { beside, has_driver })
 }

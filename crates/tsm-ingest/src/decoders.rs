@@ -30,7 +30,7 @@ const CODECS: [(&str, &str, &str); 7] = [
 ];
 
 /// Element name prefixes and the packages they come in; the first that fits wins.
-const ELEMENT_PACKAGES: [(&str, &str); 25] = [
+const ELEMENT_PACKAGES: [(&str, &str); 32] = [
     ("avdec_", "gstreamer1.0-libav"),
     ("pipewire", "gstreamer1.0-pipewire"),
     ("x264enc", "gstreamer1.0-plugins-ugly"),
@@ -56,6 +56,14 @@ const ELEMENT_PACKAGES: [(&str, &str); 25] = [
     ("srt", "gstreamer1.0-plugins-bad"),
     ("ximagesink", "gstreamer1.0-x"),
     ("xvimagesink", "gstreamer1.0-x"),
+    ("auto", "gstreamer1.0-plugins-good"),
+    ("gdkpixbuf", "gstreamer1.0-plugins-good"),
+    ("png", "gstreamer1.0-plugins-good"),
+    // Behind the others that begin so.
+    ("video", "gstreamer1.0-plugins-base"),
+    ("decodebin", "gstreamer1.0-plugins-base"),
+    ("uridecodebin", "gstreamer1.0-plugins-base"),
+    ("app", "gstreamer1.0-plugins-base"),
 ];
 
 /// Lists the decoders of the codecs cameras and files use.
@@ -87,13 +95,13 @@ pub fn decoders() -> Vec<DecoderStatus> {
 
 /// The error for an element that cannot be made.
 pub(crate) fn missing_element(name: &str) -> SourceError {
-    let package = ELEMENT_PACKAGES
-        .iter()
-        .find(|(prefix, _)| name.starts_with(prefix))
-        .map_or("gstreamer1.0-plugins-base", |&(_, package)| package);
-    SourceError::MissingPlugin {
-        what: format!("the GStreamer element '{name}'"),
-        package: package.to_owned(),
+    let known = ELEMENT_PACKAGES.iter().find(|(prefix, _)| name.starts_with(prefix));
+    match known {
+        Some((_, package)) => SourceError::MissingPlugin {
+            what: format!("the GStreamer element '{name}'"),
+            package: (*package).to_owned(),
+        },
+        None => SourceError::UnknownElement { name: name.to_owned() },
     }
 }
 
@@ -123,6 +131,10 @@ mod tests {
         check(missing_element("rtspsrc"), "gstreamer1.0-plugins-good");
         check(missing_element("pipewiresrc"), "gstreamer1.0-pipewire");
         check(missing_element("videoconvert"), "gstreamer1.0-plugins-base");
+        check(missing_element("videoflip"), "gstreamer1.0-plugins-good");
+        // A package of somebody else's, or a name that nobody has.
+        let said = missing_element("nvv4l2decoder").to_string();
+        assert!(said.contains("no GStreamer element 'nvv4l2decoder'") && !said.contains("apt-get"), "{said}");
         let h264: gst::Caps = "video/x-h264,profile=high".parse().unwrap();
         check(missing_decoder("H.264 decoder", Some(&h264)), "gstreamer1.0-libav");
     }

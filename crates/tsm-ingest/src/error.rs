@@ -63,6 +63,14 @@ pub enum SourceError {
         /// The Debian package that brings it.
         package: String,
     },
+    /// An element that is not installed, and that no package we know of brings.
+    #[error(
+        "no GStreamer element '{name}' is installed; check its name, or install the plug-in that brings it (gst-inspect-1.0 {name})"
+    )]
+    UnknownElement {
+        /// Its name.
+        name: String,
+    },
     /// The file ends before its own headers say it does.
     #[error("{place}: the file is cut short ({detail}); copy or record it again")]
     Truncated {
@@ -208,6 +216,7 @@ impl SourceError {
             | Self::NotMedia { .. }
             | Self::NoVideo { .. }
             | Self::MissingPlugin { .. }
+            | Self::UnknownElement { .. }
             | Self::Truncated { .. }
             | Self::Corrupt { .. }
             | Self::Unauthorised { .. }

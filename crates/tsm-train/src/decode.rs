@@ -56,7 +56,7 @@ pub enum DecodeError {
         path: PathBuf,
     },
     /// A folder without JPEG files.
-    #[error("{}: no .jpg files in this folder; extract the frames again", path.display())]
+    #[error("{}: no .jpg files in this folder; a folder is one clip of frames, so name videos one by one (FOLDER/*.mp4)", path.display())]
     NoImages {
         /// The folder.
         path: PathBuf,

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The floor is the plan's multiply-adds over what the kernels do on one core with everything in the nearest
-//! cache, times the threads: no plan that makes all of them can be faster, and the share tells how close this one
+//! cache, times the threads that run at once: no plan that makes all of them can be faster, and the share tells how close this one
 //! comes. Optical flow is no part of the plan: where a model looks at it, the times hold it and the floor does not, so
 //! the share is smaller than the plan's own.
 
@@ -116,7 +116,7 @@ fn measure(model: &mut Model, batch: usize, threads: Option<usize>) -> Result<Fi
         motion_features: model.spec().motion_features,
         state_bytes: borrowed.first().map_or(0, |state| state.bytes()),
         floor_millis: threads
-            .map(|threads| lossless(multiply_adds) / (multiply_adds_a_milli() * lossless(threads))),
+            .map(|threads| lossless(multiply_adds) / (multiply_adds_a_milli() * lossless(at_once(threads)))),
         millis,
     })
 }
@@ -162,6 +162,11 @@ fn multiply_adds_a_milli() -> f64 {
         best = best.min(began.elapsed().as_secs_f64() * 1000.0);
     }
     lossless(RUNS * PIXELS * CHANNELS[0] * CHANNELS[1]) / best
+}
+
+/// Of so many threads those that this machine runs at once.
+fn at_once(threads: usize) -> usize {
+    std::thread::available_parallelism().map_or(threads, |cores| threads.min(cores.get()))
 }
 
 /// What the process keeps in memory, where the system says.

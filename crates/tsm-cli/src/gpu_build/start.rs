@@ -58,7 +58,7 @@ pub(crate) enum StartError {
     Ended { path: PathBuf, reason: String },
     #[error("{} --version did not end within {} s and was killed; run it by hand to see why, or use --device cpu", path.display(), patience.as_secs_f32())]
     Hangs { path: PathBuf, patience: Duration },
-    #[error("{} cannot be run: {reason}; build it anew with --features cuda, or use --device cpu", path.display())]
+    #[error("{} cannot be run: {reason}; make it executable (chmod +x), build it anew with --features cuda, or use --device cpu", path.display())]
     NoProgram { path: PathBuf, reason: String },
     #[error("{} is {is}, not {VERSION}; build both from one source, or use --device cpu", path.display())]
     OtherVersion { path: PathBuf, is: String },

@@ -149,7 +149,8 @@ fn lines_of(list: &Path, bytes: &[u8]) -> Result<Vec<(usize, String)>, DatasetEr
         let text = std::str::from_utf8(line).map_err(|_utf8| DatasetError::Line {
             path: list.to_owned(),
             line: index + 1,
-            reason: "no plain text; save the list as UTF-8".to_owned(),
+            reason: "no plain text; save the list as UTF-8, or name a folder with a folder of clips a class"
+                .to_owned(),
         })?;
         let text = text.trim();
         if !text.is_empty() && !text.starts_with('#') {
