@@ -4,10 +4,10 @@
 //! model ─ load ─► step, step, … for a few seconds ─► p50, p99, frames/s │ beside them: memory, state, the floor
 //! ```
 //!
-//! The floor is the plan's multiply-adds over what the kernels do on one core with everything in the nearest
-//! cache, times the threads that run at once: no plan that makes all of them can be faster, and the share tells how close this one
-//! comes. Optical flow is no part of the plan: where a model looks at it, the times hold it and the floor does not, so
-//! the share is smaller than the plan's own.
+//! The floor is the plan's multiply-adds over what the kernels do on one core with everything in the nearest cache,
+//! times the threads that run at once: no plan that makes all of them can be faster, and the share tells how close
+//! this one comes. Optical flow is no part of the plan: where a model looks at it, the times hold it and the floor
+//! does not, so the share is smaller than the plan's own.
 
 use std::time::{Duration, Instant};
 
