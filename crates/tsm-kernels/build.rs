@@ -15,9 +15,12 @@ fn main() {
     host_twins();
 }
 
-/// GPUs that get machine code of their own. Others compile PTX when the program starts: later ones the newest's, and
-/// those between, such as a Jetson Orin (8.7), which takes no machine code of other boards, the oldest's.
+/// GPUs that get machine code of their own. Others compile PTX when the program starts: later ones the newest's, and a
+/// Jetson Orin, which takes no machine code of other boards, that of the nearest before it.
 const ARCHS: &str = "75 80 89 90";
+
+/// A Jetson Orin.
+const ORIN: u32 = 87;
 
 /// One file for all GPUs: `$OUT_DIR/step.fatbin`. `TSM_CUDA_ARCHS="90"` builds for fewer, faster.
 fn fat_binary() {
@@ -29,16 +32,16 @@ fn fat_binary() {
     let mut archs: Vec<u32> = wish.split([' ', ',']).filter(|arch| !arch.is_empty()).map(number).collect();
     archs.sort_unstable();
     archs.dedup();
-    let [oldest, newest] = [archs.first(), archs.last()]
-        .map(|arch| *arch.expect("TSM_CUDA_ARCHS names a compute capability, such as 90"));
+    let newest = *archs.last().expect("TSM_CUDA_ARCHS names a compute capability, such as 90");
+    let before_orin = archs.iter().copied().rfind(|arch| *arch <= ORIN).filter(|arch| *arch != newest);
     let mut command = std::process::Command::new(&nvcc);
     command.args(["-fatbin", "-O3", "-std=c++17", "--threads", "0", "-lineinfo"]);
     for arch in &archs {
         command.arg(format!("-gencode=arch=compute_{arch},code=sm_{arch}"));
     }
     command.arg(format!("-gencode=arch=compute_{newest},code=compute_{newest}"));
-    if oldest < newest {
-        command.arg(format!("-gencode=arch=compute_{oldest},code=compute_{oldest}"));
+    if let Some(arch) = before_orin {
+        command.arg(format!("-gencode=arch=compute_{arch},code=compute_{arch}"));
     }
     command.arg("cuda/step.cu").arg("-o").arg(out.join("step.fatbin"));
     match command.status() {

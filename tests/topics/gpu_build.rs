@@ -144,7 +144,10 @@ fn folders_are_added_behind_the_users_own_and_only_those_in_need() {
         std::fs::write(path, "").unwrap();
     }
     let (toolkit, conda) = (machine.path("toolkit"), machine.path("conda"));
-    let environment = [("CUDA_HOME", toolkit.to_str().unwrap()), ("VIRTUAL_ENV", conda.to_str().unwrap())];
+    // The other folder comes first, and has another library.
+    std::fs::remove_file(conda.join("lib/libcublas.so.13")).unwrap();
+    std::fs::write(conda.join("lib/libcudart.so.13"), "").unwrap();
+    let environment = [("CUDA_HOME", conda.to_str().unwrap()), ("VIRTUAL_ENV", toolkit.to_str().unwrap())];
     let cuda = ["verify", "--device", "cuda", "--vectors", "x"];
     let finished = machine.start(&cuda, &build, &environment).finish();
     let expected = format!("{}:{}", machine.path("driver").display(), toolkit.join("lib64").display());

@@ -119,18 +119,23 @@ fn successor(cuda_libs: Option<&Path>) -> Result<Command, Missing> {
         }
         command
     };
-    let mut count = 0;
+    let mut added: Vec<PathBuf> = Vec::new();
     loop {
-        // A folder may be a whole system's, with a GLib or C++ library of its own that the GPU build and its children
-        // would take, too: none that is not needed.
-        let added = installed.get(..count).unwrap_or(&installed);
-        match start::check(with(added), start::PATIENCE) {
+        match start::check(with(&added), start::PATIENCE) {
             Ok(()) => {
-                let mut command = with(added);
+                let mut command = with(&added);
                 command.arg0("tsm");
                 return Ok(command);
             }
-            Err(StartError::LacksLibrary { .. }) if count < installed.len() => count += 1,
+            Err(StartError::LacksLibrary { path, reason, library }) => {
+                // A folder may be a whole system's, with a GLib or C++ library of its own that the GPU build and its
+                // children would take, too: none that is not needed.
+                let has_it = |folder: &&PathBuf| !added.contains(folder) && folder.join(&library).exists();
+                match installed.iter().find(has_it) {
+                    Some(folder) => added.push(folder.clone()),
+                    None => return Err(StartError::LacksLibrary { path, reason, library }.into()),
+                }
+            }
             Err(error) => return Err(error.into()),
         }
     }

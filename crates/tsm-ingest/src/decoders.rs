@@ -30,7 +30,7 @@ const CODECS: [(&str, &str, &str); 7] = [
 ];
 
 /// Element name prefixes and the packages they come in; the first that fits wins.
-const ELEMENT_PACKAGES: [(&str, &str); 32] = [
+const ELEMENT_PACKAGES: [(&str, &str); 45] = [
     ("avdec_", "gstreamer1.0-libav"),
     ("pipewire", "gstreamer1.0-pipewire"),
     ("x264enc", "gstreamer1.0-plugins-ugly"),
@@ -56,9 +56,22 @@ const ELEMENT_PACKAGES: [(&str, &str); 32] = [
     ("srt", "gstreamer1.0-plugins-bad"),
     ("ximagesink", "gstreamer1.0-x"),
     ("xvimagesink", "gstreamer1.0-x"),
-    ("auto", "gstreamer1.0-plugins-good"),
+    ("autovideos", "gstreamer1.0-plugins-good"),
+    ("deinterlace", "gstreamer1.0-plugins-good"),
+    ("flvdemux", "gstreamer1.0-plugins-good"),
     ("gdkpixbuf", "gstreamer1.0-plugins-good"),
+    ("imagefreeze", "gstreamer1.0-plugins-good"),
     ("png", "gstreamer1.0-plugins-good"),
+    ("videobalance", "gstreamer1.0-plugins-good"),
+    ("videobox", "gstreamer1.0-plugins-good"),
+    ("videocrop", "gstreamer1.0-plugins-good"),
+    ("videomixer", "gstreamer1.0-plugins-good"),
+    ("ximagesrc", "gstreamer1.0-plugins-good"),
+    ("ogg", "gstreamer1.0-plugins-base"),
+    ("theora", "gstreamer1.0-plugins-base"),
+    ("tcp", "gstreamer1.0-plugins-base"),
+    ("compositor", "gstreamer1.0-plugins-base"),
+    ("playbin", "gstreamer1.0-plugins-base"),
     // Behind the others that begin so.
     ("video", "gstreamer1.0-plugins-base"),
     ("decodebin", "gstreamer1.0-plugins-base"),
@@ -131,7 +144,9 @@ mod tests {
         check(missing_element("rtspsrc"), "gstreamer1.0-plugins-good");
         check(missing_element("pipewiresrc"), "gstreamer1.0-pipewire");
         check(missing_element("videoconvert"), "gstreamer1.0-plugins-base");
-        check(missing_element("videoflip"), "gstreamer1.0-plugins-good");
+        for good in ["videoflip", "videocrop", "autovideosink", "ximagesrc"] {
+            check(missing_element(good), "gstreamer1.0-plugins-good");
+        }
         // A package of somebody else's, or a name that nobody has.
         let said = missing_element("nvv4l2decoder").to_string();
         assert!(said.contains("no GStreamer element 'nvv4l2decoder'") && !said.contains("apt-get"), "{said}");

@@ -65,7 +65,7 @@ pub enum SourceError {
     },
     /// An element that is not installed, and that no package we know of brings.
     #[error(
-        "no GStreamer element '{name}' is installed; check its name, or install the plug-in that brings it (gst-inspect-1.0 {name})"
+        "no GStreamer element '{name}' is installed; check its name, or install the plug-in that brings it"
     )]
     UnknownElement {
         /// Its name.

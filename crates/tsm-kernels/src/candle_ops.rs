@@ -9,8 +9,8 @@
 //! So do the shift of a step ([`shift_and_cache`]) and what comes before the network ([`preprocess`]): pictures of
 //! bytes, wherever they lie, become its input there.
 //!
-//! The kernels have no backward pass, but for the depthwise convolution on a GPU: a tensor that takes part in a
-//! gradient ([`Tensor::track_op`]) goes through candle's operations, which have one. So do other data types, other
+//! The depthwise convolution on a GPU has a backward pass; no other kernel has one, so any other tensor that takes part
+//! in a gradient ([`Tensor::track_op`]) goes through candle's operations. So do other data types, other
 //! devices, and on a GPU more elements than 32 bits count. Results are
 //! always new tensors: a tensor's storage may be shared (a state is often a view into an activation), and
 //! candle does not tell, so nothing here writes in place.
@@ -65,7 +65,7 @@ pub fn depthwise_conv2d(x: &Tensor, weight: &Tensor, stride: usize, padding: usi
     #[cfg(feature = "cuda")]
     if on_gpu::takes(x)
         && weight.dtype() == x.dtype()
-        && has_few_enough(x.dim(0)? * channels * shape.out_height() * shape.out_width())
+        && fits_kernel_index(x.dim(0)? * channels * shape.out_height() * shape.out_width())
     {
         let pass = crate::cuda::planar::Pass::Forward;
         let op = on_gpu::Depthwise { shape, pass, pictures: x.dim(0)? };
@@ -155,7 +155,7 @@ pub fn add_activation(x: Tensor, residual: &Tensor, activation: Activation) -> R
 }
 
 /// Whether a GPU's kernel, whose indices have 32 bits, reaches this many elements by whole blocks of threads.
-fn has_few_enough(elements: usize) -> bool {
+fn fits_kernel_index(elements: usize) -> bool {
     const THREADS_A_BLOCK: usize = 1024;
     i32::try_from(elements.saturating_add(THREADS_A_BLOCK)).is_ok()
 }

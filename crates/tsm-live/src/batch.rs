@@ -8,7 +8,7 @@
 //!
 //! A picture takes some tenths of a millisecond to prepare, a step of many streams on a GPU a few: so whoever is free
 //! takes the next picture. A picture is prepared by one thread, so no bit depends on how many there are. Buffers are
-//! kept, and lie where the model's device fetches them best.
+//! kept, and lie where the model's device fetches them best (in f32: halves are made on their way).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -82,7 +82,7 @@ impl Batch {
         prepare(model, streams, self.frames.chunks_exact_mut(self.values_a_frame), count);
         let prepared = clock::now();
         for (index, stream) in streams.iter_mut().enumerate() {
-            let Some((sampled, outcome)) = stream.prepared() else { continue };
+            let Some((sampled, outcome)) = stream.take_prepared() else { continue };
             outcome.map_err(|error| (index, error))?;
             let arrival = sampled.frame.arrival();
             self.members.push(Member {

@@ -169,9 +169,8 @@ impl Intake {
         }
         if self.format.as_ref().is_none_or(|format| format != frame.format()) {
             let FrameFormat { width_px, height_px, pixels, nominal_rate, .. } = &**frame.format();
-            let frames_hz =
-                nominal_rate.map_or(0.0, |(frames, secs)| f64::from(frames) / f64::from(secs.max(1)));
-            tracing::info!(width_px, height_px, frames_hz, "pictures of this format");
+            let frames_hz = nominal_rate.map(|(frames, secs)| f64::from(frames) / f64::from(secs.max(1)));
+            tracing::info!(width_px, height_px, ?frames_hz, "pictures of this format");
             tracing::debug!(?pixels, ?nominal_rate, "as the decoder describes them");
         }
         self.format = Some(Arc::clone(frame.format()));

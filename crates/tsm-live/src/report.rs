@@ -44,7 +44,7 @@ pub struct Latency {
     pub age_at_arrival: Option<Duration>,
     /// From arrival until the model's thread took it.
     pub queue: Duration,
-    /// Colour, resize, crop and normalisation.
+    /// Colour, resize, crop and normalisation of all the frames of its step.
     pub preprocess: Duration,
     /// The step that the frame took part in.
     pub model: Duration,

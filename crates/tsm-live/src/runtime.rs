@@ -7,7 +7,8 @@
 //!                                    decide
 //! ```
 //!
-//! The model thread owns every state; no lock of the runtime lies on a frame's way.
+//! The model thread owns every state. Pictures are prepared on the model's other threads as well (`batch.rs`), whose next
+//! one a lock hands out; no other lock of the runtime lies on a frame's way.
 
 use std::cell::OnceCell;
 use std::io;
@@ -211,8 +212,9 @@ impl<'a> Runtime<'a> {
 
     /// Until every stream is done, or a stop is asked for.
     fn serve(&mut self) -> Result<(), LiveError> {
-        if self.warm_up() == Next::Stopped {
-            self.ending = RunEnding::Stopped;
+        let next = self.warm_up()?;
+        if next != Next::GoOn {
+            self.ending = ending(next);
             return Ok(());
         }
         let idle = tick(IDLE);
@@ -226,31 +228,41 @@ impl<'a> Runtime<'a> {
             };
             for next in [next, self.label_waiting()?, self.retire()?] {
                 if next != Next::GoOn {
-                    self.ending =
-                        if next == Next::Stopped { RunEnding::Stopped } else { RunEnding::ByItself };
+                    self.ending = ending(next);
                     return Ok(());
                 }
             }
         }
     }
 
-    /// Gets ready for steps of any number of streams, while sources connect.
-    fn warm_up(&mut self) -> Next {
+    /// Gets ready for steps of any number of streams, while sources connect or fail to.
+    fn warm_up(&mut self) -> Result<Next, LiveError> {
         let streams = self.streams.len();
         let smaller = (0..usize::BITS).map(|power| 1 << power).take_while(|n| *n < streams);
         // The largest first: a device's memory is taken once.
         for n in std::iter::once(streams).chain(smaller) {
             if self.stop.try_recv() != Err(TryRecvError::Empty) {
-                return Next::Stopped;
+                return Ok(Next::Stopped);
             }
             match self.model.warm_up(n) {
-                Ok(true) => {}
+                Ok(true) => tracing::info!(streams = n, "the GPU is ready for steps of as many"),
                 Ok(false) => break,
+                Err(error) if n == 1 => return Err(error.into()),
                 // As many may never have a frame at once.
-                Err(error) => tracing::warn!("no step of {n} streams: {error}"),
+                Err(error) => tracing::warn!("a step of {n} streams at once would end this run: {error}"),
+            }
+            while let Ok(notice) = self.notices.try_recv() {
+                let next = self.hear(notice);
+                if next != Next::GoOn {
+                    return Ok(next);
+                }
+            }
+            let next = self.retire()?;
+            if next != Next::GoOn {
+                return Ok(next);
             }
         }
-        Next::GoOn
+        Ok(Next::GoOn)
     }
 
     /// Takes note of what a supervisor says.
@@ -423,6 +435,11 @@ impl<'a> Runtime<'a> {
             None => Ok(Finished { summary, given_up: self.given_up.filter(|_error| !is_stopped), output }),
         }
     }
+}
+
+/// How a run ends that does not go on.
+fn ending(next: Next) -> RunEnding {
+    if next == Next::Stopped { RunEnding::Stopped } else { RunEnding::ByItself }
 }
 
 /// `1 attempt`, `2 attempts`.

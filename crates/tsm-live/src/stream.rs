@@ -128,7 +128,7 @@ impl Stream {
     }
 
     /// Hands the taken frame on, with how its preparation went.
-    pub(crate) const fn prepared(&mut self) -> Option<(SampledFrame, Result<(), PreprocessError>)> {
+    pub(crate) const fn take_prepared(&mut self) -> Option<(SampledFrame, Result<(), PreprocessError>)> {
         self.taken.take()
     }
 

@@ -64,14 +64,14 @@ impl DeviceChoice {
     /// # Errors
     /// [`DeviceError::NotBuilt`] without the feature `cuda`, [`DeviceError::Absent`] without GPU.
     pub fn open(self) -> Result<Device, DeviceError> {
-        self.open_or_hear(|_why| ())
+        self.open_telling(|_why| ())
     }
 
     /// As [`Self::open`]; `hear` is told why where [`Self::Auto`] takes the processor.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_or_hear(self, hear: impl FnOnce(&DeviceError)) -> Result<Device, DeviceError> {
+    pub fn open_telling(self, hear: impl FnOnce(&DeviceError)) -> Result<Device, DeviceError> {
         match self {
             Self::Cpu => Ok(Device::Cpu),
             Self::Auto => Ok(Self::Cuda(0).open().unwrap_or_else(|why| {
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn auto_takes_the_gpu_or_tells_why_it_takes_the_processor() {
         let mut heard = None;
-        let device = DeviceChoice::Auto.open_or_hear(|why| heard = Some(why.to_string())).unwrap();
+        let device = DeviceChoice::Auto.open_telling(|why| heard = Some(why.to_string())).unwrap();
         match DeviceChoice::Cuda(0).open() {
             Ok(_gpu) => assert!(device.is_cuda() && heard.is_none(), "{heard:?}"),
             Err(why) => assert_eq!((device.is_cpu(), heard), (true, Some(why.to_string()))),

@@ -56,3 +56,5 @@ pub use planned_executor::{Clips, PlanElement, PlanOptions, PlannedExecutor};
 pub use preprocess::InputSpec;
 pub use shift::{ShiftKind, ShiftPlace, ShiftSpec};
 pub use spec::{Backbone, ModelSpec, MotionFeatures};
+pub use tsm_kernels::blocked::Team;
+pub use tsm_kernels::frame_memory::FrameMemory;

@@ -175,11 +175,12 @@ impl Model {
         }
     }
 
-    /// As [`Self::step`] with the frames of the last one, for measuring; see [`Executor::step_again`]. Not where the
-    /// model looks at motion, which is read off frames on the host.
+    /// As [`Self::step`] with the frames of the last one, for measuring; see [`Executor::step_again`]. `false`, and nothing
+    /// done, where frames do not stay on the device, and where the model looks at motion, which is read off frames on the
+    /// host.
     ///
     /// # Errors
-    /// [`StepError`]; the states are then as before.
+    /// [`StepError`], also where the last step was of another number of streams; the states are then as before.
     pub fn step_again(
         &mut self,
         states: &mut [&mut StreamState],
@@ -193,7 +194,7 @@ impl Model {
         self.executor.frame_memory(streams)
     }
 
-    /// Gets ready for steps of `streams` streams; see [`Executor::warm_up`].
+    /// Gets ready for steps of `streams` streams; `false` where there is nothing to get ready; see [`Executor::warm_up`].
     ///
     /// # Errors
     /// [`StepError`].
@@ -202,7 +203,7 @@ impl Model {
     }
 
     /// Threads for what frames of `streams` streams need between steps, such as preparing them: the executor's, or
-    /// where it has none some of the model's own.
+    /// where it has none some of the model's own. They may be more than there are streams.
     pub fn team(&mut self, streams: usize) -> &mut Team {
         match self.executor.team() {
             Some(team) => team,

@@ -81,7 +81,7 @@ fn check_cuda_executor() {
             }
         }
         model.step(&frames, &mut states, &mut logits).unwrap();
-        assert!(model.step_again(&mut states[..1], &mut logits[..spec.classes.len()]).unwrap());
+        assert!(model.step_again(&mut states, &mut logits).unwrap());
     }
     assert_eq!((memories.load(Ordering::Relaxed), ALLOCATOR.count()), before, "memories, blocks of the host");
     assert_eq!(before.0, 1 + 2 * STREAMS, "two a stream beside the zeros");

@@ -15,6 +15,8 @@ pub(crate) struct Ledger {
     program: Program,
     /// Memories that were asked for; the first of them is the zeros that all streams share.
     given: Arc<AtomicUsize>,
+    /// Streams of the last step, whose frames are there.
+    last: usize,
 }
 
 /// One memory.
@@ -29,7 +31,7 @@ pub(crate) struct Page {
 pub(crate) fn executor(spec: &ModelSpec) -> (CudaExecutor<Ledger>, Arc<AtomicUsize>) {
     let given = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&given);
-    let machine = |program| Ok(Ledger { program, given });
+    let machine = |program| Ok(Ledger { program, given, last: 0 });
     let checkpoint = made_up::checkpoint(spec.clone(), 1);
     (CudaExecutor::new(&checkpoint, Device::Cpu, DType::F32, machine).unwrap(), count)
 }
@@ -69,6 +71,7 @@ impl Machine for Ledger {
             write.steps.store(read.steps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
         logits.fill(0.0);
+        self.last = streams;
         Ok(())
     }
 
@@ -78,6 +81,7 @@ impl Machine for Ledger {
         folds: &FoldsOf<'_, Page>,
         logits: &mut [f32],
     ) -> Result<(), MachineError> {
+        assert_eq!(streams, self.last, "the frames of another step are there");
         self.step(&[], streams, folds, logits)
     }
 }

@@ -57,7 +57,7 @@ impl DeviceArgs {
     /// # Errors
     /// As [`DeviceChoice::open`].
     pub(crate) fn open(&self) -> Result<Device, DeviceError> {
-        self.device.open_or_hear(gpu_build::tell_why_none)
+        self.device.open_telling(gpu_build::tell_why_none)
     }
 }
 
@@ -73,6 +73,6 @@ impl AutoDeviceArgs {
     /// # Errors
     /// As [`DeviceChoice::open`].
     pub(crate) fn open(&self) -> Result<Device, DeviceError> {
-        self.device.open_or_hear(gpu_build::tell_why_none)
+        self.device.open_telling(gpu_build::tell_why_none)
     }
 }

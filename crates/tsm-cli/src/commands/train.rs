@@ -46,7 +46,7 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let Sides { dataset, train, validation, .. } = sides(&settings, &division, is_quiet)?;
     let recipe = settings.recipe(train.len())?;
     let start = Start::of(&recipe, &dataset.classes, Some(&model_source::shipped()?))?;
-    let device = settings.device().open_or_hear(gpu_build::tell_why_none)?;
+    let device = settings.device().open_telling(gpu_build::tell_why_none)?;
     let folder = RunFolder::beside(settings.output());
     let kept = settings.text(&recipe, train.len(), &|path| relative_to(folder.path(), path));
     let shared = settings.shared_text(&recipe, train.len());

@@ -108,7 +108,10 @@ fn holds_libraries(folder: &Path) -> bool {
 
 /// Whether a library of this file name is one of CUDA's, which `--cuda-libs` can name, and not the driver's.
 pub(super) fn is_of_cuda(library: &str) -> bool {
-    ["libcu", "libnv"].iter().any(|start| library.starts_with(start)) && library != DRIVER
+    /// Those that candle's build names, and those that they name.
+    const STARTS: [&str; 7] =
+        ["libcublas", "libcudart", "libcurand", "libcudnn", "libnvrtc", "libnvJitLink", "libcusparse"];
+    STARTS.iter().any(|start| library.starts_with(start))
 }
 
 /// Folders with CUDA 13's libraries beside the GPU build in `beside`, then those of toolkits and of the virtual
@@ -200,7 +203,11 @@ mod tests {
     #[test]
     fn the_driver_is_no_library_of_cuda() {
         assert!(["libcublas.so.13", "libnvrtc.so.13", "libcudart.so.13"].into_iter().all(is_of_cuda));
-        assert!(!["libcuda.so.1", "libstdc++.so.6", ""].into_iter().any(is_of_cuda));
+        assert!(
+            !["libcuda.so.1", "libcurl.so.4", "libnvidia-ml.so.1", "libstdc++.so.6", ""]
+                .into_iter()
+                .any(is_of_cuda)
+        );
     }
 
     #[test]

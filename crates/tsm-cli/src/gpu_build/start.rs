@@ -5,7 +5,8 @@
 //!                    └─ it did not in time ─ kill, reap ─────────────────────────┘
 //! ```
 //!
-//! Nothing here waits for ever: a program on a dead network folder may never end, nor stop writing.
+//! A program that was started is not waited for for ever: one whose libraries lie on a dead network folder may never
+//! end, nor stop writing. (One that lies there itself does not start, and nothing comes back from that.)
 
 #![expect(
     clippy::disallowed_methods,
@@ -49,7 +50,7 @@ const TITLES: [&str; 2] = ["error while loading shared libraries: ", "symbol loo
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     #[error("{} does not start: {reason}; name CUDA 13's libraries with --cuda-libs DIR, or use --device cpu", path.display())]
-    LacksLibrary { path: PathBuf, reason: String },
+    LacksLibrary { path: PathBuf, reason: String, library: String },
     #[error("{} does not start: {reason}; it needs NVIDIA driver 580 or newer: install that, or use --device cpu", path.display())]
     OldDriver { path: PathBuf, reason: String },
     #[error("{} does not start: {reason}; it was made on a newer system than this: build it here, or use --device cpu", path.display())]
@@ -93,7 +94,7 @@ impl StartError {
         // The driver's functions are `cuInit` and the like; those of the libraries `cublasCreate` or `cudaMalloc`.
         let symbol = reason.split_once("undefined symbol: cu").map(|(_, name)| name);
         if complaint.starts_with("cannot open shared object file") && libraries::is_of_cuda(library) {
-            Self::LacksLibrary { path, reason }
+            Self::LacksLibrary { path, library: library.to_owned(), reason }
         } else if symbol.is_some_and(|name| name.starts_with(|first: char| first.is_ascii_uppercase())) {
             Self::OldDriver { path, reason }
         } else if reason.contains("GLIBC_") && reason.contains("not found") {

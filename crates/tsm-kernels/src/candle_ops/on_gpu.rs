@@ -29,7 +29,7 @@ pub(super) use shift::shift_and_cache;
 pub(super) fn takes(x: &Tensor) -> bool {
     x.device().is_cuda()
         && matches!(x.dtype(), DType::F32 | DType::F16 | DType::BF16)
-        && super::has_few_enough(x.elem_count())
+        && super::fits_kernel_index(x.elem_count())
 }
 
 /// One pass of a depthwise convolution.

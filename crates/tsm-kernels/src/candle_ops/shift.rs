@@ -43,7 +43,7 @@ pub fn shift_and_cache(x: &Tensor, cache: &Tensor) -> Result<(Tensor, Tensor)> {
     if x.track_op()
         || cache.track_op()
         || !has_kernel(x)
-        || !(x.device().is_cpu() || super::has_few_enough(x.elem_count()))
+        || !(x.device().is_cpu() || super::fits_kernel_index(x.elem_count()))
     {
         let shifted = Tensor::cat(&[cache, &x.narrow(1, fold, channels - fold)?], 1)?;
         return Ok((shifted, x.narrow(1, 0, fold)?.force_contiguous()?));

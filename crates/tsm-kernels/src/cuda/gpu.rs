@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use candle_core::cuda_backend::cudarc;
@@ -49,6 +50,9 @@ use trial::Trial;
 /// What was found out about layers of any program, GPU by GPU: a network that is loaded again need not ask again.
 static KNOWN: LazyLock<Mutex<HashMap<usize, Known>>> = LazyLock::new(Mutex::default);
 
+/// Whether this process has written to the file of `TSM_CUDA_LAYERS`.
+static HAS_REPORTED: AtomicBool = AtomicBool::new(false);
+
 /// Machine code and PTX of everything in `cuda/`.
 static KERNELS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/step.fatbin"));
 
@@ -75,7 +79,6 @@ pub struct Gpu {
     tuned: HashMap<usize, Tuned>,
     /// What was recorded for each batch size.
     recorded: HashMap<usize, Recorded>,
-    has_reported: bool,
 }
 
 /// A step of one batch size.
@@ -128,14 +131,13 @@ impl Gpu {
             arena: None,
             tuned: HashMap::new(),
             recorded: HashMap::new(),
-            has_reported: false,
             context,
         })
     }
 
     /// Grows for `streams` streams, if there were never so many.
     fn reserve(&mut self, streams: usize) -> Result<(), MachineError> {
-        if self.arena.as_ref().is_some_and(|arena| arena.streams >= streams) {
+        if self.arena.as_ref().is_some_and(|arena| arena.most_streams >= streams) {
             return Ok(());
         }
         let has_grown = self.arena.is_some();
@@ -157,12 +159,16 @@ impl Gpu {
         let (element, has_graphs) = (self.program.element(), self.has_graphs);
         let mut trial =
             Trial::new(&self.stream, &self.module, &mut self.functions, arena, element, has_graphs)?;
-        // One asks at a time: two would measure each other.
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.entry(self.context.ordinal()).or_default();
-        let tuned = tuner::tune(&self.program, scale, &addresses, &mut trial, known)?;
-        if !tuned.refused.is_empty() {
-            let refused = tuned.refused.join(", ");
+        let tuned = {
+            // One asks at a time: two would measure each other.
+            let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = known.entry(self.context.ordinal()).or_default();
+            tuner::tune(&self.program, scale, &addresses, &mut trial, known)?
+        };
+        let is_new = |kernel: &&String| !self.tuned.values().any(|tuned| tuned.refused.contains(*kernel));
+        let refused: Vec<&str> = tuned.refused.iter().filter(is_new).map(String::as_str).collect();
+        if !refused.is_empty() {
+            let refused = refused.join(", ");
             tracing::warn!(
                 streams = power,
                 refused,
@@ -231,6 +237,15 @@ impl Gpu {
         Ok(is_new)
     }
 
+    /// Makes the GPU this thread's. What a call of somebody else's left behind, such as a tensor that went, is no fault of
+    /// the step that comes next, as which cudarc would tell it.
+    fn begin(&self) -> Result<(), MachineError> {
+        if let Err(left) = self.context.check_err() {
+            tracing::debug!("an earlier call left an error behind: {left}");
+        }
+        bind(&self.context).map_err(doing("binding the context"))
+    }
+
     /// A step of frames, or of those that are there, whose lengths were checked.
     fn step_of(
         &mut self,
@@ -251,23 +266,23 @@ impl Gpu {
 
     /// Writes what each launch takes, where the environment asks for it: the first size over what was in the file,
     /// others behind it. A file that cannot be written fails no step.
-    fn report(&mut self, streams: usize) {
+    fn report(&self, streams: usize) {
         let Some(path) = std::env::var_os("TSM_CUDA_LAYERS") else { return };
         let refused = self.tuned.get(&power_below(streams)).map_or(&[][..], |tuned| &tuned.refused);
         let table = match layers::table(&self.stream, &self.recorded[&streams].launches, refused) {
             Ok(table) => format!("streams: {streams}\n{table}"),
             Err(error) => return tracing::warn!("TSM_CUDA_LAYERS: launches cannot be timed: {error}"),
         };
+        let has_reported = HAS_REPORTED.swap(true, Ordering::Relaxed);
         let file = OpenOptions::new()
             .create(true)
             .write(true)
-            .truncate(!self.has_reported)
-            .append(self.has_reported)
+            .truncate(!has_reported)
+            .append(has_reported)
             .open(&path);
         if let Err(error) = file.and_then(|mut file| file.write_all(table.as_bytes())) {
             tracing::warn!("TSM_CUDA_LAYERS: {}: {error}", path.display());
         }
-        self.has_reported = true;
     }
 }
 
@@ -354,7 +369,7 @@ impl Machine for Gpu {
         logits: &mut [f32],
     ) -> Result<(), MachineError> {
         check(&self.program, frames.len(), streams, logits.len())?;
-        bind(&self.context).map_err(doing("binding the context"))?;
+        self.begin()?;
         if streams == 0 {
             return Ok(());
         }
@@ -368,7 +383,7 @@ impl Machine for Gpu {
         folds: &FoldsOf<'_, DeviceMemory>,
         logits: &mut [f32],
     ) -> Result<(), MachineError> {
-        bind(&self.context).map_err(doing("binding the context"))?;
+        self.begin()?;
         if streams == 0 {
             return Ok(());
         }

@@ -19,8 +19,7 @@ use crate::cuda::program::{Program, Slot};
 
 /// Memory for steps of up to so many streams.
 pub(super) struct Arena {
-    /// At most.
-    pub(super) streams: usize,
+    pub(super) most_streams: usize,
     /// Streams whose frames lie in `upload`; none where they may be half there.
     pub(super) uploaded: usize,
     sizes: Sizes,
@@ -50,7 +49,7 @@ impl Arena {
             .enumerate()
             .map(|(slot, bytes)| device(if slot == Slot::Frames as usize { 0 } else { *bytes }));
         Ok(Self {
-            streams,
+            most_streams: streams,
             uploaded: 0,
             slots: slots.collect::<Result<_, _>>()?,
             partial: device(sizes.partial)?,

@@ -56,10 +56,14 @@ pub(super) fn record(
     let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
     stream.begin_capture(mode).map_err(doing("beginning to record"))?;
     let issued = issue();
-    // Ended in any case: a stream that records can do nothing else.
-    let graph = stream.end_capture(CUgraphInstantiate_flags(0)).map_err(doing("recording a step"));
+    let flags = CUgraphInstantiate_flags(0);
+    // Ended in any case: a stream that records can do nothing else. Where cudarc only told what another call left behind,
+    // it did not even try.
+    let graph = stream.end_capture(flags).or_else(|error| stream.end_capture(flags).map_err(|_again| error));
     issued?;
-    let Some(graph) = graph? else { return Err(MachineError::NoKernel("an empty graph".to_owned())) };
+    let Some(graph) = graph.map_err(doing("recording a step"))? else {
+        return Err(MachineError::Driver { doing: "recording a step", source: "it asks for nothing".into() });
+    };
     graph.upload().map_err(doing("uploading a graph"))?;
     Ok(Graph { graph, stream: Arc::clone(stream) })
 }

@@ -9,6 +9,8 @@ use crate::cuda::program::{ConvLayer, Input, Map, Slot};
 enum Kernel {
     /// All of its outputs are this number.
     Says(f32),
+    /// One of its outputs is infinite, the others are right.
+    Overflows,
     /// It leaves outputs as they were.
     WritesNothing,
     /// The launch is an error.
@@ -38,6 +40,7 @@ impl<K: Fn(&str) -> Kernel, M: Fn(&str) -> f32> Bench for Made<K, M> {
         match (self.kernel)(&launch.kernel) {
             Kernel::Says(value) => Ok(vec![value; 16]),
             Kernel::CannotBeTimed => Ok(vec![1.0; 16]),
+            Kernel::Overflows => Ok([vec![1.0; 15], vec![f32::INFINITY]].concat()),
             Kernel::WritesNothing => Ok([vec![1.0; 8], vec![f32::from_bits(u32::MAX); 8]].concat()),
             Kernel::Fails => Err(failed()),
         }
@@ -130,8 +133,9 @@ fn the_fastest_way_of_those_that_agree_is_taken() {
 fn a_way_that_says_something_else_is_refused_however_fast_or_likely() {
     let program = products(1);
     let names = kernels(&program, Work::Layer(0));
-    for wrong in &names {
-        let kernel = |kernel: &str| if kernel == wrong { Kernel::Says(1.1) } else { RIGHT };
+    for (wrong, says) in names.iter().flat_map(|name| [(name, Kernel::Says(1.1)), (name, Kernel::Overflows)])
+    {
+        let kernel = |kernel: &str| if kernel == wrong { says } else { RIGHT };
         let micros = |kernel: &str| if kernel == wrong { 1.0 } else { 2.0 };
         let [stages, refused] = freshly_tuned(&program, made(kernel, micros));
         assert_ne!(stages[0], *wrong);
@@ -278,4 +282,10 @@ fn a_model_without_numbers_is_no_fault_of_the_kernels_and_teaches_nothing() {
         assert_eq!((plan, refused), (likeliest, Vec::new()));
         assert!(known.is_empty() && bench.timed == 0);
     }
+    let program = products(1);
+    let names = kernels(&program, Work::Layer(0));
+    let kernel = |kernel: &str| if kernel == names[0] { Kernel::Fails } else { Kernel::WritesNothing };
+    let [plan, refused] = freshly_tuned(&program, made(kernel, |_| 1.0));
+    assert_eq!(plan, names[1..2], "the likeliest cannot run");
+    assert!(refused.len() == 1 && refused[0].starts_with(&names[0]), "{refused:?}");
 }
