@@ -7,8 +7,8 @@
 //!                                    decide
 //! ```
 //!
-//! The model thread owns every state. Pictures are prepared on the model's other threads as well (`batch.rs`), whose next
-//! one a lock hands out; no other lock of the runtime lies on a frame's way.
+//! The model thread owns every state. Pictures are prepared on the model's other threads as well (`batch.rs`), whose
+//! next one a lock hands out; no other lock of the runtime lies on a frame's way.
 
 use std::cell::OnceCell;
 use std::io;

@@ -175,9 +175,9 @@ impl Model {
         }
     }
 
-    /// As [`Self::step`] with the frames of the last one, for measuring; see [`Executor::step_again`]. `false`, and nothing
-    /// done, where frames do not stay on the device, and where the model looks at motion, which is read off frames on the
-    /// host.
+    /// As [`Self::step`] with the frames of the last one, for measuring; see [`Executor::step_again`]. `false`, and
+    /// nothing done, where frames do not stay on the device, and where the model looks at motion, which is read off
+    /// frames on the host.
     ///
     /// # Errors
     /// [`StepError`], also where the last step was of another number of streams; the states are then as before.
@@ -194,7 +194,8 @@ impl Model {
         self.executor.frame_memory(streams)
     }
 
-    /// Gets ready for steps of `streams` streams; `false` where there is nothing to get ready; see [`Executor::warm_up`].
+    /// Gets ready for steps of `streams` streams; `false` where there is nothing to get ready; see
+    /// [`Executor::warm_up`].
     ///
     /// # Errors
     /// [`StepError`].

@@ -237,8 +237,8 @@ impl Gpu {
         Ok(is_new)
     }
 
-    /// Makes the GPU this thread's. What a call of somebody else's left behind, such as a tensor that went, is no fault of
-    /// the step that comes next, as which cudarc would tell it.
+    /// Makes the GPU this thread's. What a call of somebody else's left behind, such as a tensor that went, is no
+    /// fault of the step that comes next, as which cudarc would tell it.
     fn begin(&self) -> Result<(), MachineError> {
         if let Err(left) = self.context.check_err() {
             tracing::debug!("an earlier call left an error behind: {left}");

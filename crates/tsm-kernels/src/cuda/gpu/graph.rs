@@ -57,8 +57,8 @@ pub(super) fn record(
     stream.begin_capture(mode).map_err(doing("beginning to record"))?;
     let issued = issue();
     let flags = CUgraphInstantiate_flags(0);
-    // Ended in any case: a stream that records can do nothing else. Where cudarc only told what another call left behind,
-    // it did not even try.
+    // Ended in any case: a stream that records can do nothing else. Where cudarc only told what another call left
+    // behind, it did not even try.
     let graph = stream.end_capture(flags).or_else(|error| stream.end_capture(flags).map_err(|_again| error));
     issued?;
     let Some(graph) = graph.map_err(doing("recording a step"))? else {

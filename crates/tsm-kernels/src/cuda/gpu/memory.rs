@@ -283,8 +283,8 @@ impl PinnedMemory {
 impl Drop for PinnedMemory {
     fn drop(&mut self) {
         if bind(self.stream.context()).is_ok() {
-            // SAFETY: it came from `malloc_host` and is given back once. No copy is under way: a step is not left before
-            // its stream was waited for (`Idle`).
+            // SAFETY: it came from `malloc_host` and is given back once. No copy is under way: a step is not left
+            // before its stream was waited for (`Idle`).
             let _gone = unsafe { result::free_host(self.start) };
         }
     }
