@@ -59,7 +59,7 @@ pub use max_pool::MaxPool;
 pub use mean::mean;
 pub use pad::pad;
 pub use shift::{fold_blocks, planar_from_state, shift_in_place, shift_into_patch};
-pub use team::Team;
+pub use team::{Shared, Team};
 pub use winograd::{TileSide, Winograd};
 
 use crate::bias_activation::Activation;

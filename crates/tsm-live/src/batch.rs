@@ -10,12 +10,11 @@
 //! takes the next picture. A picture is prepared by one thread, so no bit depends on how many there are. Buffers are
 //! kept, and lie where the model's device fetches them best (in f32: halves are made on their way).
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tsm_ingest::Frame;
-use tsm_kernels::frame_memory::FrameMemory;
-use tsm_model::{Model, StepError, StreamState};
+use tsm_kernels::blocked::Shared;
+use tsm_model::{FrameMemory, Model, StepError, StreamState};
 
 use crate::clock;
 use crate::preprocess::PreprocessError;
@@ -136,19 +135,14 @@ fn prepare<'a>(
     inputs: impl Iterator<Item = &'a mut [f32]> + Send,
     count: usize,
 ) {
-    let taken = Mutex::new(streams.iter_mut().filter(|stream| stream.is_taken()).zip(inputs));
+    let taken = Shared::new(streams.iter_mut().filter(|stream| stream.is_taken()).zip(inputs));
     let job = |_part: usize| {
-        while let Some((stream, input)) = next(&taken) {
+        while let Some((stream, input)) = taken.take_next() {
             stream.prepare(input);
         }
     };
     // One alone is not worth the waking of others.
     if count > 1 { model.team(count).run(&job) } else { job(0) }
-}
-
-/// The next of what threads share; the lock is held for as long as that takes.
-fn next<I: Iterator>(shared: &Mutex<I>) -> Option<I::Item> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner).next()
 }
 
 /// An empty list in the memory of another one, for references that live elsewhere:

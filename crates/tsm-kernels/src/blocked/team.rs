@@ -12,8 +12,8 @@
 //! dropped. A caller that has to wait for something else lets the others begin without it ([`Team::run_beside`]).
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 /// Turns of waiting before a thread sleeps: a few layers of a small network.
@@ -30,6 +30,22 @@ type Job<'a> = dyn Fn(usize) + Sync + 'a;
 pub struct Team {
     board: Arc<Board>,
     workers: Vec<JoinHandle<()>>,
+}
+
+/// Items of which the threads of a team each take the next, until none is left; for work of unlike length.
+#[derive(Debug)]
+pub struct Shared<I>(Mutex<I>);
+
+impl<I: Iterator> Shared<I> {
+    /// All of `items`, in their order.
+    pub fn new(items: I) -> Self {
+        Self(Mutex::new(items))
+    }
+
+    /// The next item; the lock is held for as long as that takes.
+    pub fn take_next(&self) -> Option<I::Item> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).next()
+    }
 }
 
 /// What the caller tells the workers and they tell it.
@@ -217,6 +233,18 @@ mod tests {
                 assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == turn));
             }
         }
+    }
+
+    #[test]
+    fn shared_items_are_taken_once_each() {
+        let taken: Vec<AtomicUsize> = (0..100).map(|_| AtomicUsize::new(0)).collect();
+        let items = Shared::new(taken.iter());
+        Team::new(3).run(&|_part| {
+            while let Some(item) = items.take_next() {
+                item.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        assert!(taken.iter().all(|count| count.load(Ordering::Relaxed) == 1));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! read by one thread, so no bit depends on how many there are. Nothing is allocated once a number of streams was seen:
 //! memories change places, and whoever is free takes the next stream.
 
-use std::sync::{Mutex, PoisonError};
+use tsm_kernels::blocked::Shared;
 
 use super::{FEATURES, Layer, MotionMemory, MotionReader};
 use crate::executor::{Executor, StepError, StreamState};
@@ -130,20 +130,15 @@ fn job<'a>(
     frames: &'a [f32],
 ) -> impl Fn(usize) + Sync + 'a {
     let [height, width] = layer.size_px();
-    let readers = Mutex::new(readers.iter_mut());
-    let streams = Mutex::new(streams.iter_mut().zip(frames.chunks_exact(3 * height * width)));
+    let readers = Shared::new(readers.iter_mut());
+    let streams = Shared::new(streams.iter_mut().zip(frames.chunks_exact(3 * height * width)));
     move |_part| {
         // More parts than streams: the others have them all.
-        let Some(Reader { reader, features }) = next(&readers) else { return };
-        while let Some((stream, frame)) = next(&streams) {
+        let Some(Reader { reader, features }) = readers.take_next() else { return };
+        while let Some((stream, frame)) = streams.take_next() {
             let StreamMotion { before, after, logits } = stream;
             reader.look(before, frame, [height, width], after, features);
             layer.weigh(features, logits);
         }
     }
-}
-
-/// The next of what threads share; the lock is held for as long as that takes.
-fn next<I: Iterator>(shared: &Mutex<I>) -> Option<I::Item> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner).next()
 }

@@ -24,9 +24,10 @@ use crate::cuda::machine::MachineError;
 use crate::cuda::program::Element;
 use crate::cuda::tuner::Bench;
 
-/// Values that are looked at in one stretch, and how many stretches lie over an output, first and last values included.
+/// Values that are looked at in one stretch: enough to meet several tiles.
 const STRETCH: usize = 1 << 14;
-/// At most so many.
+
+/// Stretches of an output at most: each is a copy that is waited for.
 const STRETCHES: usize = 8;
 
 /// How long a launch is repeated for: the events tell half microseconds apart.
