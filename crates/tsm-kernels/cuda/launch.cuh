@@ -20,11 +20,35 @@ typedef __half half_t;
 #define TSM_PER_THREAD(type, name, threads, count) type name[1][count]
 #define TSM_OWN(t) 0
 #define TSM_ALIGNED(p, bytes) ((void)0)
+#define TSM_PRAGMA(words) _Pragma(#words)
 #define TSM_UNROLL _Pragma("unroll")
-#define TSM_ENTRY(name, args, threads, per_sm, ...)                                                                  \
+#define TSM_UNROLL_BY(times) TSM_PRAGMA(unroll (times))
+#define TSM_ENTRY(name, args, threads, per_sm, ...) TSM_ENTRY_OF(name, args, threads, per_sm, , __VA_ARGS__)
+#define TSM_STEP_ENTRY(name, threads, per_sm, ...)                                                                    \
+    TSM_ENTRY_OF(name, LayerArgs, threads, per_sm, let_next_begin(), __VA_ARGS__)
+#define TSM_ENTRY_OF(name, args, threads, per_sm, before, ...)                                                        \
     extern "C" __global__ void __launch_bounds__(threads, per_sm) name(const __grid_constant__ args a) {              \
+        before;                                                                                                       \
         __VA_ARGS__(a, Place{(int)blockIdx.x, (int)blockIdx.y, (int)blockIdx.z});                                     \
     }
+
+// A launch may begin before the one ahead of it has ended, where the GPU can (9.0 and newer) and the host asks for it
+// (graph.rs): its blocks take their places and what no launch writes, the weights, and wait for the rest.
+TSM_INLINE void let_next_begin() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// Behind it stands everything that reads what a launch has written, or writes anything: every thread of every block
+// comes by here once, or a launch could end before those ahead of it have.
+TSM_INLINE void wait_for_previous() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+#define TSM_EXPECT_WAITED() ((void)0)
 
 #else
 
@@ -51,6 +75,7 @@ static Memory& own_memory() {
 #define TSM_PER_THREAD(type, name, threads, count) auto& name = own_memory<type[threads][count], __COUNTER__>()
 #define TSM_OWN(t) (t)
 #define TSM_UNROLL
+#define TSM_UNROLL_BY(times)
 // Wide loads and stores fail on a GPU where an address is not a multiple of theirs, so here, too.
 static inline void expect_aligned(const void* p, int bytes) {
     if (reinterpret_cast<uintptr_t>(p) % bytes == 0) return;
@@ -58,6 +83,15 @@ static inline void expect_aligned(const void* p, int bytes) {
     std::abort();
 }
 #define TSM_ALIGNED(p, bytes) expect_aligned(p, bytes)
+// On the host nothing begins early, but a block that would read too early, or never waits, is found.
+static thread_local bool has_waited = false;
+TSM_INLINE void wait_for_previous() { has_waited = true; }
+static inline void expect_waited(const char* who) {
+    if (has_waited) return;
+    std::fprintf(stderr, "%s: a kernel has not waited for the launch ahead of it\n", who);
+    std::abort();
+}
+#define TSM_EXPECT_WAITED() expect_waited(__func__)
 // All kernels by their names, so that the caller needs no list of its own.
 typedef void (*Twin)(const void* args, const int* grid);
 struct NamedTwin {
@@ -74,12 +108,19 @@ struct NamedTwin {
         first() = this;
     }
 };
-#define TSM_ENTRY(name, args, threads, per_sm, ...)                                                                  \
-    static void name(const void* given, const int* grid) {                                                           \
+// A step's kernel may begin early, so each of its blocks has to wait; no other kernel ever does.
+#define TSM_ENTRY(name, args, threads, per_sm, ...) TSM_ENTRY_OF(name, args, threads, true, __VA_ARGS__)
+#define TSM_STEP_ENTRY(name, threads, per_sm, ...) TSM_ENTRY_OF(name, LayerArgs, threads, false, __VA_ARGS__)
+#define TSM_ENTRY_OF(name, args, threads, is_late, ...)                                                               \
+    static void name(const void* given, const int* grid) {                                                            \
         const args& a = *static_cast<const args*>(given);                                                             \
         for (int z = 0; z < grid[2]; ++z)                                                                             \
             for (int y = 0; y < grid[1]; ++y)                                                                         \
-                for (int x = 0; x < grid[0]; ++x) __VA_ARGS__(a, Place{x, y, z});                                     \
+                for (int x = 0; x < grid[0]; ++x) {                                                                   \
+                    has_waited = is_late;                                                                             \
+                    __VA_ARGS__(a, Place{x, y, z});                                                                   \
+                    TSM_EXPECT_WAITED();                                                                              \
+                }                                                                                                     \
     }                                                                                                                 \
     static NamedTwin name##_named(#name, threads, name);
 
@@ -90,10 +131,14 @@ struct Place {
     int x, y, z;
 };
 
-// Four numbers in f32, whatever they are stored as.
-struct Four {
-    float v[4];
+// Neighbouring numbers in f32, whatever they are stored as.
+template <int WIDTH>
+struct Floats {
+    float v[WIDTH];
 };
+using Four = Floats<4>;
+
+TSM_INLINE Four no_four() { return Four{{0.0f, 0.0f, 0.0f, 0.0f}}; }
 
 // bfloat16: the upper half of an f32. No host compiler is needed to know it.
 struct brain_t {
@@ -143,16 +188,44 @@ TSM_INLINE Four load4(const float* p) {
 #endif
 }
 
+// Two halves, as they lie in a word.
+TSM_INLINE void unpack(unsigned word, float* low, float* high) {
+#ifdef __CUDACC__
+    const float2 both = __half22float2(*reinterpret_cast<const __half2*>(&word));
+    *low = both.x;
+    *high = both.y;
+#else
+    half_t both[2];
+    std::memcpy(both, &word, sizeof(both));
+    *low = (float)both[0];
+    *high = (float)both[1];
+#endif
+}
+
+TSM_INLINE unsigned pack(float low, float high) {
+#ifdef __CUDACC__
+    const __half2 both = __floats2half2_rn(low, high);
+    return *reinterpret_cast<const unsigned*>(&both);
+#else
+    const half_t both[2] = {(half_t)low, (half_t)high};
+    unsigned word;
+    std::memcpy(&word, both, sizeof(word));
+    return word;
+#endif
+}
+
 TSM_INLINE Four load4(const half_t* p) {
     TSM_ALIGNED(p, 8);
 #ifdef __CUDACC__
     const uint2 q = *reinterpret_cast<const uint2*>(p);
-    const float2 low = __half22float2(*reinterpret_cast<const __half2*>(&q.x));
-    const float2 high = __half22float2(*reinterpret_cast<const __half2*>(&q.y));
-    return Four{{low.x, low.y, high.x, high.y}};
+    const unsigned words[2] = {q.x, q.y};
 #else
-    return Four{{(float)p[0], (float)p[1], (float)p[2], (float)p[3]}};
+    unsigned words[2];
+    std::memcpy(words, p, sizeof(words));
 #endif
+    Four four;
+    TSM_UNROLL for (int i = 0; i < 2; ++i) unpack(words[i], &four.v[2 * i], &four.v[2 * i + 1]);
+    return four;
 }
 
 TSM_INLINE void store4(float* p, const Four& f) {
@@ -166,13 +239,62 @@ TSM_INLINE void store4(float* p, const Four& f) {
 
 TSM_INLINE void store4(half_t* p, const Four& f) {
     TSM_ALIGNED(p, 8);
+    const unsigned words[2] = {pack(f.v[0], f.v[1]), pack(f.v[2], f.v[3])};
 #ifdef __CUDACC__
-    const __half2 low = __floats2half2_rn(f.v[0], f.v[1]), high = __floats2half2_rn(f.v[2], f.v[3]);
-    uint2 q;
-    q.x = *reinterpret_cast<const unsigned*>(&low);
-    q.y = *reinterpret_cast<const unsigned*>(&high);
-    *reinterpret_cast<uint2*>(p) = q;
+    *reinterpret_cast<uint2*>(p) = make_uint2(words[0], words[1]);
 #else
-    for (int i = 0; i < 4; ++i) p[i] = (half_t)f.v[i];
+    std::memcpy(p, words, sizeof(words));
 #endif
+}
+
+// Eight halves, as they lie in four words: taken one by one they would be put together again, which took more
+// instructions than the products they are for.
+struct Eight {
+    unsigned words[4];
+};
+
+// The address is a multiple of eight halves.
+TSM_INLINE Eight load8(const half_t* p) {
+    TSM_ALIGNED(p, 16);
+#ifdef __CUDACC__
+    const uint4 q = *reinterpret_cast<const uint4*>(p);
+    return Eight{{q.x, q.y, q.z, q.w}};
+#else
+    Eight eight;
+    std::memcpy(eight.words, p, sizeof(eight.words));
+    return eight;
+#endif
+}
+
+TSM_INLINE void store8(half_t* p, const Eight& eight) {
+    TSM_ALIGNED(p, 16);
+#ifdef __CUDACC__
+    *reinterpret_cast<uint4*>(p) = make_uint4(eight.words[0], eight.words[1], eight.words[2], eight.words[3]);
+#else
+    std::memcpy(p, eight.words, sizeof(eight.words));
+#endif
+}
+
+// WIDTH neighbours; the address is a multiple of so many elements.
+template <int WIDTH>
+TSM_INLINE Floats<WIDTH> load(const float* p) {
+    Floats<WIDTH> floats;
+    TSM_UNROLL for (int q = 0; q < WIDTH; q += 4) {
+        const Four four = load4(p + q);
+        TSM_UNROLL for (int i = 0; i < 4; ++i) floats.v[q + i] = four.v[i];
+    }
+    return floats;
+}
+
+template <int WIDTH>
+TSM_INLINE Floats<WIDTH> load(const half_t* p) {
+    if constexpr (WIDTH == 4) {
+        return load4(p);
+    } else {
+        static_assert(WIDTH == 8, "what a thread loads at once");
+        const Eight eight = load8(p);
+        Floats<WIDTH> floats;
+        TSM_UNROLL for (int i = 0; i < 4; ++i) unpack(eight.words[i], &floats.v[2 * i], &floats.v[2 * i + 1]);
+        return floats;
+    }
 }

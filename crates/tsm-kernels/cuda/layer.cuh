@@ -37,23 +37,53 @@ struct LayerArgs {
     int is_f32_out;
 };
 
+// The larger, the smaller; what is no number stays none, so that it is seen in the logits.
+TSM_INLINE float larger(float x, float y) {
+#if defined(__CUDACC__) && __CUDA_ARCH__ >= 800
+    float z;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(z) : "f"(x), "f"(y));
+    return z;
+#else
+    return x < y ? y : x;
+#endif
+}
+
+TSM_INLINE float smaller(float x, float y) {
+#if defined(__CUDACC__) && __CUDA_ARCH__ >= 800
+    float z;
+    asm("min.NaN.f32 %0, %1, %2;" : "=f"(z) : "f"(x), "f"(y));
+    return z;
+#else
+    return x > y ? y : x;
+#endif
+}
+
 TSM_INLINE float activated(float x, int activation) {
-    if (activation >= 1 && x < 0.0f) x = 0.0f;
-    if (activation == 2 && x > 6.0f) x = 6.0f;
+    if (activation >= 1) x = larger(x, 0.0f);
+    if (activation == 2) x = smaller(x, 6.0f);
     return x;
 }
 
+// The first of the stream's memory of a picture's pixel `at`, which is counted over all pictures.
+template <class T, class Memory>
+TSM_INLINE T* memory_of(const LayerArgs& a, Memory StreamFolds::* side, int at, int plane, int fold, int fold_at) {
+    TSM_EXPECT_WAITED();
+    const int picture = a.pictures == 1 ? 0 : at / plane;
+    return static_cast<T*>(a.streams[picture].*side) + fold_at + (long long)(at - picture * plane) * fold;
+}
+
+// Whether the four channels from `c` on lie in a fold as they lie in a map.
+TSM_INLINE bool is_whole_in(int fold, int fold_at, int c) { return c + 4 <= fold && fold % 4 == 0 && fold_at % 4 == 0; }
+
 // Four channels of the pixel `at` (counted over all pictures) of `x`, the first fold from the stream's memory.
 template <class T>
-TSM_INLINE Four load_shifted(
-    const T* x, int at, int channels, int c, int fold, int fold_at, int plane, const StreamFolds* streams
-) {
-    Four four;
-    if (c >= fold) return load4(x + (long long)at * channels + c);
-    const int picture = at / plane;
-    const T* memory = static_cast<const T*>(streams[picture].read) + fold_at + (long long)(at - picture * plane) * fold;
-    if (c + 4 <= fold && fold % 4 == 0 && fold_at % 4 == 0) return load4(memory + c);
-    four = load4(x + (long long)at * channels + c);
+TSM_INLINE Four load_shifted(const LayerArgs& a, const T* x, int at, int channels, int c, int fold, int plane) {
+    TSM_EXPECT_WAITED();
+    const T* from = x + at * channels + c;
+    if (c >= fold) return load4(from);
+    const T* memory = memory_of<const T>(a, &StreamFolds::read, at, plane, fold, a.fold_in_at);
+    if (is_whole_in(fold, a.fold_in_at, c)) return load4(memory + c);
+    Four four = load4(from);
     for (int i = 0; i < 4; ++i)
         if (c + i < fold) four.v[i] = wide(memory[c + i]);
     return four;
@@ -63,8 +93,11 @@ TSM_INLINE Four load_shifted(
 template <class T>
 TSM_INLINE void remember(const LayerArgs& a, int at, int c, const Four& four) {
     if (c >= a.fold_out) return;
-    const int plane = a.out_h * a.out_w, picture = at / plane;
-    T* memory = static_cast<T*>(a.streams[picture].write) + a.fold_out_at + (long long)(at - picture * plane) * a.fold_out;
+    T* memory = memory_of<T>(a, &StreamFolds::write, at, a.out_h * a.out_w, a.fold_out, a.fold_out_at);
+    if (is_whole_in(a.fold_out, a.fold_out_at, c)) {
+        store4(memory + c, four);
+        return;
+    }
     for (int i = 0; i < 4; ++i)
         if (c + i < a.fold_out) narrow(four.v[i], memory + c + i);
 }

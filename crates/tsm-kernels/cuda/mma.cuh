@@ -14,71 +14,42 @@
 #include <mma.h>
 #endif
 
-// Eight halves, as they are.
-struct alignas(16) Eight {
-    half_t v[8];
-};
+TSM_INLINE Eight no_eight() { return Eight{{0, 0, 0, 0}}; }
 
-TSM_INLINE Eight no_eight() {
-    Eight eight;
-    TSM_UNROLL for (int i = 0; i < 8; ++i) eight.v[i] = (half_t)0.0f;
-    return eight;
-}
-
-// The address is a multiple of eight halves.
-TSM_INLINE Eight load8(const half_t* p) {
-    TSM_ALIGNED(p, 16);
-#ifdef __CUDACC__
-    const uint4 q = *reinterpret_cast<const uint4*>(p);
-    return *reinterpret_cast<const Eight*>(&q);
-#else
-    Eight eight;
-    for (int i = 0; i < 8; ++i) eight.v[i] = p[i];
-    return eight;
-#endif
-}
-
-TSM_INLINE void store8(half_t* p, const Eight& eight) {
-    TSM_ALIGNED(p, 16);
-#ifdef __CUDACC__
-    *reinterpret_cast<uint4*>(p) = *reinterpret_cast<const uint4*>(&eight);
-#else
-    for (int i = 0; i < 8; ++i) p[i] = eight.v[i];
-#endif
-}
-
-// As load_shifted, eight channels; `channels` is a multiple of eight.
+// As load_shifted, eight channels as they are; where a fold ends among them, it goes by halves.
 TSM_INLINE Eight load8_shifted(const LayerArgs& a, const half_t* x, int at, int c) {
-    if (c >= a.fold_in) return load8(x + (long long)at * a.in_c + c);
-    const int plane = a.in_h * a.in_w, picture = at / plane;
-    const half_t* memory = static_cast<const half_t*>(a.streams[picture].read) + a.fold_in_at
-        + (long long)(at - picture * plane) * a.fold_in;
-    if (c + 8 <= a.fold_in && a.fold_in % 8 == 0) return load8(memory + c);
-    Eight eight = load8(x + (long long)at * a.in_c + c);
-    TSM_UNROLL for (int i = 0; i < 8; ++i)
-        if (c + i < a.fold_in) eight.v[i] = memory[c + i];
+    TSM_EXPECT_WAITED();
+    const half_t* from = x + at * a.in_c + c;
+    if (c >= a.fold_in) return load8(from);
+    const half_t* memory =
+        memory_of<const half_t>(a, &StreamFolds::read, at, a.in_h * a.in_w, a.fold_in, a.fold_in_at);
+    if (c + 8 <= a.fold_in && a.fold_in % 8 == 0 && a.fold_in_at % 8 == 0) return load8(memory + c);
+    Eight eight;
+    TSM_UNROLL for (int i = 0; i < 8; i += 2) {
+        const half_t* low = c + i < a.fold_in ? memory + c + i : from + i;
+        const half_t* high = c + i + 1 < a.fold_in ? memory + c + i + 1 : from + i + 1;
+        eight.words[i / 2] = pack(wide(*low), wide(*high));
+    }
     return eight;
 }
 
-// As load_patch, eight depths.
-template <int SOURCE>
-TSM_INLINE Eight load8_patch(const LayerArgs& a, const PatchRow& row, int k) {
-    if (row.pixel < 0 || k >= a.depth) return no_eight();
-    if (SOURCE == FRAMES || SOURCE == DEPTHWISE) {
-        Eight eight;
-        const Four low = load_patch<half_t, SOURCE>(a, row, k), high = load_patch<half_t, SOURCE>(a, row, k + 4);
-        TSM_UNROLL for (int i = 0; i < 4; ++i) {
-            eight.v[i] = (half_t)low.v[i];
-            eight.v[i + 4] = (half_t)high.v[i];
+// Eight depths of each of a thread's rows, as load_patches; what it makes is rounded.
+template <int SOURCE, int ROWS>
+TSM_INLINE void load8_patches(const LayerArgs& a, const PatchRow* rows, const PatchDepth& depth, bool is_there, Eight* to) {
+    if constexpr (SOURCE == FRAMES || SOURCE == DEPTHWISE) {
+        Floats<8> made[ROWS];
+        load_patches<half_t, SOURCE, 8, ROWS>(a, rows, depth, is_there, made);
+        TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
+            TSM_UNROLL for (int j = 0; j < 4; ++j) to[i].words[j] = pack(made[i].v[2 * j], made[i].v[2 * j + 1]);
         }
-        return eight;
+    } else {
+        const half_t* x = static_cast<const half_t*>(a.x);
+        const int offset = depth.dy * a.in_w + depth.dx;
+        TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
+            const bool is_in = SOURCE == POINTWISE || is_in_picture(a, rows[i].y + depth.dy, rows[i].x + depth.dx);
+            to[i] = is_there && is_in ? load8_shifted(a, x, rows[i].pixel + offset, depth.channel) : no_eight();
+        }
     }
-    const half_t* x = static_cast<const half_t*>(a.x);
-    if (SOURCE == POINTWISE) return load8_shifted(a, x, row.pixel, k);
-    const int tap = k / a.in_c, channel = k - tap * a.in_c, dy = tap / a.kernel;
-    const int py = row.y + dy, px = row.x + tap - dy * a.kernel;
-    if (py < 0 || py >= a.in_h || px < 0 || px >= a.in_w) return no_eight();
-    return load8_shifted(a, x, row.pixel + py * a.in_w + px, channel);
 }
 
 // A block's sums: pieces in registers, which leave through shared memory; on the host one array for both.
@@ -91,29 +62,32 @@ TSM_INLINE Eight load8_patch(const LayerArgs& a, const PatchRow& row, int k) {
     }
 #else
 #define TSM_TENSOR_SUMS(tile, tiles, sums, pieces)                                                                    \
-    TSM_SHARED(float, sums, [TM * tile::SUM_LINE]);                                                                      \
+    TSM_SHARED(float, sums, [tile::Sums::FLOATS]);                                                                   \
     float* pieces = sums;                                                                                            \
-    for (int i = 0; i < TM * tile::SUM_LINE; ++i) sums[i] = 0.0f;
+    for (int i = 0; i < tile::Sums::FLOATS; ++i) sums[i] = 0.0f;
 #endif
 
-template <int SOURCE, int TM, int TN, int DK>
+template <int SOURCE, int TM, int TN, int DK, int SLICES>
 struct TensorTile {
-    static constexpr int THREADS = 128, FOURS = TM * TN / 4 / THREADS;
+    static constexpr int THREADS = 128, WARPS_M = SLICES < 4 ? 2 : 1, WARPS_N = 4 / SLICES / WARPS_M;
     static constexpr int A_STEP = THREADS / (DK / 8), A_LOADS = TM / A_STEP;
     static constexpr int B_STEP = THREADS / (TN / 8), B_LOADS = (DK + B_STEP - 1) / B_STEP;
-    static constexpr int A_LINE = DK + 8, B_LINE = TN + 8, SUM_LINE = TN + 4;
-    static constexpr int WARP_M = TM / 2 / 16, WARP_N = TN / 2 / 16;
-    static constexpr int TILE_BYTES = 2 * (TM * A_LINE + DK * B_LINE) * 2, SUM_BYTES = TM * SUM_LINE * 4;
+    static constexpr int A_LINE = DK + 8, B_LINE = TN + 8;
+    static constexpr int WARP_M = TM / WARPS_M / 16, WARP_N = TN / WARPS_N / 16, WARP_DK = DK / SLICES;
+    using Sums = SharedSums<half_t, TM, TN, THREADS, SLICES>;
+    static constexpr int TILE_BYTES = 2 * (TM * A_LINE + DK * B_LINE) * 2, SUM_BYTES = Sums::FLOATS * 4;
     static constexpr int BYTES = TILE_BYTES > SUM_BYTES ? TILE_BYTES : SUM_BYTES;
 #ifdef __CUDACC__
     using Piece = nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, 16, float>;
 #endif
     static_assert(TM % A_STEP == 0 && (DK % B_STEP == 0 || B_STEP > DK), "every thread loads as often as every other");
+    static_assert(WARP_M > 0 && WARP_N > 0 && WARP_DK % 16 == 0, "a warp multiplies pieces of 16 x 16, 16 deep");
 
     TSM_INLINE void run(const LayerArgs& a, Place place) {
         TSM_SHARED(half_t, tiles, [BYTES / 2]);
         TSM_TENSOR_SUMS(TensorTile, tiles, sums, pieces);
         TSM_PER_THREAD(PatchRow, rows, THREADS, A_LOADS);
+        TSM_PER_THREAD(PatchDepth, depth, THREADS, 1);
         TSM_PER_THREAD(Eight, next_patches, THREADS, A_LOADS);
         TSM_PER_THREAD(Eight, next_weights, THREADS, B_LOADS);
         const int first_row = place.x * TM, first_column = place.y * TN;
@@ -122,23 +96,30 @@ struct TensorTile {
 
         TSM_THREADS(t, THREADS) {
             const int o = TSM_OWN(t);
+            fetch_weights(a, t, begin, end, first_column, next_weights[o]);
             TSM_UNROLL for (int i = 0; i < A_LOADS; ++i)
                 rows[o][i] = patch_row<SOURCE>(a, first_row + t / (DK / 8) + i * A_STEP);
-            fetch(a, t, begin, end, first_column, rows[o], next_patches[o], next_weights[o]);
+            depth[o][0] = patch_depth<SOURCE>(a, begin + deep(t));
+            wait_for_previous();
+            fetch_patches(a, begin + deep(t) < end, rows[o], depth[o][0], next_patches[o]);
             put(t, next_patches[o], next_weights[o], patches(tiles, 0), weights(tiles, 0));
         }
         TSM_BARRIER();
         int side = 0;
         for (int k = begin; k < end; k += DK) {
-            const bool is_last = k + DK >= end;
+            const int next = k + DK;
             TSM_THREADS(t, THREADS) {
                 const int o = TSM_OWN(t);
-                if (!is_last) fetch(a, t, k + DK, end, first_column, rows[o], next_patches[o], next_weights[o]);
+                if (next < end) {
+                    fetch_weights(a, t, next, end, first_column, next_weights[o]);
+                    fetch_patches(a, next + deep(t) < end, rows[o], depth[o][0], next_patches[o]);
+                }
             }
             multiply(patches(tiles, side), weights(tiles, side), pieces);
             TSM_THREADS(t, THREADS) {
                 const int o = TSM_OWN(t);
-                if (!is_last) put(t, next_patches[o], next_weights[o], patches(tiles, side ^ 1), weights(tiles, side ^ 1));
+                if (next < end)
+                    put(t, next_patches[o], next_weights[o], patches(tiles, side ^ 1), weights(tiles, side ^ 1));
             }
             TSM_BARRIER();
             side ^= 1;
@@ -146,60 +127,38 @@ struct TensorTile {
         leave(a, place, pieces, sums);
     }
 
-    // The pieces through shared memory to where they belong, or to the other splits' sums. Nobody reads tiles any more.
+    // The pieces through shared memory. Nobody reads tiles any more.
     template <class Pieces>
     TSM_INLINE void leave(const LayerArgs& a, Place place, [[maybe_unused]] Pieces& pieces, float* sums) {
-        const int first_row = place.x * TM, first_column = place.y * TN;
 #ifdef __CUDACC__
-        const int warp = threadIdx.x / 32;
+        const Warp warp = own_warp();
         TSM_UNROLL for (int i = 0; i < WARP_M; ++i) {
             TSM_UNROLL for (int j = 0; j < WARP_N; ++j) {
-                float* to = sums + ((warp / 2) * (TM / 2) + i * 16) * SUM_LINE + (warp % 2) * (TN / 2) + j * 16;
-                nvcuda::wmma::store_matrix_sync(to, pieces[i][j], SUM_LINE, nvcuda::wmma::mem_row_major);
+                float* to = sums + warp.slice * Sums::SLICE + (warp.row + i * 16) * Sums::LINE + warp.column + j * 16;
+                nvcuda::wmma::store_matrix_sync(to, pieces[i][j], Sums::LINE, nvcuda::wmma::mem_row_major);
             }
         }
 #endif
         TSM_BARRIER();
-        if (a.splits > 1) {
-            TSM_PER_THREAD(Four, fours, THREADS, FOURS);
-            TSM_THREADS(t, THREADS) {
-                TSM_UNROLL for (int f = 0; f < FOURS; ++f) fours[TSM_OWN(t)][f] = four_of(sums, t, f);
-            }
-            const int tile = place.y * ((a.rows + TM - 1) / TM) + place.x;
-            if (!is_last_split<THREADS, FOURS>(a, tile, place.z, fours)) return;
-            add_splits<THREADS, FOURS>(a, tile, fours);
-            TSM_THREADS(t, THREADS) {
-                TSM_UNROLL for (int f = 0; f < FOURS; ++f) out(a, t, f, first_row, first_column, fours[TSM_OWN(t)][f]);
-            }
-            return;
-        }
-        TSM_THREADS(t, THREADS) {
-            TSM_UNROLL for (int f = 0; f < FOURS; ++f) out(a, t, f, first_row, first_column, four_of(sums, t, f));
-        }
+        Sums::leave(a, place, sums);
     }
 
     TSM_INLINE half_t* patches(half_t* tiles, int side) { return tiles + side * TM * A_LINE; }
     TSM_INLINE half_t* weights(half_t* tiles, int side) { return tiles + 2 * TM * A_LINE + side * DK * B_LINE; }
 
-    // The f-th group of thread t: neighbours in a warp have neighbouring columns.
-    TSM_INLINE Four four_of(const float* sums, int t, int f) {
-        const int index = f * THREADS + t;
-        return load4(sums + index / (TN / 4) * SUM_LINE + index % (TN / 4) * 4);
-    }
+    // How deep in a stretch the eight are that a thread loads.
+    TSM_INLINE int deep(int t) { return t % (DK / 8) * 8; }
 
-    TSM_INLINE void out(const LayerArgs& a, int t, int f, int first_row, int first_column, const Four& four) {
-        const int index = f * THREADS + t;
-        const int row = first_row + index / (TN / 4), column = first_column + index % (TN / 4) * 4;
-        if (row < a.rows && column < a.out_c) finish<half_t>(a, row, column, four);
-    }
-
-    TSM_INLINE void fetch(
-        const LayerArgs& a, int t, int k, int end, int first_column, const PatchRow* rows, Eight* patches, Eight* weights
+    // What is `depth` deep in the rows' patches; `depth` goes on to the next stretch.
+    TSM_INLINE void fetch_patches(
+        const LayerArgs& a, bool is_there, const PatchRow* rows, PatchDepth& depth, Eight* patches
     ) {
-        const int own_k = k + (t % (DK / 8)) * 8;
-        TSM_UNROLL for (int i = 0; i < A_LOADS; ++i)
-            patches[i] = own_k < end ? load8_patch<SOURCE>(a, rows[i], own_k) : no_eight();
-        const int column = first_column + (t % (TN / 8)) * 8;
+        load8_patches<SOURCE, A_LOADS>(a, rows, depth, is_there, patches);
+        go_on<SOURCE>(a, depth, DK);
+    }
+
+    TSM_INLINE void fetch_weights(const LayerArgs& a, int t, int k, int end, int first_column, Eight* weights) {
+        const int column = first_column + t % (TN / 8) * 8;
         TSM_UNROLL for (int i = 0; i < B_LOADS; ++i) {
             const int row = k + t / (TN / 8) + i * B_STEP;
             weights[i] = row < end && t / (TN / 8) + i * B_STEP < DK && column < a.ld_weight
@@ -210,22 +169,32 @@ struct TensorTile {
 
     TSM_INLINE void put(int t, const Eight* next_patches, const Eight* next_weights, half_t* patches, half_t* weights) {
         TSM_UNROLL for (int i = 0; i < A_LOADS; ++i)
-            store8(patches + (t / (DK / 8) + i * A_STEP) * A_LINE + (t % (DK / 8)) * 8, next_patches[i]);
+            store8(patches + (t / (DK / 8) + i * A_STEP) * A_LINE + deep(t), next_patches[i]);
         TSM_UNROLL for (int i = 0; i < B_LOADS; ++i) {
             const int row = t / (TN / 8) + i * B_STEP;
-            if (row < DK) store8(weights + row * B_LINE + (t % (TN / 8)) * 8, next_weights[i]);
+            if (row < DK) store8(weights + row * B_LINE + t % (TN / 8) * 8, next_weights[i]);
         }
     }
 
 #ifdef __CUDACC__
+    // Where in the tile a warp's outputs begin, and which part of each stretch is its.
+    struct Warp {
+        int row, column, slice;
+    };
+
+    TSM_INLINE Warp own_warp() {
+        const int warp = threadIdx.x / 32, in_slice = warp % (WARPS_M * WARPS_N);
+        return Warp{in_slice / WARPS_N * (TM / WARPS_M), in_slice % WARPS_N * (TN / WARPS_N), warp / (WARPS_M * WARPS_N)};
+    }
+
     template <class Pieces>
     TSM_INLINE void multiply(const half_t* patches, const half_t* weights, Pieces& pieces) {
         using namespace nvcuda::wmma;
         __syncwarp();  // loads have parted the threads that multiply together
-        const int warp = threadIdx.x / 32;
-        const half_t* left_at = patches + (warp / 2) * (TM / 2) * A_LINE;
-        const half_t* right_at = weights + (warp % 2) * (TN / 2);
-        TSM_UNROLL for (int k = 0; k < DK; k += 16) {
+        const Warp warp = own_warp();
+        const half_t* left_at = patches + warp.row * A_LINE + warp.slice * WARP_DK;
+        const half_t* right_at = weights + warp.column + warp.slice * WARP_DK * B_LINE;
+        TSM_UNROLL for (int k = 0; k < WARP_DK; k += 16) {
             fragment<matrix_b, 16, 16, 16, half_t, row_major> right[WARP_N];
             TSM_UNROLL for (int j = 0; j < WARP_N; ++j) load_matrix_sync(right[j], right_at + k * B_LINE + j * 16, B_LINE);
             TSM_UNROLL for (int i = 0; i < WARP_M; ++i) {
@@ -236,13 +205,14 @@ struct TensorTile {
         }
     }
 #else
+    // All slices' sums in the first one's place.
     TSM_INLINE void multiply(const half_t* patches, const half_t* weights, float* sums) {
         for (int k = 0; k < DK; ++k) {
             float right[TN];
             for (int column = 0; column < TN; ++column) right[column] = (float)weights[k * B_LINE + column];
             for (int row = 0; row < TM; ++row) {
                 const float left = (float)patches[row * A_LINE + k];
-                for (int column = 0; column < TN; ++column) sums[row * SUM_LINE + column] += left * right[column];
+                for (int column = 0; column < TN; ++column) sums[row * Sums::LINE + column] += left * right[column];
             }
         }
     }

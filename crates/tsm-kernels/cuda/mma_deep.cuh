@@ -10,9 +10,9 @@
 #include "copies.cuh"
 #include "mma.cuh"
 
-template <int SOURCE, int TM, int TN, int DK, int STAGES>
+template <int SOURCE, int TM, int TN, int DK, int STAGES, int SLICES>
 struct DeepTensorTile {
-    using Tile = TensorTile<SOURCE, TM, TN, DK>;
+    using Tile = TensorTile<SOURCE, TM, TN, DK, SLICES>;
     static constexpr int THREADS = Tile::THREADS;
     static constexpr int PATCHES_LEN = TM * Tile::A_LINE, STAGE_LEN = PATCHES_LEN + DK * Tile::B_LINE;
     static constexpr int TILE_BYTES = STAGES * STAGE_LEN * 2;
@@ -24,6 +24,7 @@ struct DeepTensorTile {
         TSM_SHARED(half_t, tiles, [BYTES / 2]);
         TSM_TENSOR_SUMS(Tile, tiles, sums, pieces);
         TSM_PER_THREAD(PatchRow, rows, THREADS, Tile::A_LOADS);
+        TSM_PER_THREAD(PatchDepth, depth, THREADS, 1);
         const int first_row = place.x * TM, first_column = place.y * TN;
         const int begin = place.z * a.split_depth;
         const int end = begin + a.split_depth < a.depth ? begin + a.split_depth : a.depth;
@@ -34,8 +35,12 @@ struct DeepTensorTile {
             const int o = TSM_OWN(t);
             TSM_UNROLL for (int i = 0; i < Tile::A_LOADS; ++i)
                 rows[o][i] = patch_row<SOURCE>(a, first_row + t / (DK / 8) + i * Tile::A_STEP);
+            depth[o][0] = patch_depth<SOURCE>(a, begin + Tile::deep(t));
+            for (int step = 0; step < STAGES - 1; ++step)
+                fetch_weights(a, t, begin + step * DK, end, first_column, tiles + step * STAGE_LEN);
+            wait_for_previous();
             for (int step = 0; step < STAGES - 1; ++step) {
-                if (step < steps) fetch(a, t, begin + step * DK, end, first_column, rows[o], tiles + step * STAGE_LEN);
+                fetch_patches(a, t, begin + step * DK, end, rows[o], depth[o][0], tiles + step * STAGE_LEN);
                 end_group(t);  // an empty group where there is no such step: waiting counts groups
             }
         }
@@ -43,9 +48,10 @@ struct DeepTensorTile {
             TSM_THREADS(t, THREADS) wait_for_groups<STAGES - 2>(t);
             TSM_BARRIER();
             TSM_THREADS(t, THREADS) {
-                const int ahead = step + STAGES - 1;
+                const int o = TSM_OWN(t), ahead = step + STAGES - 1, k = begin + ahead * DK;
                 half_t* stage = tiles + ahead % STAGES * STAGE_LEN;
-                if (ahead < steps) fetch(a, t, begin + ahead * DK, end, first_column, rows[TSM_OWN(t)], stage);
+                fetch_weights(a, t, k, end, first_column, stage);
+                fetch_patches(a, t, k, end, rows[o], depth[o][0], stage);
                 end_group(t);
             }
             const half_t* stage = tiles + step % STAGES * STAGE_LEN;
@@ -56,39 +62,44 @@ struct DeepTensorTile {
         Tile::leave(a, place, pieces, sums);
     }
 
-    TSM_INLINE void fetch(const LayerArgs& a, int t, int k, int end, int first_column, const PatchRow* rows, half_t* stage) {
-        const int own_k = k + (t % (DK / 8)) * 8;
-        TSM_UNROLL for (int i = 0; i < Tile::A_LOADS; ++i) {
-            half_t* to = stage + (t / (DK / 8) + i * Tile::A_STEP) * Tile::A_LINE + (t % (DK / 8)) * 8;
-            fetch_patch(a, t, rows[i], own_k < end ? own_k : a.depth, to);
-        }
-        const int column = first_column + (t % (TN / 8)) * 8;
+    // The weights from `k` on, if there is such a stretch.
+    TSM_INLINE void fetch_weights(const LayerArgs& a, int t, int k, int end, int first_column, half_t* stage) {
+        if (k >= end) return;
+        const int column = first_column + t % (TN / 8) * 8;
         const half_t* weights = static_cast<const half_t*>(a.weight);
         TSM_UNROLL for (int i = 0; i < Tile::B_LOADS; ++i) {
             const int line = t / (TN / 8) + i * Tile::B_STEP, row = k + line;
             const bool is_there = row < end && column < a.ld_weight;
-            half_t* to = stage + PATCHES_LEN + line * Tile::B_LINE + (t % (TN / 8)) * 8;
+            half_t* to = stage + PATCHES_LEN + line * Tile::B_LINE + t % (TN / 8) * 8;
             if (line < DK) copy16(t, to, weights + (is_there ? (long long)row * a.ld_weight + column : 0), is_there);
         }
     }
 
-    // Eight depths of a row, copied where they lie together; where a fold ends among them, a thread puts them together.
-    TSM_INLINE void fetch_patch(const LayerArgs& a, int t, const PatchRow& row, int k, half_t* to) {
-        const half_t* x = static_cast<const half_t*>(a.x);
-        int at = row.pixel, c = k;
-        bool is_there = row.pixel >= 0 && k < a.depth;
-        if (SOURCE == PATCHES) {
-            const int tap = k / a.in_c, dy = tap / a.kernel, py = row.y + dy, px = row.x + tap - dy * a.kernel;
-            c = k - tap * a.in_c;
-            is_there = is_there && py >= 0 && py < a.in_h && px >= 0 && px < a.in_w;
-            at = row.pixel + py * a.in_w + px;
+    // What is as deep in the rows' patches; `depth` goes on.
+    TSM_INLINE void fetch_patches(
+        const LayerArgs& a, int t, int k, int end, const PatchRow* rows, PatchDepth& depth, half_t* stage
+    ) {
+        if (k >= end) return;
+        TSM_UNROLL for (int i = 0; i < Tile::A_LOADS; ++i) {
+            half_t* to = stage + (t / (DK / 8) + i * Tile::A_STEP) * Tile::A_LINE + Tile::deep(t);
+            fetch_patch(a, t, rows[i], depth, k + Tile::deep(t) < end, to);
         }
+        go_on<SOURCE>(a, depth, DK);
+    }
+
+    TSM_INLINE void fetch_patch(
+        const LayerArgs& a, int t, const PatchRow& row, const PatchDepth& depth, bool is_there, half_t* to
+    ) {
+        TSM_EXPECT_WAITED();
+        const half_t* x = static_cast<const half_t*>(a.x);
+        if (SOURCE == PATCHES) is_there = is_there && is_in_picture(a, row.y + depth.dy, row.x + depth.dx);
+        const int pixel = row.pixel + depth.dy * a.in_w + depth.dx;
         if (!is_there) {
             copy16(t, to, x, false);
-        } else if (c >= a.fold_in) {
-            copy16(t, to, x + (long long)at * a.in_c + c, true);
+        } else if (depth.channel >= a.fold_in) {
+            copy16(t, to, x + pixel * a.in_c + depth.channel, true);
         } else {
-            store8(to, load8_shifted(a, x, at, c));
+            store8(to, load8_shifted(a, x, pixel, depth.channel));
         }
     }
 };

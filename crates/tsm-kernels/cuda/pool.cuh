@@ -10,6 +10,7 @@ TSM_INLINE void max_pool_block(const LayerArgs& a, Place place) {
     constexpr int THREADS = 128;
     const int quads = a.in_c / 4;
     TSM_THREADS(t, THREADS) {
+        wait_for_previous();
         const int index = place.x * THREADS + t;
         const int c = index % quads * 4, at = index / quads;
         const int picture = at / (a.out_h * a.out_w), rest = at - picture * a.out_h * a.out_w;
@@ -37,6 +38,7 @@ TSM_INLINE void mean_block(const LayerArgs& a, Place place) {
     constexpr int THREADS = 128;
     const int quads = a.in_c / 4, plane = a.in_h * a.in_w;
     TSM_THREADS(t, THREADS) {
+        wait_for_previous();
         const int index = place.x * THREADS + t, picture = index / quads, c = (index % quads) * 4;
         if (picture < a.pictures) {
             const T* x = static_cast<const T*>(a.x) + (long long)picture * plane * a.in_c + c;

@@ -12,8 +12,8 @@
 //! as many. A graph names addresses, so memory that grows for a larger batch throws away all graphs; what was found
 //! out stays.
 //!
-//! For bug reports: `TSM_CUDA_GRAPH=off` makes the same launches one by one, `TSM_CUDA_TUNE=off` takes the ways that a
-//! model says, without asking the GPU.
+//! For bug reports: `TSM_CUDA_GRAPH=off` makes the same launches one by one, `TSM_CUDA_OVERLAP=off` lets each begin behind
+//! the one ahead of it (`overlap.rs`), `TSM_CUDA_TUNE=off` takes the ways that a model says, without asking the GPU.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,7 +29,7 @@ use half::f16;
 
 use super::args::Launch;
 use super::machine::{FoldsOf, Machine, MachineError, check};
-use super::program::{Element, Program};
+use super::program::{Element, Program, Slot};
 use super::tuner::{self, Known, Tuned};
 use super::ways::Scale;
 use crate::frame_memory::{FrameMemory, ordinary};
@@ -38,13 +38,16 @@ mod arena;
 mod graph;
 mod layers;
 mod memory;
+mod overlap;
+mod recorded;
 mod trial;
 
 use arena::Arena;
-use graph::Graph;
+use graph::Begin;
 pub(crate) use graph::launch;
 pub use memory::DeviceMemory;
 use memory::{Idle, PinnedFloats, bind};
+use recorded::{Recorded, function};
 use trial::Trial;
 
 /// What was found out about layers of any program, GPU by GPU: a network that is loaded again need not ask again.
@@ -71,6 +74,7 @@ pub struct Gpu {
     functions: HashMap<String, CudaFunction>,
     multiprocessors: usize,
     has_graphs: bool,
+    has_overlap: bool,
     is_tuned: bool,
     weights: DeviceMemory,
     biases: DeviceMemory,
@@ -79,13 +83,6 @@ pub struct Gpu {
     tuned: HashMap<usize, Tuned>,
     /// What was recorded for each batch size.
     recorded: HashMap<usize, Recorded>,
-}
-
-/// A step of one batch size.
-struct Recorded {
-    /// The launches with the copy of the logits, unless graphs are switched off. It goes before the kernels it names.
-    graph: Option<Graph>,
-    launches: Vec<(CudaFunction, Launch)>,
 }
 
 /// Why there is memory in a step.
@@ -125,6 +122,7 @@ impl Gpu {
             functions: HashMap::new(),
             multiprocessors: usize::try_from(multiprocessors).unwrap_or(1).max(1),
             has_graphs: !is_off("TSM_CUDA_GRAPH"),
+            has_overlap: !is_off("TSM_CUDA_OVERLAP"),
             is_tuned: !is_off("TSM_CUDA_TUNE"),
             weights,
             biases,
@@ -178,47 +176,6 @@ impl Gpu {
         self.tuned.insert(power, tuned);
         Ok(())
     }
-
-    /// Looks the kernels up, and records the graph if there are graphs; says whether this size is new. The frames and
-    /// the table of memories of a step are on their way already: finding out what is fastest needs them.
-    fn record(&mut self, streams: usize) -> Result<bool, MachineError> {
-        if self.recorded.contains_key(&streams) {
-            return Ok(false);
-        }
-        let power = power_below(streams);
-        if self.is_tuned && !self.tuned.contains_key(&power) {
-            self.tune(power)?;
-        }
-        let addresses = self.arena.as_ref().expect(RESERVED).addresses(&self.weights, &self.biases);
-        let scale = Scale { pictures: streams, multiprocessors: self.multiprocessors };
-        let stages = self.tuned.get(&power).map(|tuned| tuned.stages.clone());
-        let stages = stages.unwrap_or_else(|| self.program.estimated(scale));
-        let mut launches = Vec::with_capacity(stages.len());
-        for stage in stages {
-            let launch = self.program.launch(stage, scale, &addresses);
-            launches.push((function(&self.module, &mut self.functions, &launch.kernel)?, launch));
-        }
-        let graph = self.has_graphs.then(|| graph::record(&self.stream, || self.issue(streams, &launches)));
-        let graph = graph.and_then(|recorded| match recorded {
-            Ok(graph) => Some(graph),
-            // What another thread asks the GPU for may end a recording. One by one the launches do the same.
-            Err(error) => {
-                tracing::warn!("steps of {streams} streams go without a CUDA graph: {error}");
-                None
-            }
-        });
-        self.recorded.insert(streams, Recorded { graph, launches });
-        Ok(true)
-    }
-
-    /// Launches, and copies the logits back; waits for nothing.
-    fn issue(&self, streams: usize, launches: &[(CudaFunction, Launch)]) -> Result<(), MachineError> {
-        for (function, data) in launches {
-            launch(function, data, &self.stream).map_err(doing("launching a kernel"))?;
-        }
-        let bytes = streams * self.program.classes() * size_of::<f32>();
-        self.arena.as_ref().expect(RESERVED).fetch_logits(bytes)
-    }
 }
 
 impl Gpu {
@@ -231,7 +188,7 @@ impl Gpu {
         let recorded = &self.recorded[&streams];
         match &recorded.graph {
             Some(graph) => graph.launch().map_err(doing("launching a graph"))?,
-            None => self.issue(streams, &recorded.launches)?,
+            None => self.issue(streams, &recorded.launches, Begin::Behind)?,
         }
         idle.wait().map_err(doing("running a step"))?;
         Ok(is_new)
@@ -301,21 +258,6 @@ fn is_off(variable: &str) -> bool {
             false
         }
     }
-}
-
-/// A kernel by its name.
-fn function(
-    module: &Arc<CudaModule>,
-    known: &mut HashMap<String, CudaFunction>,
-    kernel: &str,
-) -> Result<CudaFunction, MachineError> {
-    if let Some(function) = known.get(kernel) {
-        return Ok(function.clone());
-    }
-    let found = module
-        .load_function(kernel)
-        .map_err(|error| MachineError::NoKernel(format!("{kernel} ({error})")))?;
-    Ok(known.entry(kernel.to_owned()).or_insert(found).clone())
 }
 
 impl fmt::Debug for Gpu {

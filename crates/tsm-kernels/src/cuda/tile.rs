@@ -63,27 +63,37 @@ const fn tile(
 const ALL: &[Source] = &[Source::Frames, Source::Pointwise, Source::Patches, Source::DepthwisePointwise];
 const MAPS: &[Source] = &[Source::Pointwise, Source::Patches];
 
-/// The rates are estimates from the shared-memory reads a multiply-add takes, not measured.
-const F32_TILES: [Tile; 5] = [
+/// The rates are estimates from the instructions of a multiply-add's loop, not measured; `sliced` by several groups of
+/// threads a tile.
+const F32_TILES: [Tile; 8] = [
     tile("128x128", [128, 128, 8], 256, 2, 110.0, MAPS),
-    tile("128x64", [128, 64, 16], 128, 3, 100.0, MAPS),
-    tile("128x32", [128, 32, 16], 128, 4, 80.0, ALL),
-    tile("64x64", [64, 64, 16], 128, 4, 85.0, ALL),
-    tile("32x32", [32, 32, 32], 64, 8, 60.0, ALL),
+    tile("128x64", [128, 64, 16], 128, 3, 105.0, MAPS),
+    tile("128x32", [128, 32, 16], 128, 4, 85.0, ALL),
+    tile("64x64", [64, 64, 16], 128, 4, 95.0, ALL),
+    tile("32x32", [32, 32, 32], 64, 8, 75.0, ALL),
+    tile("64x64_sliced", [64, 64, 32], 256, 2, 95.0, MAPS),
+    tile("32x32_sliced", [32, 32, 64], 256, 3, 70.0, ALL),
+    tile("16x32_sliced", [16, 32, 64], 128, 6, 65.0, ALL),
 ];
 
 /// By the tensor cores; `deep` with more stretches of depth on their way at once; `plain` without tensor cores.
-const F16_TILES: [Tile; 8] = [
+const F16_TILES: [Tile; 11] = [
     tile("128x64", [128, 64, 32], 128, 3, 1000.0, MAPS),
     tile("128x32", [128, 32, 32], 128, 4, 700.0, ALL),
     tile("64x64", [64, 64, 32], 128, 4, 700.0, ALL),
     tile("32x32", [32, 32, 32], 128, 8, 350.0, ALL),
     tile("128x64_deep", [128, 64, 32], 128, 3, 1100.0, MAPS),
     tile("64x64_deep", [64, 64, 32], 128, 4, 800.0, MAPS),
-    tile("64x64_plain", [64, 64, 16], 128, 4, 85.0, ALL),
-    tile("32x32_plain", [32, 32, 32], 64, 8, 60.0, ALL),
+    tile("32x32_sliced", [32, 32, 64], 128, 4, 400.0, MAPS),
+    tile("64x64_plain", [64, 64, 16], 128, 4, 90.0, ALL),
+    tile("32x32_plain", [32, 32, 32], 64, 8, 70.0, ALL),
+    tile("32x32_sliced_plain", [32, 32, 64], 256, 3, 65.0, ALL),
+    tile("16x32_sliced_plain", [16, 32, 64], 128, 6, 60.0, ALL),
 ];
 
+/// Most multiply-adds a cycle of a thread, where few blocks share a multiprocessor: without tensor cores half of its
+/// instructions are others, and between two of the former it waits for shared memory.
+const A_THREAD: [f64; 2] = [0.4, 3.0];
 /// Cycles from asking for a stretch of depth until it can be multiplied.
 const STRETCH_CYCLES: f64 = 550.0;
 /// Cycles of a block before the first stretch and after the last.
@@ -149,8 +159,11 @@ pub(super) fn likely(product: Product, element: Element, multiprocessors: usize)
 
 fn cycles(tile: Tile, cut: &Cut, multiprocessors: usize) -> f64 {
     let stretches = lossless(cut.split_depth / tile.depth);
+    let [plain, by_tensor_cores] = A_THREAD;
+    let a_thread = if tile.rate < 128.0 { plain } else { by_tensor_cores };
     let wave = |resident: usize| {
-        let work = lossless(resident * tile.rows * tile.columns * tile.depth) / tile.rate;
+        let rate = tile.rate.min(lossless(resident) * f64::from(tile.threads) * a_thread);
+        let work = lossless(resident * tile.rows * tile.columns * tile.depth) / rate;
         BLOCK_CYCLES + stretches * work.max(STRETCH_CYCLES)
     };
     let (blocks, a_wave) = (cut.grid.iter().product::<usize>(), multiprocessors * tile.resident);

@@ -59,16 +59,13 @@ impl Program {
     /// Whether layer `index` is a depthwise convolution that the next one can make itself.
     pub(super) fn is_pair(&self, index: usize) -> bool {
         let [first, second, ..] = &self.layers()[index..] else { return false };
-        let folds = [first.shape.fold_in, second.shape.fold_residual];
         first.kind == Kind::Depthwise
             && second.kind == Kind::Pointwise
             && second.from == first.to
             && second.to.slot != first.from.slot
             && second.residual != Some(first.to.slot)
             && first.shape.fold_out == 0
-            && second.shape.fold_in == 0
-            // Both are named by one place in the arguments.
-            && (folds.contains(&0) || first.shape.fold_in_at == second.shape.fold_in_at)
+            && [first.shape.fold_in, second.shape.fold_in] == [0, 0]
     }
 
     /// In which ways `work` can be done, the likeliest first.
@@ -157,7 +154,7 @@ impl Program {
         };
         let Work::Pair(index) = work else { return args };
         let first = &self.layers()[index];
-        let LayerArgs { kernel, stride, padding, fold_in, .. } = first.shape;
+        let LayerArgs { kernel, stride, padding, .. } = first.shape;
         LayerArgs {
             depthwise_weight: weight(first),
             depthwise_bias: bias(first),
@@ -165,8 +162,6 @@ impl Program {
             kernel,
             stride,
             padding,
-            fold_in,
-            fold_in_at: if fold_in > 0 { first.shape.fold_in_at } else { args.fold_in_at },
             ..args
         }
     }

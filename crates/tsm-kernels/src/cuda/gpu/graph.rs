@@ -3,39 +3,72 @@
 #![allow(unsafe_code, reason = "calls the driver with addresses")]
 
 use std::ffi::c_void;
+use std::ptr::null_mut;
 use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc;
-use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
-use cudarc::driver::{CudaFunction, CudaGraph, CudaStream, DriverError, result};
+use cudarc::driver::sys::{
+    CUgraphInstantiate_flags, CUlaunchAttribute, CUlaunchAttributeID, CUlaunchAttributeValue, CUlaunchConfig,
+    CUstreamCaptureMode, cuLaunchKernelEx,
+};
+use cudarc::driver::{CudaFunction, CudaGraph, CudaStream, DriverError};
 
 use super::doing;
 use super::memory::bind;
 use crate::cuda::args::{KernelArgs, Launch};
 use crate::cuda::machine::MachineError;
 
-/// Puts one kernel on `stream`.
+/// When a launch may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// Once the one ahead of it has ended.
+    Behind,
+    /// Before that, where the GPU can; its kernel waits by itself (`cuda/launch.cuh`).
+    Early,
+}
+
+/// Puts one kernel on `stream`, behind what is on it.
 pub(crate) fn launch<A: KernelArgs>(
     function: &CudaFunction,
-    launch: &Launch<A>,
+    data: &Launch<A>,
     stream: &CudaStream,
 ) -> Result<(), DriverError> {
-    let [x, y, z] = launch.grid;
-    let args: *const A = &raw const launch.args;
+    launch_at(function, data, stream, Begin::Behind)
+}
+
+/// Puts one kernel on `stream`.
+pub(super) fn launch_at<A: KernelArgs>(
+    function: &CudaFunction,
+    data: &Launch<A>,
+    stream: &CudaStream,
+    begin: Begin,
+) -> Result<(), DriverError> {
+    let [x, y, z] = data.grid;
+    let args: *const A = &raw const data.args;
     let mut params: [*mut c_void; 1] = [args.cast_mut().cast()];
-    // SAFETY: the kernel takes one `A`, which the driver copies before it returns. The addresses in it are of memories
-    // as large as the launch's sizes say; `Gpu` keeps them until the stream has been waited for, and candle gives them
-    // back in the stream's order.
-    unsafe {
-        result::launch_kernel(
-            function.cu_function(),
-            (x, y, z),
-            (launch.threads, 1, 1),
-            0,
-            stream.cu_stream(),
-            &mut params,
-        )
-    }
+    let mut early = CUlaunchAttribute {
+        id: CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+        pad: [0; 4],
+        value: CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
+    };
+    let config = CUlaunchConfig {
+        gridDimX: x,
+        gridDimY: y,
+        gridDimZ: z,
+        blockDimX: data.threads,
+        blockDimY: 1,
+        blockDimZ: 1,
+        sharedMemBytes: 0,
+        hStream: stream.cu_stream(),
+        attrs: &raw mut early,
+        numAttrs: u32::from(begin == Begin::Early),
+    };
+    // SAFETY: the kernel takes one `A`, which the driver copies before it returns, as it does the attribute. The
+    // addresses in it are of memories as large as the launch's sizes say; `Gpu` keeps them until the stream has been
+    // waited for, and candle gives them back in the stream's order. A kernel that begins early touches what others
+    // write only behind `wait_for_previous`, as its twin shows.
+    unsafe { cuLaunchKernelEx(&raw const config, function.cu_function(), params.as_mut_ptr(), null_mut()) }
+        .result()
 }
 
 /// A recorded step.

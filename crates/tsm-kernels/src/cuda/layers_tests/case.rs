@@ -129,6 +129,9 @@ impl Case {
         // One place in the arguments names both folds.
         let shifted = if self.around == Around::AnotherShifted { self.columns } else { self.channels };
         self.folds[0] %= shifted + 1;
+        if self.what == What::Pair && self.around != Around::AnotherShifted {
+            self.folds[0] = 0; // a depthwise convolution of a shifted map is made by itself
+        }
         self.folds[1] %= self.columns + 1;
         self
     }
