@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tsm_model::path_fault::NO_FOLDER;
 use tsm_train::clip_store::ClipStore;
 use tsm_train::evaluate::{EvaluateError, Evaluation};
 use tsm_train::finish::{self, Clips, FinishError};
@@ -243,9 +244,7 @@ fn check_output(output: &Path) -> Result<(), Failure> {
         return Err(named("is a folder; give the name of a model file"));
     }
     match output.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            Err(named("its folder does not exist; make it first"))
-        }
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(named(NO_FOLDER)),
         _ => Ok(()),
     }
 }
