@@ -11,10 +11,15 @@ CPU ms count all threads, so they tell about a busy machine what the clock canno
 
 import argparse
 import resource
+import sys
 import time
 
-import torch
-from torch import nn
+try:
+    import torch
+    from torch import nn
+except ModuleNotFoundError as absent:
+    print(f"{sys.argv[0]}: {absent.name} is not installed; run: pip install torch", file=sys.stderr)
+    sys.exit(2)
 
 SEGMENTS, CLASSES = 8, 21
 STAGES = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]

@@ -73,7 +73,8 @@ def draw(command, shown):
 
 def main():
     if len(sys.argv) < 2:
-        sys.exit(__doc__)
+        print(f"{sys.argv[0]}: give the command to record, such as target/release/tsm live CLIP", file=sys.stderr)
+        sys.exit(2)
     shown = screens(record(sys.argv[1:]))
     command = " ".join(sys.argv[1:]).replace("target/release/", "")
     with open("docs/terminal.svg", "w", encoding="utf-8") as file:

@@ -10,9 +10,13 @@ Of each case: its inputs (x, weight, bias, ...), the output y, a gradient dy of 
 
 import sys
 
-import torch
-from safetensors.torch import save_file
-from torch.nn import functional as F
+try:
+    import torch
+    from safetensors.torch import save_file
+    from torch.nn import functional as F
+except ModuleNotFoundError as absent:
+    print(f"{sys.argv[0]}: {absent.name} is not installed; run: pip install torch numpy safetensors", file=sys.stderr)
+    sys.exit(2)
 
 SEGMENTS = 4
 
@@ -93,4 +97,7 @@ def main(path):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        print(f"{sys.argv[0]}: give the one file to write, such as training.safetensors", file=sys.stderr)
+        sys.exit(2)
     main(sys.argv[1])

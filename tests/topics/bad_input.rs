@@ -27,6 +27,57 @@ fn files_that_are_no_video_are_named() {
     live(&sound).assert_bad_input("no video");
 }
 
+#[test]
+fn a_file_that_is_not_there_is_named_in_the_same_words_by_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (clips, clip, list, model) =
+        (path("clips"), path("clips/sit/1.mkv"), path("list.txt"), path("m.safetensors"));
+    for class in ["sit", "wave"] {
+        std::fs::create_dir_all(path(&format!("clips/{class}"))).unwrap();
+        for number in 1..=2 {
+            let name = path(&format!("clips/{class}/{number}.mkv"));
+            std::os::unix::fs::symlink(shared::clip("asl-walk.mkv").canonicalize().unwrap(), name).unwrap();
+        }
+    }
+    std::fs::write(&list, "clips/sit/1.mkv 0\nclips/wave/1.mkv 1\n").unwrap();
+    let train = |flag| format!("train {clips} -o {model} {flag} FILE");
+    for (command, what) in [
+        ("live FILE".to_owned(), "file"),
+        (format!("live {clip} --model FILE"), "file"),
+        (format!("live {clip} --labels FILE"), "file"),
+        ("live --pipeline FILE".to_owned(), "file"),
+        ("doctor FILE".to_owned(), "file"),
+        ("doctor --model FILE".to_owned(), "file"),
+        ("infer FILE".to_owned(), "file"),
+        ("infer --filelist FILE".to_owned(), "file"),
+        ("eval --data FILE".to_owned(), "file or folder"),
+        ("eval --list FILE".to_owned(), "file or folder"),
+        (format!("train FILE -o {model}"), "file or folder"),
+        (train("--validation-list"), "file or folder"),
+        (train("--groups"), "file"),
+        (train("--pretrained"), "file"),
+        (train("--tune-from"), "file"),
+        (train("--teacher"), "file"),
+        (format!("train --list {list} -o {model} --classes FILE"), "file"),
+        ("train --config FILE".to_owned(), "file"),
+        (format!("prepare FILE -o {}", path("lists")), "file or folder"),
+        (format!("prepare FILE.csv -o {}", path("lists")), "file"),
+        ("compare --first FILE --second FILE".to_owned(), "file"),
+        (format!("convert FILE {model}"), "file"),
+        ("info FILE".to_owned(), "file"),
+        ("verify --vectors FILE".to_owned(), "file"),
+        ("bench --model FILE".to_owned(), "file"),
+    ] {
+        let absent = path("absent");
+        let finished = run(&command.replace("FILE", &absent).split(' ').collect::<Vec<_>>());
+        assert_eq!(finished.code(), 2, "{command}: {}", finished.stderr);
+        let absent = if command.contains("FILE.csv") { format!("{absent}.csv") } else { absent };
+        let expected = format!("tsm: {absent}: no such {what}; check the path");
+        assert_eq!(finished.stderr.lines().last(), Some(expected.as_str()), "{command}");
+    }
+}
+
 /// Two threads read side by side, and each pipeline tells two ERRORs, the second one while it is stopped; where that
 /// left pipelines running, six of ten readings of 300 such files said so.
 #[test]
@@ -192,7 +243,9 @@ fn a_report_that_cannot_be_written_is_said_before_the_first_check() {
     let folder = tempfile::tempdir().unwrap();
     for path in ["/nowhere/report.json", folder.path().to_str().unwrap(), "/dev/full"] {
         let finished = run(&["selftest", "--json", path]);
-        finished.assert_bad_input(&format!("{path}: cannot be written: "));
+        let why =
+            if path.starts_with("/nowhere") { "its folder does not exist" } else { "cannot be written: " };
+        finished.assert_bad_input(&format!("{path}: {why}"));
         assert_eq!(finished.stdout, "");
     }
 }

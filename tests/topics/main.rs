@@ -12,6 +12,7 @@ mod model_files;
 mod pictures;
 mod processors;
 mod rtsp;
+mod scripts;
 mod stopping;
 mod tidiness;
 mod training;

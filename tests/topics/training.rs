@@ -187,7 +187,7 @@ fn clips_that_cannot_be_learned_from_are_refused_in_one_line() {
     std::fs::write(&list, format!("{} 7\n", clip.display())).unwrap();
     listed(&["--classes", text(&names)]).assert_bad_input("line 1");
     train(&data, &output, &["--resume"]).assert_bad_input("empty");
-    train(&folder.path().join("nowhere"), &output, &[]).assert_bad_input("no such folder");
+    train(&folder.path().join("nowhere"), &output, &[]).assert_bad_input("no such file or folder");
     assert!(!output.exists() && !folder.path().join("m-report").exists(), "nothing is half-written");
 }
 

@@ -211,6 +211,7 @@ fn a_model_is_not_written_over_its_source() {
     run(&["convert", model, "/dev/null"]).assert_bad_input("/dev/null: cannot be written");
     let folder = folder.path().to_str().unwrap();
     run(&["convert", model, folder]).assert_bad_input("it is a folder");
-    run(&["convert", model, &format!("{folder}/none/x.safetensors")]).assert_bad_input("cannot be written");
+    run(&["convert", model, &format!("{folder}/none/x.safetensors")])
+        .assert_bad_input("its folder does not exist");
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 1, "half a file stayed");
 }

@@ -1,7 +1,11 @@
 //! `--show`: a window with the picture, on a screen of its own.
 
 use std::io::{BufRead, BufReader};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tsm_tests::program::{Running, run, signal};
 use tsm_tests::shared;
@@ -35,6 +39,41 @@ impl Drop for Screen {
         // Gone either way.
         let _reaped = self.server.wait();
     }
+}
+
+/// A display of a screen, `127.0.0.1:N`, that turns everybody away once its last client has left, as an X server does
+/// that starts over then; how long that takes is anybody's guess, and here it is for ever.
+fn until_the_last_client_leaves(screen: &Screen) -> String {
+    let socket = format!("/tmp/.X11-unix/X{}", screen.display.trim_start_matches(':'));
+    let free = |display: &u16| TcpListener::bind(("127.0.0.1", 6000 + display)).ok().map(|it| (it, *display));
+    let (listener, display) =
+        (100..200).find_map(|display| free(&display)).expect("a display of a hundred is free");
+    std::thread::spawn(move || {
+        let clients = Arc::new(AtomicUsize::new(0));
+        for (served, client) in listener.incoming().enumerate() {
+            if served > 0 && clients.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            clients.fetch_add(1, Ordering::SeqCst);
+            let (client, server) = (client.unwrap(), UnixStream::connect(&socket).unwrap());
+            let clients = Arc::clone(&clients);
+            std::thread::spawn(move || {
+                carry(&client, &server);
+                clients.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    format!("127.0.0.1:{display}")
+}
+
+/// Carries bytes both ways until the client leaves.
+fn carry(client: &TcpStream, server: &UnixStream) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::io::copy(&mut &*server, &mut &*client));
+        // What is still on its way is of no use to a client that has left.
+        let _bytes = std::io::copy(&mut &*client, &mut &*server);
+        let _closed = server.shutdown(Shutdown::Both);
+    });
 }
 
 #[test]
@@ -73,6 +112,17 @@ fn every_window_is_called_as_its_source() {
     let finished = running.finish();
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     assert!(!finished.stderr.contains("WARNING"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_window_opens_on_a_screen_that_starts_over_when_its_last_client_leaves() {
+    let screen = Screen::open();
+    let display = until_the_last_client_leaves(&screen);
+    let clip = shared::clip("asl-walk.mkv");
+    let arguments = ["live", clip.to_str().unwrap(), "--show", "--format", "jsonl", "--frames", "10"];
+    let finished = Running::start_with(&arguments, &[("DISPLAY", &display)]).finish();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    assert_eq!(finished.frames().len(), 10);
 }
 
 #[test]

@@ -5,17 +5,17 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use tsm_model::checkpoint::Storage;
 use tsm_model::{Backbone, DType, ShiftKind, ShiftPlace};
 
-use crate::exit_code::{Exit, HELP};
-use crate::talk;
+use crate::exit_code::HELP;
 
 #[cfg(feature = "video")]
 pub(crate) mod compare;
 pub(crate) mod device;
+mod explain;
 #[cfg(feature = "video")]
 pub(crate) mod live;
 #[cfg(feature = "video")]
@@ -29,6 +29,7 @@ pub(crate) mod train;
 mod values;
 
 use device::{AskedDevice, DeviceArgs};
+pub(crate) use explain::explain;
 #[cfg(feature = "video")]
 use live::{DevicesArgs, DoctorArgs, LiveArgs};
 use selftest::SelftestArgs;
@@ -422,38 +423,10 @@ impl Precision {
     }
 }
 
-/// Answers `--help` and `--version`, or says in one line what is wrong with the flags.
-pub(crate) fn explain(error: &clap::Error) -> Exit {
-    if !error.use_stderr() {
-        // Help and version go to stdout; a reader that left early has seen enough.
-        let _closed = error.print();
-        return Exit::Done;
-    }
-    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let _closed = error.print();
-        return Exit::BadInput;
-    }
-    let rendered = error.render().to_string();
-    // Of a usage of several lines only the first says so.
-    let is_usage = |line: &str| line.starts_with("Usage:") || line.starts_with("tsm ");
-    let says = |line: &&str| !line.is_empty() && !is_usage(line) && !line.starts_with("For more");
-    let text: Vec<&str> = rendered.lines().map(str::trim).filter(says).collect();
-    let text = text.join(" ").replace(" tip: ", "; ");
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    talk::line(&format!("tsm: {text}; see tsm {}--help", asked_command().unwrap_or_default()));
-    Exit::BadInput
-}
-
-/// The command that was asked for, a space behind it.
-fn asked_command() -> Option<String> {
-    let arguments = std::env::args_os().skip(1);
-    let words = arguments.filter_map(|argument| argument.into_string().ok());
-    let first = words.into_iter().find(|word| !word.starts_with('-'))?;
-    Cli::command().find_subcommand(&first).map(|command| format!("{} ", command.get_name()))
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]

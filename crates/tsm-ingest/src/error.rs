@@ -21,6 +21,14 @@ pub enum SourceError {
         /// What is wrong with it.
         reason: String,
     },
+    /// No such file, and something else was probably meant.
+    #[error("{text}: no such file; {meant}")]
+    Mistyped {
+        /// The text as typed, without credentials.
+        text: String,
+        /// What may have been meant, and how it is written.
+        meant: String,
+    },
     /// No such file.
     #[error("{}: no such file; check the path", path.display())]
     NotFound {
@@ -210,6 +218,7 @@ impl SourceError {
             | Self::CameraLost { .. }
             | Self::Other { .. } => false,
             Self::Grammar { .. }
+            | Self::Mistyped { .. }
             | Self::NotFound { .. }
             | Self::IsFolder { .. }
             | Self::EmptyFile { .. }

@@ -38,6 +38,7 @@ mod frame;
 mod frame_format;
 mod hardware;
 mod library;
+mod mistyped;
 mod pipeline;
 mod pipewire;
 mod preview;

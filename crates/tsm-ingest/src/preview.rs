@@ -85,7 +85,9 @@ impl Preview {
         // X11 sinks show the title of the stream, and behind it the application's name, which all windows share.
         NAMED.call_once(|| gst::glib::set_application_name("tsm"));
         let mut preview = Self { pipeline, pictures, bus, title: Some(title.to_owned()), closed: false };
+        let held = HeldScreen::connect();
         preview.start()?;
+        drop(held);
         Ok(preview)
     }
 
@@ -180,6 +182,26 @@ impl Preview {
         };
         if let Some(flip) = self.pipeline.by_name("upright") {
             flip.set_property_from_str("method", method);
+        }
+    }
+}
+
+/// A connection to the X server while sinks are tried: `autovideosink` closes that of one before it opens the next, and
+/// a server that starts over whenever its last client leaves, as `xvfb-run`'s does, refuses whoever comes meanwhile.
+struct HeldScreen(gst::Element);
+
+impl HeldScreen {
+    /// Connects; nothing where there is no X server, of which the window's own sinks tell.
+    fn connect() -> Option<Self> {
+        let held = Self(gst::ElementFactory::make("ximagesink").build().ok()?);
+        held.0.set_state(gst::State::Ready).is_ok().then_some(held)
+    }
+}
+
+impl Drop for HeldScreen {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.set_state(gst::State::Null) {
+            tracing::debug!(%error, "the X server is not let go of");
         }
     }
 }

@@ -9,7 +9,8 @@
 //! | `http://…`, `file:///…` | any address `GStreamer` can read |
 //! | anything else | a file (one named `0` is given as `./0`) |
 //!
-//! Nothing is opened here; whether a file or camera exists shows when a session starts.
+//! Nothing is opened here; whether a file or camera exists shows when a session starts. Only what looks like a camera
+//! or an address written wrongly is looked for as a file, which it may be, too.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use crate::error::SourceError;
+use crate::mistyped;
 use crate::redact::redacted;
 
 /// Where pictures come from. `Display` never shows a password.
@@ -173,7 +175,8 @@ impl Source {
     /// Reads SOURCE as typed.
     ///
     /// # Errors
-    /// [`SourceError::Grammar`] where the text can be none of the kinds, for example an address without a host.
+    /// [`SourceError::Grammar`] where the text can be none of the kinds, for example an address without a host;
+    /// [`SourceError::Mistyped`] where it is no file and looks like something else.
     pub fn parse(text: &str) -> Result<Self, SourceError> {
         let wrong = |reason: &str| SourceError::Grammar { text: redacted(text), reason: reason.to_owned() };
         if text.is_empty() {
@@ -208,7 +211,7 @@ impl Source {
                 Err(wrong("the address names no host and no path"))
             }
             Some(_) => Ok(Self::Uri(MediaUri(text.to_owned()))),
-            None => Ok(Self::File(text.into())),
+            None => not_mistyped(text).map(|()| Self::File(text.into())),
         }
     }
 
@@ -259,6 +262,14 @@ impl fmt::Display for Source {
             Self::Test => f.write_str("test:"),
             Self::Custom(custom) => write!(f, "{custom}"),
         }
+    }
+}
+
+/// Refuses what is no file and looks like something else.
+fn not_mistyped(text: &str) -> Result<(), SourceError> {
+    match mistyped::meant(text) {
+        Some(meant) => Err(SourceError::Mistyped { text: redacted(text), meant }),
+        None => Ok(()),
     }
 }
 

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::path_fault::why_unread;
+
 /// The largest label file that is read: a thousand times Kinetics-700's.
 const MAX_BYTES: u64 = 16 << 20;
 
@@ -18,7 +20,7 @@ const MAX_NAME_CHARS: usize = 1000;
 #[non_exhaustive]
 pub enum LabelMapError {
     /// The file system refuses.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: {}", path.display(), why_unread(source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -149,7 +151,7 @@ mod tests {
         );
         assert!(read_labels(Path::new("/")).unwrap_err().to_string().contains("no regular file"));
         assert!(
-            read_labels(Path::new("/none.txt")).unwrap_err().to_string().contains("none.txt: cannot be read")
+            read_labels(Path::new("/none.txt")).unwrap_err().to_string().contains("none.txt: no such file")
         );
     }
 }

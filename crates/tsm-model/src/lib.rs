@@ -38,6 +38,7 @@ pub mod gpu;
 pub mod label_map;
 mod model;
 pub mod motion_head;
+pub mod path_fault;
 mod planned_executor;
 pub mod preprocess;
 pub mod shift;

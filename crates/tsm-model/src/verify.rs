@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -15,6 +16,7 @@ use crate::checkpoint::Checkpoint;
 use crate::device::ComputeError;
 use crate::executor::{StateTensor, StepError};
 use crate::model::{ExecutorChoice, Model};
+use crate::path_fault::why_unread;
 
 /// Recorded tensors by name.
 #[derive(Debug, Default)]
@@ -35,7 +37,15 @@ pub struct RowDifference {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// A vector file cannot be read.
+    /// The file system refuses.
+    #[error("{}: {}", path.display(), why_unread(source))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A vector file is none.
     #[error("{}: not a file of recorded tensors (.safetensors): {fault}", path.display())]
     Unreadable {
         /// The file.
@@ -103,12 +113,13 @@ impl Vectors {
     /// Reads and unites files of recorded tensors.
     ///
     /// # Errors
-    /// [`VerifyError::Unreadable`], [`VerifyError::Twice`].
+    /// [`VerifyError::Read`], [`VerifyError::NotAFile`], [`VerifyError::Unreadable`], [`VerifyError::Twice`].
     pub fn open(paths: &[impl AsRef<Path>]) -> Result<Self, VerifyError> {
         let mut tensors = BTreeMap::new();
         for path in paths {
             let path = path.as_ref();
-            if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            let refused = |source| VerifyError::Read { path: path.to_owned(), source };
+            if !std::fs::metadata(path).map_err(refused)?.is_file() {
                 return Err(VerifyError::NotAFile { path: path.to_owned() });
             }
             let unreadable = |fault: candle_core::Error| VerifyError::Unreadable {

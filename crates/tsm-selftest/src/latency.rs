@@ -11,6 +11,7 @@ use crate::error::SelftestError;
 use crate::made_up;
 use crate::memory;
 use crate::plan::DataType;
+use crate::step_times::StepTimes;
 
 /// Steps before the first that counts: memory is taken, kernels are loaded, clocks rise.
 const WARM_UP_STEPS: usize = 3;
@@ -118,21 +119,16 @@ fn steps(
     Ok((millis, on_device))
 }
 
-fn figures(mut millis: Vec<f64>, mut on_device: Vec<f64>, streams: usize) -> Measured {
-    let steps = millis.len();
-    let total: f64 = millis.iter().sum();
-    millis.sort_by(f64::total_cmp);
-    on_device.sort_by(f64::total_cmp);
-    let at = |percent: usize| millis.get((steps * percent / 100).min(steps - 1)).copied().unwrap_or(f64::NAN);
-    let on_device_p50_millis = on_device.get(on_device.len() / 2).copied();
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    let frames = (steps * streams) as f64;
+fn figures(millis: Vec<f64>, on_device: Vec<f64>, streams: usize) -> Measured {
+    let Some(times) = StepTimes::of(millis) else {
+        return Measured::Failed { reason: "no step was measured".to_owned() };
+    };
     Measured::Measured {
-        steps,
-        p50_millis: at(50),
-        p99_millis: at(99),
-        on_device_p50_millis,
-        frames_hz: frames * 1000.0 / total,
+        steps: times.steps(),
+        p50_millis: times.percentile(50),
+        p99_millis: times.percentile(99),
+        on_device_p50_millis: StepTimes::of(on_device).map(|times| times.percentile(50)),
+        frames_hz: times.frames_hz(streams),
     }
 }
 

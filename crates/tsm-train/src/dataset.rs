@@ -12,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tsm_model::label_map::LabelMapError;
+use tsm_model::path_fault::{no_such, why_unread};
 
 pub mod class_folder;
 mod csv_line;
@@ -81,7 +82,7 @@ pub fn read(path: &Path, class_names: Option<&Path>) -> Result<Found, DatasetErr
             let beside = Some(beside.as_path()).filter(|names| names.is_file());
             list_file::read(path, class_names.or(beside))?
         }
-        Err(error) => return Err(DatasetError::of_io(path, "folder or list", error)),
+        Err(error) => return Err(DatasetError::of_io(path, "file or folder", error)),
     };
     Ok(Found { dataset, missing: Vec::new() })
 }
@@ -277,11 +278,11 @@ pub(crate) fn class_index(class: u32) -> usize {
 #[non_exhaustive]
 pub enum DatasetError {
     /// No such file or folder.
-    #[error("{}: no such {what}; check the path", path.display())]
+    #[error("{}: {}", path.display(), no_such(what))]
     NotFound {
         /// The path as given.
         path: PathBuf,
-        /// `folder` or `list`.
+        /// `file`, `folder`, or either.
         what: &'static str,
     },
     /// A file where a folder was expected.
@@ -291,7 +292,7 @@ pub enum DatasetError {
         path: PathBuf,
     },
     /// The file system refuses.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: {}", path.display(), why_unread(source))]
     Read {
         /// The file or folder.
         path: PathBuf,
@@ -404,7 +405,7 @@ impl DatasetError {
     pub(crate) fn of_io(path: &Path, what: &'static str, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
-            io::ErrorKind::NotFound => Self::NotFound { path, what },
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::NotFound { path, what },
             _ => Self::Read { path, source },
         }
     }

@@ -14,6 +14,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tsm_model::path_fault::why_unwritten;
+
 pub use crate::ahead::MOST_WORKERS;
 use crate::ahead::{self, Ahead, WorkerLost};
 use crate::dataset::groups::GroupRule;
@@ -90,7 +92,7 @@ pub enum PrepareError {
     #[error(transparent)]
     Dataset(#[from] DatasetError),
     /// The folder or a frame cannot be written.
-    #[error("{}: cannot be written: {source}", path.display())]
+    #[error("{}: {}", path.display(), why_unwritten(source))]
     Write {
         /// The folder or file.
         path: PathBuf,

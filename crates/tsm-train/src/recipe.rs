@@ -373,6 +373,20 @@ impl Recipe {
     }
 }
 
+/// What a recipe allows of an option that is a number, as its refusal says it; nothing of one that takes every number,
+/// and of one that is none.
+pub fn allowed_number(name: &str) -> Option<&'static str> {
+    use toml::Value::{Float, Integer};
+    // What lies in hardly any range, of both kinds; the kind that the option has not is no number to it.
+    [Float(f64::NAN), Integer(i64::MAX), Integer(0)].into_iter().find_map(|beyond| {
+        let table = toml::Table::from_iter([(name.to_owned(), beyond)]);
+        match Recipe::from_table(&Preset::Few.recipe(), &table) {
+            Err(RecipeError::Value { name: refused, allowed, .. }) if refused == name => Some(allowed),
+            _ => None,
+        }
+    })
+}
+
 /// Whether the frames of a clip follow each other, and the network is to tell what happens between them.
 fn sees_successive_frames(preset: &Recipe, table: &toml::Table) -> bool {
     let said = |name: &str| table.get(name).and_then(toml::Value::as_str);
@@ -429,6 +443,16 @@ mod tests {
         assert!(error("learning-rate = 1.0").contains("unknown field `learning-rate`"));
         assert!(error("epochs = \"many\"").contains("invalid type"));
         assert!(error("from-scratch = true\npretrained = \"x\"").contains("exclude each other"));
+    }
+
+    #[test]
+    fn the_range_of_a_number_is_known_by_its_name() {
+        assert_eq!(allowed_number("lr"), Some("above 0 and below a million"));
+        assert_eq!(allowed_number("batch"), Some("1 to 100000"));
+        assert_eq!(allowed_number("shift-div"), Some("at least 1, 2 for a two-way shift"));
+        for name in ["cache-mib", "seed", "shift", "no-such-option"] {
+            assert_eq!(allowed_number(name), None, "{name}");
+        }
     }
 
     #[test]

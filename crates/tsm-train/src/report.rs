@@ -21,6 +21,7 @@ use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
+use tsm_model::path_fault::why_unwritten;
 
 pub use atomic_file::write_atomically;
 pub use confusion::confusion_svg;
@@ -35,7 +36,7 @@ pub use tensorboard::{EventWriter, LogStart};
 #[non_exhaustive]
 pub enum ReportError {
     /// The disk, the folder or its rights.
-    #[error("{path}: cannot be written: {source}", path = path.display())]
+    #[error("{}: {}", path.display(), why_unwritten(source))]
     Write {
         /// The file.
         path: PathBuf,

@@ -19,6 +19,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use tsm_model::ModelSpec;
+use tsm_model::path_fault::why_unread;
 
 use crate::recipe::Recipe;
 use crate::report::{EpochRecord, ReportError, write_atomically};
@@ -111,7 +112,7 @@ pub struct RunState {
 #[non_exhaustive]
 pub enum RunStateError {
     /// The file system refuses to read.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: {}", path.display(), why_unread(source))]
     Read {
         /// The file.
         path: PathBuf,

@@ -69,12 +69,13 @@ fn run(
     polls: usize,
     resume: bool,
 ) -> Result<Finished, TrainError> {
-    run_on_first(usize::MAX, clips, output, recipe, polls, resume)
+    run_on_first(usize::MAX, |_start| (), clips, output, recipe, polls, resume)
 }
 
-/// The same on so many training clips at most.
+/// The same on so many training clips at most, from a start that `touch` has had a say in.
 fn run_on_first(
     most: usize,
+    touch: impl FnOnce(&mut Start),
     clips: &Path,
     output: &Path,
     recipe: &Recipe,
@@ -85,7 +86,8 @@ fn run_on_first(
     let Sides { dataset, train: learned, validation, .. } =
         divide(clips, None, &GroupRule::FileNames, &division, 1).unwrap();
     let folder = RunFolder::beside(output);
-    let start = Start::of(recipe, &dataset.classes, None).unwrap();
+    let mut start = Start::of(recipe, &dataset.classes, None).unwrap();
+    touch(&mut start);
     let job = Job {
         dataset: Arc::new(dataset),
         store: Arc::new(ClipStore::new(64 << 20)),
@@ -237,7 +239,8 @@ fn without_epochs_a_head_that_is_not_determined_is_no_model() {
     let Some((folder, data)) = clips() else { return };
     let output = folder.path().join("m.safetensors");
     let recipe = Recipe { head_views: 1, epochs: 0, ..recipe() };
-    let error = run_on_first(1, &data, &output, &recipe, usize::MAX, false).unwrap_err().to_string();
+    let error =
+        run_on_first(1, |_start| (), &data, &output, &recipe, usize::MAX, false).unwrap_err().to_string();
     assert!(error.contains("--epochs 0 learns nothing else"), "{error}");
 }
 
@@ -260,4 +263,22 @@ fn a_loss_that_is_no_number_names_the_clips_of_its_batch() {
     let wild = Recipe { lr: 9e5, clip_norm: 0.0, warmup_epochs: 0.0, epochs: 6, ..recipe() };
     let error = run(&data, &folder.path().join("m.safetensors"), &wild, usize::MAX, false).unwrap_err();
     assert!(matches!(&error, TrainError::NotFinite { clips, .. } if !clips.is_empty()), "{error}");
+}
+
+/// In training each batch has its own statistics; only what is kept of them is of no use, as after a wild first epoch.
+#[test]
+fn a_model_whose_statistics_are_lost_is_told_by_its_epoch_though_training_went_well() {
+    let Some((folder, data)) = clips() else { return };
+    let (backbone, width) = (tsm_model::Backbone::Resnet18, 1.0);
+    let recipe =
+        Recipe { backbone, width, size: 32, segments: 2, epochs: 1, shift_ramp_epochs: 0.0, ..recipe() };
+    let lose = |start: &mut Start| {
+        let name = "layer4.1.bn2.running_mean";
+        let lost = start.weights.get(name).unwrap().affine(0.0, -3e38).unwrap();
+        start.weights.insert(name, lost);
+    };
+    let output = folder.path().join("m.safetensors");
+    let error = run_on_first(usize::MAX, lose, &data, &output, &recipe, usize::MAX, false).unwrap_err();
+    assert!(matches!(error, TrainError::ValidationNotFinite { epoch: 1 }), "{error}");
+    assert!(!RunFolder::beside(&output).best().exists());
 }

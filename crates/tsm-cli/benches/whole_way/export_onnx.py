@@ -6,8 +6,15 @@ import sys
 PEERS = pathlib.Path(__file__).resolve().parents[3] / "tsm-model" / "benches" / "peers"
 sys.path.insert(0, str(PEERS))
 
-from network import Network, walk
-from onnx_graph import OnnxGraph
+try:
+    from network import Network, walk
+    from onnx_graph import OnnxGraph
+except ModuleNotFoundError as absent:
+    print(f"{sys.argv[0]}: {absent.name} is not installed; start `run` beside this script, which brings it", file=sys.stderr)
+    sys.exit(2)
+if len(sys.argv) != 2:
+    print(f"{sys.argv[0]}: give the one folder with model.safetensors and network.json", file=sys.stderr)
+    sys.exit(2)
 
 folder = pathlib.Path(sys.argv[1])
 graph = OnnxGraph()

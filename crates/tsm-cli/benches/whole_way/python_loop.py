@@ -7,9 +7,13 @@ import json
 import os
 import sys
 
-import cv2
-import numpy
-import onnxruntime
+try:
+    import cv2
+    import numpy
+    import onnxruntime
+except ModuleNotFoundError as absent:
+    print(f"{sys.argv[0]}: {absent.name} is not installed; start `run` beside this script, which brings it", file=sys.stderr)
+    sys.exit(2)
 
 MEAN = numpy.array([0.485, 0.456, 0.406], numpy.float32)
 STD = numpy.array([0.229, 0.224, 0.225], numpy.float32)
@@ -49,6 +53,9 @@ def prepared(picture, size):
 
 
 def main():
+    if len(sys.argv) != 3:
+        print(f"{sys.argv[0]}: give MODEL.onnx and VIDEO", file=sys.stderr)
+        sys.exit(2)
     print(json.dumps({"imported": True}), flush=True)
     threads = len(os.sched_getaffinity(0))
     cv2.setNumThreads(threads)

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::ModelArgs;
 use super::device::AutoDeviceArgs;
+use super::{ModelArgs, values};
 
 /// How clips of one source video are kept on one side.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ pub(crate) struct InferArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) filelist: Option<PathBuf>,
     /// Classes of the ranking
-    #[arg(long, default_value = "5", value_name = "K")]
+    #[arg(long, default_value = "5", value_name = "K", value_parser = values::count::<NonZeroUsize>)]
     pub(crate) top_k: NonZeroUsize,
     /// How labels are written on stdout
     #[arg(long, default_value = "text")]
@@ -123,7 +123,7 @@ pub(crate) struct PrepareArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) classes: Option<PathBuf>,
     /// Part of the groups that is kept for validation
-    #[arg(long, default_value = "0.2", value_name = "PART")]
+    #[arg(long, default_value = "0.2", value_name = "PART", value_parser = values::part)]
     pub(crate) validation: f64,
     /// Also extract the frames as JPEG, short side 256
     #[arg(long)]
@@ -132,7 +132,7 @@ pub(crate) struct PrepareArgs {
     #[arg(long, default_value = "1", value_name = "N")]
     pub(crate) seed: u64,
     /// Threads that decode
-    #[arg(long, default_value = "2", value_name = "N")]
+    #[arg(long, default_value = "2", value_name = "N", value_parser = values::workers)]
     pub(crate) workers: NonZeroUsize,
     #[command(flatten)]
     pub(crate) grouping: GroupArgs,

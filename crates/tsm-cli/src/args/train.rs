@@ -12,9 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use tsm_model::device::DeviceChoice;
 use tsm_train::recipe::Preset;
 
-use super::StorageArg;
 use super::offline::GroupArgs;
 use super::recipe::RecipeArgs;
+use super::{StorageArg, values};
 
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 #[command(allow_negative_numbers = true)]
@@ -40,8 +40,8 @@ pub(crate) struct TrainArgs {
     #[arg(short, long, value_name = "MODEL.safetensors")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) output: Option<PathBuf>,
-    /// Where the recipe starts, and so the default of each of its options; all are printed at the start. Few and many
-    /// clips are ours [default: by the number of clips]
+    /// Where the recipe starts, and so the default of each of its options; all are in the report's config.toml. Few and
+    /// many clips are ours [default: by the number of clips]
     #[arg(long, value_parser = ["few", "many", "mit", "paddle"])]
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "text_of::<_, Preset>")]
     pub(crate) preset: Option<String>,
@@ -75,7 +75,7 @@ pub(crate) struct TrainArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) fold: Option<usize>,
     /// Parts that the groups are dealt into
-    #[arg(long, value_name = "N", conflicts_with = "validation_list")]
+    #[arg(long, value_name = "N", conflicts_with = "validation_list", value_parser = values::count::<NonZeroUsize>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) folds: Option<NonZeroUsize>,
     #[command(flatten)]

@@ -4,6 +4,9 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
+#[cfg(feature = "video")]
+use tsm_train::prepare::MOST_WORKERS;
+
 /// `--fps`: a rate, or every frame.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Fps {
@@ -81,6 +84,23 @@ pub(crate) fn window(text: &str) -> Result<NonZeroUsize, String> {
     }
 }
 
+/// A part of all, but never all of it.
+pub(crate) fn part(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(part) if (0.0..1.0).contains(&part) => Ok(part),
+        _ => Err("give a number of at least 0 and below 1, such as 0.2".to_owned()),
+    }
+}
+
+/// Threads that decode.
+#[cfg(feature = "video")]
+pub(crate) fn workers(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<NonZeroUsize>() {
+        Ok(count) if count.get() <= MOST_WORKERS => Ok(count),
+        _ => Err(format!("give a whole number from 1 to {MOST_WORKERS}")),
+    }
+}
+
 /// A difference: zero or more.
 pub(crate) fn tolerance(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -99,6 +119,14 @@ mod tests {
         assert_eq!("all".parse(), Ok(Fps::All));
         for wrong in ["0", "-1", "nan", "inf", "", "ALL", "1e9", "1e-300"] {
             assert!(wrong.parse::<Fps>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_never_all() {
+        assert_eq!((part("0"), part("0.25")), (Ok(0.0), Ok(0.25)));
+        for wrong in ["1", "-0.1", "nan", "inf", "", "abc", "1e400"] {
+            assert!(part(wrong).is_err(), "{wrong}");
         }
     }
 

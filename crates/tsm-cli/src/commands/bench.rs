@@ -16,7 +16,7 @@ use tsm_kernels::bias_activation::Activation;
 use tsm_kernels::blocked::{Conv, Filter, Inputs, Layout, Places, Team};
 use tsm_kernels::cpu_level::CpuLevel;
 use tsm_model::{ExecutorChoice, Model, MotionFeatures, PlanOptions, StreamState};
-use tsm_selftest::Machine;
+use tsm_selftest::{Machine, StepTimes};
 
 use crate::args::BenchArgs;
 use crate::exit_code::{Exit, Failure};
@@ -104,14 +104,12 @@ fn measure(model: &mut Model, batch: usize, threads: Option<usize>) -> Result<Fi
         millis.push(began.elapsed().as_secs_f64() * 1000.0);
     }
     let on_device_p50_millis = median_on_device(model, &mut borrowed, &mut logits)?;
-    let mut sorted = millis.clone();
-    sorted.sort_by(f64::total_cmp);
-    let p50_millis = sorted[sorted.len() / 2];
+    let times = StepTimes::of(millis.clone()).expect("FEWEST_STEPS is above 0");
     Ok(Figures {
-        p50_millis,
-        p99_millis: sorted[(sorted.len() * 99 / 100).min(sorted.len() - 1)],
+        p50_millis: times.percentile(50),
+        p99_millis: times.percentile(99),
         on_device_p50_millis,
-        frames_hz: lossless(batch) * lossless(millis.len()) * 1000.0 / millis.iter().sum::<f64>(),
+        frames_hz: times.frames_hz(batch),
         resident_bytes: resident_bytes(),
         motion_features: model.spec().motion_features,
         state_bytes: borrowed.first().map_or(0, |state| state.bytes()),
@@ -136,8 +134,7 @@ fn median_on_device(
         }
         millis.push(began.elapsed().as_secs_f64() * 1000.0);
     }
-    millis.sort_by(f64::total_cmp);
-    Ok(Some(millis[millis.len() / 2]))
+    Ok(StepTimes::of(millis).map(|times| times.percentile(50)))
 }
 
 /// Multiply-adds that one core does in a millisecond, with everything in its nearest cache: the best of many tries.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tsm_model::Model;
+use tsm_model::path_fault::NO_FOLDER;
 use tsm_train::clip_store::ClipStore;
 use tsm_train::dataset::{self, ClassesOf, groups::GroupRule};
 use tsm_train::evaluate::{EvaluateError, Evaluation, Joints, Judged, by_views, online};
@@ -91,7 +92,7 @@ fn check_json(json: Option<&Path>) -> Result<(), Failure> {
     let folder = json.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
     match (json, folder) {
         (Some(json), Some(folder)) if !folder.is_dir() => {
-            Err(Failure::bad_input(format!("{}: its folder does not exist; make it first", json.display())))
+            Err(Failure::bad_input(format!("{}: {NO_FOLDER}", json.display())))
         }
         _ => Ok(()),
     }

@@ -1,8 +1,6 @@
 //! `tsm prepare`: lists of training and validation clips, and frames for fast reading.
 
-use tsm_train::prepare::{
-    FrameOptions, MOST_WORKERS, PrepareError, PrepareOptions, Prepared, Progress, prepare,
-};
+use tsm_train::prepare::{FrameOptions, PrepareError, PrepareOptions, Prepared, Progress, prepare};
 use tsm_train::{dataset, sides};
 
 use super::clips_bar::clips_bar;
@@ -18,14 +16,6 @@ use crate::{signals, talk};
 pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
     signals::survive_file_limit()?;
     tsm_ingest::init()?;
-    if !(0.0..1.0).contains(&args.validation) {
-        let text = format!("--validation is {}, it must be at least 0 and below 1", args.validation);
-        return Err(Failure::bad_input(text));
-    }
-    if args.workers.get() > MOST_WORKERS {
-        let text = format!("--workers is {}, it must be 1 to {MOST_WORKERS}", args.workers);
-        return Err(Failure::bad_input(text));
-    }
     let found = dataset::read(&args.input, args.classes.as_deref())?;
     for missing in found.missing.iter().filter(|_| !is_quiet) {
         talk::line(&format!("tsm: not there: {}", talk::escaped(missing)));

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use tsm_model::atomic_file;
+use tsm_model::path_fault::why_unwritten;
 use tsm_selftest::{Check, Event, Latency, Machine, Measured, Plan, Report, Running, Verdict};
 
 use crate::args::selftest::SelftestArgs;
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &SelftestArgs, is_quiet: bool) -> Result<Exit, Failure> 
 
 fn write(path: &Path, report: &Report) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(report)?;
-    let cannot = |error| Failure::bad_input(format!("{}: cannot be written: {error}", path.display()));
+    let cannot = |error| Failure::bad_input(format!("{}: {}", path.display(), why_unwritten(&error)));
     atomic_file::replace(path, text.as_bytes()).map_err(cannot)
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tsm_model::path_fault::NO_FOLDER;
 use tsm_train::clip_store::ClipStore;
 use tsm_train::evaluate::{EvaluateError, Evaluation};
 use tsm_train::finish::{self, Clips, FinishError};
@@ -72,7 +73,7 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
         folder: folder.clone(),
     };
     if !is_quiet {
-        tell_settings(&settings.text(&recipe, train.len(), &Path::to_owned));
+        tell_settings(&settings.own_text(&recipe, train.len()), &folder);
     }
     let mut bar = Bar::new(is_quiet);
     let finished = trainer::train(job, &mut bar, &should_stop).map_err(failure)?;
@@ -121,9 +122,13 @@ fn told(evaluation: Option<&Evaluation>, output: &Path, folder: &RunFolder) -> S
     format!("{}{}; report in {}", output.display(), said.unwrap_or_default(), folder.path().display())
 }
 
-/// Every option with its value, as a file that `--config` takes.
-fn tell_settings(text: &str) {
-    talk::line("# this run's options; saved here as FILE.toml, tsm train --config FILE.toml repeats it");
+/// The options that are not the preset's, as a file that `--config` takes, and where all of them are.
+fn tell_settings(text: &str, folder: &RunFolder) {
+    let all = folder.path().join("config.toml");
+    let all = talk::escaped(&all.display().to_string());
+    talk::line(&format!(
+        "# this run's options where they are not the preset's; all are in {all}, for tsm train --config"
+    ));
     talk::line(text.trim_end());
 }
 
@@ -243,9 +248,7 @@ fn check_output(output: &Path) -> Result<(), Failure> {
         return Err(named("is a folder; give the name of a model file"));
     }
     match output.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            Err(named("its folder does not exist; make it first"))
-        }
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(named(NO_FOLDER)),
         _ => Ok(()),
     }
 }

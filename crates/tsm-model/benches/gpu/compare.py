@@ -9,11 +9,15 @@ import subprocess
 import sys
 import tempfile
 
-import torch
+try:
+    import torch
 
-import vectors
-from networks import made_up
-from torch_step import TorchStep
+    import vectors
+    from networks import made_up
+    from torch_step import TorchStep
+except ModuleNotFoundError as absent:
+    print(f"{sys.argv[0]}: {absent.name} is not installed; name a Python that has it: run --python FILE", file=sys.stderr)
+    sys.exit(2)
 
 CLASSES = 400
 # Streams up to which all ways stay on the GPU for the second round: with more their memory together is too large.

@@ -6,13 +6,18 @@ import os
 import pathlib
 import statistics
 import subprocess
+import sys
 
 os.environ.pop("OPENBLAS_CORETYPE", None)
 
-import numpy
+try:
+    import numpy
 
-from network import Network
-from peers import LiteRt, OnnxRuntime, OpenVino, Ours
+    from network import Network
+    from peers import LiteRt, OnnxRuntime, OpenVino, Ours
+except ModuleNotFoundError as absent:
+    print(f"{sys.argv[0]}: {absent.name} is not installed; start `run` beside this script, which brings it", file=sys.stderr)
+    sys.exit(2)
 
 # Seconds that a runtime's turn takes about.
 TURN_SECS = 0.25

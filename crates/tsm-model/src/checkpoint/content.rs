@@ -221,6 +221,6 @@ mod tests {
             "{line}"
         );
         let line = read(&folder.path().join("none.pth")).unwrap_err().to_string();
-        assert!(line.contains("none.pth: cannot be read"), "{line}");
+        assert!(line.contains("none.pth: no such file"), "{line}");
     }
 }

@@ -9,6 +9,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::path_fault::{why_unread, why_unwritten};
 use crate::spec::{Backbone, SPEC_VERSION};
 
 /// Why a checkpoint could not be read or written.
@@ -16,7 +17,7 @@ use crate::spec::{Backbone, SPEC_VERSION};
 #[non_exhaustive]
 pub enum CheckpointError {
     /// The file system refuses.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: {}", path.display(), why_unread(source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -24,7 +25,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// The file system refuses; what stood under this name before is untouched.
-    #[error("{}: cannot be written: {source}", path.display())]
+    #[error("{}: {}", path.display(), why_unwritten(source))]
     Write {
         /// The file.
         path: PathBuf,

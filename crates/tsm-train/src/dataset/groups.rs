@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-use super::csv_line::line_of;
+use super::csv_line::{line_of, unread};
 use super::list_file::folder_of;
 use super::{Dataset, DatasetError, class_index};
 
@@ -154,9 +154,9 @@ struct GroupTable {
 impl GroupTable {
     fn read(table: &Path) -> Result<Self, DatasetError> {
         let refused = |line, reason: String| DatasetError::Line { path: table.to_owned(), line, reason };
-        let file = std::fs::File::open(table).map_err(|error| DatasetError::of_io(table, "list", error))?;
+        let file = std::fs::File::open(table).map_err(|error| DatasetError::of_io(table, "file", error))?;
         let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
-        let header = reader.headers().map_err(|error| refused(1, error.to_string()))?.clone();
+        let header = reader.headers().map_err(|error| unread(table, 1, error))?.clone();
         let column = |name: &str| {
             let is_it = |column: &str| column.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name);
             let found = header.iter().position(is_it);
@@ -167,7 +167,7 @@ impl GroupTable {
         let mut groups = Self { folder, by_path: BTreeMap::new(), by_ending: Default::default() };
         for (index, record) in reader.records().enumerate() {
             let line = line_of(&record, index + 2);
-            let record = record.map_err(|error| refused(line, error.to_string()))?;
+            let record = record.map_err(|error| unread(table, line, error))?;
             match (record.get(path_column), record.get(group_column)) {
                 (Some(path), Some(group)) if !path.is_empty() && !group.is_empty() => {
                     if let Some(other) = groups.insert(Path::new(path), group) {

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::csv_line::line_of;
+use super::csv_line::{line_of, unread};
 use super::labels::Labels;
 use super::list_file::folder_of;
 use super::{Clip, Dataset, DatasetError, Found, Span, class_number, groups};
@@ -34,14 +34,14 @@ struct Columns {
 /// missing file, or if nothing was found at all.
 pub fn read(table: &Path) -> Result<Found, DatasetError> {
     let refused = |line, reason: String| DatasetError::Line { path: table.to_owned(), line, reason };
-    let file = std::fs::File::open(table).map_err(|error| DatasetError::of_io(table, "list", error))?;
+    let file = std::fs::File::open(table).map_err(|error| DatasetError::of_io(table, "file", error))?;
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
-    let header = reader.headers().map_err(|error| refused(1, error.to_string()))?.clone();
+    let header = reader.headers().map_err(|error| unread(table, 1, error))?.clone();
     let columns = Columns::of(&header).map_err(|reason| refused(1, reason))?;
     let mut rows = Vec::new();
     for record in reader.records() {
         let line = line_of(&record, rows.len() + 2);
-        let record = record.map_err(|error| refused(line, error.to_string()))?;
+        let record = record.map_err(|error| unread(table, line, error))?;
         rows.push((line, record));
     }
     let field = |record: &csv::StringRecord, column| record.get(column).unwrap_or_default().to_owned();

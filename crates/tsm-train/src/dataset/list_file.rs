@@ -70,7 +70,7 @@ pub fn read_paths(list: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let lines = if list == Path::new("-") {
         let mut bytes = Vec::new();
         let read = std::io::stdin().read_to_end(&mut bytes);
-        read.map_err(|error| DatasetError::of_io(list, "list", error))?;
+        read.map_err(|error| DatasetError::of_io(list, "file", error))?;
         lines_of(list, &bytes)?
     } else {
         lines(list)?
@@ -137,7 +137,7 @@ pub(crate) fn classes_text(classes: &[String]) -> Result<String, &str> {
 
 /// The lines that say something, with their numbers from 1.
 fn lines(list: &Path) -> Result<Vec<(usize, String)>, DatasetError> {
-    let bytes = std::fs::read(list).map_err(|error| DatasetError::of_io(list, "list", error))?;
+    let bytes = std::fs::read(list).map_err(|error| DatasetError::of_io(list, "file", error))?;
     lines_of(list, &bytes)
 }
 
@@ -281,7 +281,7 @@ mod tests {
         let (root, list) = list(&[], "");
         std::fs::write(&list, b"ok 1\n\xff\xfe 1\n").unwrap();
         assert!(read(&list, None).unwrap_err().to_string().contains("line 2: no plain text"));
-        assert!(read(&root.path().join("none.txt"), None).unwrap_err().to_string().contains("no such list"));
+        assert!(read(&root.path().join("none.txt"), None).unwrap_err().to_string().contains("no such file"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tsm_model::path_fault::why_unread;
 
 use super::compare::{
     BootstrapSettings, CompareError, DifferenceInterval, PairedOutcome, bootstrap_by_group,
@@ -60,7 +61,7 @@ pub struct SideBySide {
 #[non_exhaustive]
 pub enum SideBySideError {
     /// A report cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), why_unread(source))]
     Read {
         /// The report.
         path: PathBuf,

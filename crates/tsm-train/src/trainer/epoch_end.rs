@@ -136,3 +136,77 @@ fn is_better(ranked: Option<Best>, best: Option<Best>) -> bool {
         (Some(new), Some(best)) => new.top1 > best.top1 || (new.top1 >= best.top1 && new.loss < best.loss),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tsm_model::{Device, MotionFeatures};
+
+    use super::*;
+    use crate::clip_store::ClipStore;
+    use crate::dataset::{Clip, Dataset, Span};
+    use crate::progress::Silent;
+    use crate::recipe::{Preset, Recipe};
+    use crate::shared_data::own_clip;
+    use crate::solved_head::SolvedHead;
+    use crate::start::Start;
+    use crate::teacher::Teachers;
+    use crate::trainer::{Job, RunFolder};
+
+    /// A second of each of the repository's clips.
+    fn dataset() -> Dataset {
+        let part = |name: &str, class| Clip {
+            span: Some(Span { start_secs: 0.0, end_secs: 1.0 }),
+            ..Clip::new(own_clip(name), class)
+        };
+        let classes = ["squat", "walk"].map(str::to_owned).to_vec();
+        Dataset { classes, clips: vec![part("pose-squats.mp4", 0), part("asl-walk.mkv", 1)] }
+    }
+
+    fn recipe() -> Recipe {
+        Recipe {
+            from_scratch: true,
+            motion_features: MotionFeatures::None,
+            width: 0.25,
+            size: 32,
+            segments: 2,
+            batch: 2,
+            head_views: 0,
+            ..Preset::Few.recipe()
+        }
+    }
+
+    /// No weight is infinite, but the difference of two logits is: what a file cannot tell, the loss of clips does.
+    #[test]
+    fn a_model_without_a_finite_loss_on_the_validation_clips_is_not_kept() {
+        let (place, dataset, recipe) = (tempfile::tempdir().unwrap(), dataset(), recipe());
+        let folder = RunFolder::beside(&place.path().join("m.safetensors"));
+        let job = Job {
+            store: Arc::new(ClipStore::new(0)),
+            train: &[0, 1],
+            validation: &[0, 1],
+            recipe: &recipe,
+            settings: "",
+            start: Start::of(&recipe, &dataset.classes, None).unwrap(),
+            teachers: Teachers::default(),
+            device: Device::Cpu,
+            folder: folder.clone(),
+            lock: None,
+            resume: None,
+            dataset: Arc::new(dataset),
+        };
+        let mut run = Run::new(job).unwrap();
+        let features = run.learner.network().architecture().features;
+        let (weight, bias) = (vec![0.0; 2 * features], vec![f32::MAX, -f32::MAX]);
+        let head = SolvedHead { weight, bias, strength: 0.0, scale: 1.0, loudness: 1.0, held_out_top1: 0.0 };
+        run.learner.set_head(head).unwrap();
+        let of_start = run.judge_start(&mut Silent, &|| false).unwrap_err();
+        assert!(matches!(of_start, TrainError::StartNotFinite), "{of_start}");
+        run.record.position = Position { epoch: 2, batch: 1, step: 3 };
+        let of_epoch = run.close_epoch(&mut Silent, &|| false).unwrap_err();
+        assert!(matches!(of_epoch, TrainError::ValidationNotFinite { epoch: 3 }), "{of_epoch}");
+        assert!(run.record.best.is_none() && run.record.history.is_empty());
+        assert!(!folder.best().exists() && !folder.last().exists());
+    }
+}

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, Args as _, Command};
 use toml::Value;
 use toml::de::DeTable;
+use tsm_model::path_fault::why_unread;
 use tsm_train::recipe::{Preset, Recipe, RecipeError};
 
 use super::nearest_name::nearest;
@@ -53,7 +54,7 @@ impl Config {
     /// A file that cannot be read or has a mistake.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::bad_input(format!("{}: cannot be read: {error}", path.display())))?;
+            .map_err(|error| Failure::bad_input(format!("{}: {}", path.display(), why_unread(&error))))?;
         let parsed = Self::parse(path, &text);
         parsed.map_err(|mut mistakes| {
             let last = mistakes.pop().unwrap_or_default();

@@ -4,11 +4,12 @@
 //! ```text
 //! flags ─────────┐ replace what the file says, its alternatives too
 //! FILE.toml ─────┴─► Settings ─ how many clips? ─ preset ─► Recipe
-//!                        └─ as text: on stderr, in REPORT/config.toml, in the model
+//!                        └─ as text: in REPORT/config.toml, in the model; what is not the preset's on stderr
 //! ```
 //!
 //! It opens no clip and no model.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use tsm_model::checkpoint::Storage;
@@ -170,6 +171,30 @@ impl Settings {
             ..recipe.clone()
         };
         toml::to_string(&run).unwrap_or_else(|error| format!("# {error}\n")) + &recipe.to_toml()
+    }
+
+    /// The options that are not what they are by default, as a file for `--config` that repeats the run, too.
+    pub(super) fn own_text(&self, recipe: &Recipe, train_clips: usize) -> String {
+        let whole = self.text(recipe, train_clips, &Path::to_owned);
+        let Some(by_default) = self.by_default(recipe, train_clips) else { return whole };
+        let own = whole.lines().filter(|line| !by_default.contains(*line));
+        own.fold(String::new(), |text, line| text + line + "\n")
+    }
+
+    /// The lines of the options that a file need not have; none where it needs all.
+    fn by_default(&self, recipe: &Recipe, train_clips: usize) -> Option<BTreeSet<String>> {
+        let preset = self.preset_for(train_clips).recipe_for(train_clips);
+        let lines = |recipe: &Recipe| -> BTreeSet<String> {
+            recipe.to_toml().lines().map(ToOwned::to_owned).collect()
+        };
+        let (all, of_preset) = (lines(recipe), lines(&preset));
+        let own: Vec<&str> = all.difference(&of_preset).map(String::as_str).collect();
+        // Some defaults follow from other options: what is left out has to come back as it is.
+        let read = Recipe::from_table(&preset, &own.join("\n").parse().ok()?).ok()?;
+        let mut by_default: BTreeSet<String> = all.intersection(&of_preset).cloned().collect();
+        by_default = by_default.intersection(&lines(&read)).cloned().collect();
+        by_default.extend(["storage = \"f32\"", "device = \"cpu\""].map(str::to_owned));
+        Some(by_default)
     }
 
     /// The text as the model tells it to others: files by their names alone, weights with a digest of what was in them,

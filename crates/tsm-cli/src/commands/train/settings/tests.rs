@@ -129,6 +129,35 @@ fn every_option_can_stand_in_the_file_and_comes_out_of_it_again() {
 }
 
 #[test]
+fn what_is_not_by_default_is_enough_to_repeat_the_run() {
+    let own = |settings: &Settings| settings.own_text(&settings.recipe(100).unwrap(), 100);
+    let check = |file: &str, flags: &[&str]| -> String {
+        let given = settings(file, flags).unwrap();
+        let short = own(&given);
+        assert_eq!(text(&settings(&short, &[]).unwrap()), text(&given), "{short}");
+        // Of the whole as much is left; its paths begin elsewhere.
+        let again = own(&settings(&text(&given), &[]).unwrap());
+        assert_eq!(again.lines().count(), short.lines().count(), "{again}");
+        short
+    };
+    let plain = check("", &["clips", "-o", "m"]);
+    assert_eq!(plain, "clips-dir = \"clips\"\noutput = \"m\"\npreset = \"few\"\n");
+    let asked = check("", &["clips", "-o", "m", "--lr", "0.5", "--device", "cuda:1", "--preset", "mit"]);
+    for line in ["lr = 0.5", "device = \"cuda:1\"", "preset = \"mit\""] {
+        assert!(asked.lines().any(|told| told == line), "{line} is not in {asked}");
+    }
+    // Without a shift flow is not looked at unless it is asked for, though the preset looks at it.
+    let blind = check("", &["clips", "-o", "m", "--shift", "none"]);
+    assert!(blind.contains("motion-features = \"none\""), "{blind}");
+    let seeing = check("", &["clips", "-o", "m", "--shift", "none", "--motion-features", "flow"]);
+    assert!(seeing.contains("motion-features = \"flow\""), "{seeing}");
+    check("", &["clips", "-o", "m", "--motion-start", "--pretrained", "w.pth"]);
+    for file in [FOLDER, LIST] {
+        check(file, &[]);
+    }
+}
+
+#[test]
 fn flags_go_before_the_file_and_take_the_place_of_alternatives() {
     let given = |file: &str, flags: &[&str]| -> toml::Table {
         text(&settings(file, flags).unwrap()).parse().unwrap()
