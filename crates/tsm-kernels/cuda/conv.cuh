@@ -36,6 +36,8 @@ struct ConvTile {
     static constexpr int QUADS = DK / 4 < 4 ? DK / 4 : 4, LINES = 32 / QUADS, WARPS_DEEP = DK / 4 / QUADS;
     // Channels are a multiple of eight, so that such stretches of depth end where the depth does.
     static constexpr bool ARE_WHOLE = SOURCE != FRAMES && DK == 8;
+    static constexpr bool IS_MAP = SOURCE == POINTWISE || SOURCE == PATCHES;
+    using Patch = std::conditional_t<IS_MAP, Stored<T>, Four>;
     // The largest tile has no register left to know where in a patch it is: it divides at every stretch.
     static constexpr bool IS_TIGHT = TM * TN == 128 * 128;
     using Sums = SharedSums<T, TM, TN, THREADS, SLICES>;
@@ -49,8 +51,8 @@ struct ConvTile {
         TSM_SHARED(float, tiles, [FLOATS]);
         TSM_PER_THREAD(PatchRow, rows, THREADS, A_LOADS);
         TSM_PER_THREAD(PatchDepth, depth, THREADS, 1);
-        TSM_PER_THREAD(Four, next_patches, THREADS, A_LOADS);
-        TSM_PER_THREAD(Four, next_weights, THREADS, B_LOADS);
+        TSM_PER_THREAD(Patch, next_patches, THREADS, A_LOADS);
+        TSM_PER_THREAD(Stored<T>, next_weights, THREADS, B_LOADS);
         TSM_PER_THREAD(Four, sums, THREADS, FOURS);
         const int first_row = place.x * TM, first_column = place.y * TN;
         const int begin = place.z * a.split_depth;
@@ -104,31 +106,36 @@ struct ConvTile {
 
     // What is `k` deep in the rows' patches, which `depth` knows; it goes on to the next stretch.
     TSM_INLINE void fetch_patches(
-        const LayerArgs& a, int k, int end, const PatchRow* rows, PatchDepth& depth, Four* patches
+        const LayerArgs& a, int k, int end, const PatchRow* rows, PatchDepth& depth, Patch* patches
     ) {
         if (IS_TIGHT) depth = patch_depth<SOURCE>(a, k);
-        load_patches<T, SOURCE, 4, A_LOADS>(a, rows, depth, ARE_WHOLE || k < end, patches);
+        const bool is_there = ARE_WHOLE || k < end;
+        if constexpr (IS_MAP)
+            load_map<T, SOURCE, A_LOADS>(a, rows, depth, is_there, patches);
+        else
+            make_patches<T, SOURCE, 4, A_LOADS>(a, rows, depth, is_there, patches);
         go_on<SOURCE>(a, depth, DK);
     }
 
-    TSM_INLINE void fetch_weights(const LayerArgs& a, int t, int k, int end, int first_column, Four* weights) {
+    TSM_INLINE void fetch_weights(const LayerArgs& a, int t, int k, int end, int first_column, Stored<T>* weights) {
         const int column = first_column + t % (TN / 4) * 4;
         TSM_UNROLL for (int i = 0; i < B_LOADS; ++i) {
             const int row = k + t / (TN / 4) + i * B_STEP;
-            weights[i] = (ARE_WHOLE || row < end) && column < a.ld_weight
-                ? load4(static_cast<const T*>(a.weight) + (long long)row * a.ld_weight + column)
-                : no_four();
+            weights[i] = Stored<T>{};
+            if ((ARE_WHOLE || row < end) && column < a.ld_weight)
+                weights[i] = load_stored(static_cast<const T*>(a.weight) + (row * a.ld_weight + column));
         }
     }
 
     // One side: patches [DK][A_LINE], then weights [DK][TN].
-    TSM_INLINE void put(int t, const Four* next_patches, const Four* next_weights, float* side) {
+    TSM_INLINE void put(int t, const Patch* next_patches, const Stored<T>* next_weights, float* side) {
         TSM_UNROLL for (int i = 0; i < A_LOADS; ++i) {
             float* to = side + deep(t) * A_LINE + line(t) + i * A_STEP;
-            TSM_UNROLL for (int j = 0; j < 4; ++j) to[j * A_LINE] = next_patches[i].v[j];
+            const Four four = widened(next_patches[i]);
+            TSM_UNROLL for (int j = 0; j < 4; ++j) to[j * A_LINE] = four.v[j];
         }
         TSM_UNROLL for (int i = 0; i < B_LOADS; ++i)
-            store4(side + DK * A_LINE + (t / (TN / 4) + i * B_STEP) * TN + t % (TN / 4) * 4, next_weights[i]);
+            store4(side + DK * A_LINE + (t / (TN / 4) + i * B_STEP) * TN + t % (TN / 4) * 4, widened(next_weights[i]));
     }
 
     TSM_INLINE void multiply(int t, const float* side, Four* sums) {

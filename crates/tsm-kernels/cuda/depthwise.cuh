@@ -17,14 +17,14 @@ TSM_INLINE void depthwise_outputs(const LayerArgs& a, int picture, int oy, int f
     Four sums[ACROSS];
     TSM_UNROLL for (int o = 0; o < ACROSS; ++o) sums[o] = load4(a.bias + c);
     TSM_UNROLL for (int dy = 0; dy < KERNEL; ++dy) {
-        if ((unsigned)(top + dy) >= (unsigned)a.in_h) continue;
         const int line = (picture * a.in_h + top + dy) * a.in_w + left;
         Four row[SPAN];
+        // Nothing is skipped but loads: the compiler asks for all rows before it adds the first up.
         TSM_UNROLL for (int s = 0; s < SPAN; ++s) {
             row[s] = no_four();
-            if ((unsigned)(left + s) >= (unsigned)a.in_w) continue;
+            if (!is_in_picture(a, top + dy, left + s)) continue;
             row[s] = IS_SHIFTED ? load_shifted(a, x, line + s, a.in_c, c, a.fold_in, a.in_h * a.in_w)
-                                : load4(x + (line + s) * a.in_c + c);
+                                : load4(x + ((line + s) * a.in_c + c));
         }
         TSM_UNROLL for (int dx = 0; dx < KERNEL; ++dx) {
             const Four w = load4(weight + (dy * KERNEL + dx) * a.in_c);
@@ -37,7 +37,7 @@ TSM_INLINE void depthwise_outputs(const LayerArgs& a, int picture, int oy, int f
         if (first + o >= a.out_w) continue;
         TSM_UNROLL for (int i = 0; i < 4; ++i) sums[o].v[i] = activated(sums[o].v[i], a.activation);
         const int at = (picture * a.out_h + oy) * a.out_w + first + o;
-        store4(static_cast<T*>(a.y) + at * a.out_c + c, sums[o]);
+        store4(static_cast<T*>(a.y) + (at * a.out_c + c), sums[o]);
         remember<T>(a, at, c, sums[o]);
     }
 }

@@ -13,16 +13,10 @@ struct Group {
     int row, column;
 };
 
-// Writes four channels down; of the logits, whose number is any, as many as there are.
+// What of four channels from `column` on there is, where their number is any or they are logits.
 template <class T>
-TSM_INLINE void keep(const LayerArgs& a, int row, int column, const Four& four) {
-    TSM_EXPECT_WAITED();
+TSM_INLINE void keep_some(const LayerArgs& a, int row, int column, const Four& four) {
     const int at = row * a.out_c + column;
-    if (a.out_c % 4 == 0 && !a.is_f32_out) {
-        store4(static_cast<T*>(a.y) + at, four);
-        remember<T>(a, row, column, four);
-        return;
-    }
     for (int i = 0; i < 4; ++i) {
         if (column + i >= a.out_c) break;
         if (a.is_f32_out)
@@ -32,27 +26,73 @@ TSM_INLINE void keep(const LayerArgs& a, int row, int column, const Four& four) 
     }
 }
 
-// Tile: `group(t, f)` says which the f-th of thread t's FOURS groups is within a tile.
+// Adds what lies around a block beside COUNT of a thread's groups. No branch stands between the loads of what is no
+// fold's.
+template <class T, class Tile, int COUNT>
+TSM_INLINE void add_around(const LayerArgs& a, int t, int first_row, int first_column, int first, Four* fours) {
+    const T* residual = static_cast<const T*>(a.residual);
+    Stored<T> around[COUNT];
+    TSM_UNROLL for (int f = 0; f < COUNT; ++f) {
+        const Group group = Tile::group(t, first + f);
+        const int row = first_row + group.row, column = first_column + group.column;
+        around[f] = Stored<T>{};
+        if (row < a.rows && column < a.out_c && column >= a.fold_residual)
+            around[f] = load_stored(residual + (row * a.out_c + column));
+    }
+    TSM_UNROLL for (int f = 0; f < COUNT; ++f) {
+        if (first_column >= a.fold_residual) break;
+        const Group group = Tile::group(t, first + f);
+        const int row = first_row + group.row, column = first_column + group.column, plane = a.out_h * a.out_w;
+        if (row >= a.rows || column >= a.out_c || column >= a.fold_residual) continue;
+        const T* memory = memory_of<const T>(a, &StreamFolds::read, row, plane, a.fold_residual, a.fold_in_at);
+        around[f] = load_folded(a, residual + (row * a.out_c + column), memory, column, a.fold_residual);
+    }
+    TSM_UNROLL for (int f = 0; f < COUNT; ++f) {
+        const Four four = widened(around[f]);
+        TSM_UNROLL for (int i = 0; i < 4; ++i) fours[first + f].v[i] += four.v[i];
+    }
+}
+
+// Tile: `group(t, f)` says which the f-th of thread t's FOURS groups is within a tile. One thing after the other for all
+// groups: what is asked of a launch is asked once then, and loads do not wait for stores.
 template <class T, class Tile>
 TSM_INLINE void finish(const LayerArgs& a, int t, int first_row, int first_column, Four* fours) {
+    TSM_EXPECT_WAITED();
     TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
-        const Group group = Tile::group(t, f);
-        const int row = first_row + group.row, column = first_column + group.column;
-        if (row >= a.rows || column >= a.out_c) continue;
-        const Four bias = load4(a.bias + column);
+        const int column = first_column + Tile::group(t, f).column;
+        // Of any column, where there is none: asked for on no condition, one load serves all rows.
+        const Four bias = load4(a.bias + (column < a.out_c ? column : 0));
         TSM_UNROLL for (int i = 0; i < 4; ++i) fours[f].v[i] += bias.v[i];
-        if (a.residual) {  // only where out_c is a multiple of four
-            const T* residual = static_cast<const T*>(a.residual);
-            const Four around = load_shifted(a, residual, row, a.out_c, column, a.fold_residual, a.out_h * a.out_w);
-            TSM_UNROLL for (int i = 0; i < 4; ++i) fours[f].v[i] += around.v[i];
+    }
+    if (a.residual) {  // only where out_c is a multiple of four
+        constexpr int COUNT = Tile::FOURS > 8 ? 4 : Tile::FOURS;  // so many as there are registers for
+        TSM_UNROLL for (int first = 0; first < Tile::FOURS; first += COUNT)
+            add_around<T, Tile, COUNT>(a, t, first_row, first_column, first, fours);
+    }
+    if (a.activation != 0) {
+        TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
+            TSM_UNROLL for (int i = 0; i < 4; ++i) fours[f].v[i] = larger(fours[f].v[i], 0.0f);
         }
     }
+    if (a.activation == 2) {
+        TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
+            TSM_UNROLL for (int i = 0; i < 4; ++i) fours[f].v[i] = smaller(fours[f].v[i], 6.0f);
+        }
+    }
+    const bool are_whole = a.out_c % 4 == 0 && !a.is_f32_out;
     TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
-        const Group group = Tile::group(t, f);
-        const int row = first_row + group.row, column = first_column + group.column;
+        const int row = first_row + Tile::group(t, f).row, column = first_column + Tile::group(t, f).column;
+        if (row >= a.rows || column >= a.out_c || !are_whole) continue;
+        store4(static_cast<T*>(a.y) + (row * a.out_c + column), fours[f]);
+    }
+    if (are_whole && a.fold_out == 0) return;
+    TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
+        const int row = first_row + Tile::group(t, f).row, column = first_column + Tile::group(t, f).column;
         if (row >= a.rows || column >= a.out_c) continue;
-        TSM_UNROLL for (int i = 0; i < 4; ++i) fours[f].v[i] = activated(fours[f].v[i], a.activation);
-        keep<T>(a, row, column, fours[f]);
+        if (are_whole)
+            remember<T>(a, row, column, fours[f]);
+        else
+            keep_some<T>(a, row, column, fours[f]);
     }
 }
 
@@ -75,15 +115,12 @@ TSM_INLINE bool is_last_split(const LayerArgs& a, int tile, int split, Sums& sum
     TSM_THREADS(t, THREADS) {
         float* own = a.partial + (((long long)tile * a.splits + split) * FOURS * THREADS + t) * 4;
         TSM_UNROLL for (int f = 0; f < FOURS; ++f) store4(own + (long long)f * THREADS * 4, sums[TSM_OWN(t)][f]);
-#ifdef __CUDACC__
-        __threadfence();
-#endif
     }
     TSM_BARRIER();
     TSM_THREADS(t, THREADS) {
         if (t == 0) {
 #ifdef __CUDACC__
-            __threadfence();  // the others' sums, which the barrier has shown to this thread
+            __threadfence();  // all threads' sums, which the barrier has shown to this one
             is_last = atomicInc(a.counters + tile, a.splits - 1) == a.splits - 1;
             __threadfence();
 #else
@@ -136,7 +173,8 @@ TSM_INLINE void leave_tile(const LayerArgs& a, Place place, Fours& fours) {
 template <class T, int TM, int TN, int THREADS_, int SLICES>
 struct SharedSums {
     static constexpr int THREADS = THREADS_, FOURS = TM * TN / 4 / THREADS;
-    static constexpr int LINE = TN + 4, SLICE = TM * LINE, FLOATS = SLICES * SLICE;
+    static constexpr int LINE = TN + 8, SLICE = TM * LINE, FLOATS = SLICES * SLICE;
+    // The 8 more put the rows of a piece of the tensor cores into different banks.
     static_assert(TM * TN / 4 % THREADS == 0, "every thread ends with as many as every other");
 
     TSM_INLINE Group group(int t, int f) {

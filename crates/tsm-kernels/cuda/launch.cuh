@@ -9,6 +9,8 @@
 // of indices, borders, shapes and sums holds on the GPU.
 #pragma once
 
+#include <type_traits>
+
 #ifdef __CUDACC__
 
 #include <cuda_fp16.h>
@@ -83,15 +85,15 @@ static inline void expect_aligned(const void* p, int bytes) {
     std::abort();
 }
 #define TSM_ALIGNED(p, bytes) expect_aligned(p, bytes)
-// On the host nothing begins early, but a block that would read too early, or never waits, is found.
-static thread_local bool has_waited = false;
-TSM_INLINE void wait_for_previous() { has_waited = true; }
-static inline void expect_waited(const char* who) {
-    if (has_waited) return;
+// On the host nothing begins early, but a thread that would read too early, or never waits, is found.
+static thread_local int waited = 0;
+TSM_INLINE void wait_for_previous() { ++waited; }
+static inline void expect_waited(const char* who, int threads) {
+    if (waited >= threads) return;
     std::fprintf(stderr, "%s: a kernel has not waited for the launch ahead of it\n", who);
     std::abort();
 }
-#define TSM_EXPECT_WAITED() expect_waited(__func__)
+#define TSM_EXPECT_WAITED() expect_waited(__func__, 1)
 // All kernels by their names, so that the caller needs no list of its own.
 typedef void (*Twin)(const void* args, const int* grid);
 struct NamedTwin {
@@ -109,17 +111,17 @@ struct NamedTwin {
     }
 };
 // A step's kernel may begin early, so each of its blocks has to wait; no other kernel ever does.
-#define TSM_ENTRY(name, args, threads, per_sm, ...) TSM_ENTRY_OF(name, args, threads, true, __VA_ARGS__)
-#define TSM_STEP_ENTRY(name, threads, per_sm, ...) TSM_ENTRY_OF(name, LayerArgs, threads, false, __VA_ARGS__)
-#define TSM_ENTRY_OF(name, args, threads, is_late, ...)                                                               \
+#define TSM_ENTRY(name, args, threads, per_sm, ...) TSM_ENTRY_OF(name, args, threads, threads, __VA_ARGS__)
+#define TSM_STEP_ENTRY(name, threads, per_sm, ...) TSM_ENTRY_OF(name, LayerArgs, threads, 0, __VA_ARGS__)
+#define TSM_ENTRY_OF(name, args, threads, have_waited, ...)                                                           \
     static void name(const void* given, const int* grid) {                                                            \
         const args& a = *static_cast<const args*>(given);                                                             \
         for (int z = 0; z < grid[2]; ++z)                                                                             \
             for (int y = 0; y < grid[1]; ++y)                                                                         \
                 for (int x = 0; x < grid[0]; ++x) {                                                                   \
-                    has_waited = is_late;                                                                             \
+                    waited = have_waited;                                                                             \
                     __VA_ARGS__(a, Place{x, y, z});                                                                   \
-                    TSM_EXPECT_WAITED();                                                                              \
+                    expect_waited(#name, threads);                                                                    \
                 }                                                                                                     \
     }                                                                                                                 \
     static NamedTwin name##_named(#name, threads, name);
@@ -214,18 +216,47 @@ TSM_INLINE unsigned pack(float low, float high) {
 #endif
 }
 
-TSM_INLINE Four load4(const half_t* p) {
+// Four neighbours as they are stored. What widens them right behind their load would wait for it before the next load is
+// asked for: a thread asks for all that it needs, and widens what has arrived.
+template <class T>
+struct Stored;
+template <>
+struct Stored<float> {
+    Four four;
+};
+template <>
+struct Stored<half_t> {
+    unsigned words[2];
+};
+
+TSM_INLINE Stored<float> load_stored(const float* p) { return Stored<float>{load4(p)}; }
+TSM_INLINE Stored<half_t> load_stored(const half_t* p) {
     TSM_ALIGNED(p, 8);
+    Stored<half_t> stored;
 #ifdef __CUDACC__
     const uint2 q = *reinterpret_cast<const uint2*>(p);
-    const unsigned words[2] = {q.x, q.y};
+    stored.words[0] = q.x;
+    stored.words[1] = q.y;
 #else
-    unsigned words[2];
-    std::memcpy(words, p, sizeof(words));
+    std::memcpy(stored.words, p, sizeof(stored.words));
 #endif
+    return stored;
+}
+
+TSM_INLINE Four widened(const Four& four) { return four; }
+TSM_INLINE Four widened(const Stored<float>& stored) { return stored.four; }
+TSM_INLINE Four widened(const Stored<half_t>& stored) {
     Four four;
-    TSM_UNROLL for (int i = 0; i < 2; ++i) unpack(words[i], &four.v[2 * i], &four.v[2 * i + 1]);
+    TSM_UNROLL for (int i = 0; i < 2; ++i) unpack(stored.words[i], &four.v[2 * i], &four.v[2 * i + 1]);
     return four;
+}
+
+TSM_INLINE Four load4(const half_t* p) { return widened(load_stored(p)); }
+
+// Back again: what was stored once is not rounded a second time.
+TSM_INLINE void narrowed(const Four& four, Stored<float>* to) { to->four = four; }
+TSM_INLINE void narrowed(const Four& four, Stored<half_t>* to) {
+    TSM_UNROLL for (int i = 0; i < 2; ++i) to->words[i] = pack(four.v[2 * i], four.v[2 * i + 1]);
 }
 
 TSM_INLINE void store4(float* p, const Four& f) {

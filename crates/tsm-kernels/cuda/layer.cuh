@@ -37,6 +37,10 @@ struct LayerArgs {
     int is_f32_out;
 };
 
+TSM_INLINE bool is_in_picture(const LayerArgs& a, int y, int x) {
+    return (unsigned)y < (unsigned)a.in_h && (unsigned)x < (unsigned)a.in_w;
+}
+
 // The larger, the smaller; what is no number stays none, so that it is seen in the logits.
 TSM_INLINE float larger(float x, float y) {
 #if defined(__CUDACC__) && __CUDA_ARCH__ >= 800
@@ -64,40 +68,64 @@ TSM_INLINE float activated(float x, int activation) {
     return x;
 }
 
-// The first of the stream's memory of a picture's pixel `at`, which is counted over all pictures.
+// An address that comes from memory might be of any kind, and be asked for more slowly; it is none of shared memory.
+template <class T>
+TSM_INLINE T* on_device(T* p) {
+#ifdef __CUDACC__
+    __builtin_assume(__isGlobal(p));
+#endif
+    return p;
+}
+
+// Where the stream's memory of a picture's pixel `at` begins, which is counted over all pictures.
 template <class T, class Memory>
 TSM_INLINE T* memory_of(const LayerArgs& a, Memory StreamFolds::* side, int at, int plane, int fold, int fold_at) {
     TSM_EXPECT_WAITED();
     const int picture = a.pictures == 1 ? 0 : at / plane;
-    return static_cast<T*>(a.streams[picture].*side) + fold_at + (long long)(at - picture * plane) * fold;
+    T* memory = static_cast<T*>(a.streams[picture].*side);
+    return on_device(memory) + (fold_at + (at - picture * plane) * fold);
 }
 
 // Whether the four channels from `c` on lie in a fold as they lie in a map.
 TSM_INLINE bool is_whole_in(int fold, int fold_at, int c) { return c + 4 <= fold && fold % 4 == 0 && fold_at % 4 == 0; }
 
+// Four channels from `c` on, of which a fold's lie in `memory` and the others behind `from`, the first of the four.
+template <class T>
+TSM_INLINE Stored<T> load_folded(const LayerArgs& a, const T* from, const T* memory, int c, int fold) {
+    memory = on_device(memory);
+    if (is_whole_in(fold, a.fold_in_at, c)) return load_stored(memory + c);
+    Four four = load4(from);
+    for (int i = 0; i < 4; ++i)
+        if (c + i < fold) four.v[i] = wide(memory[c + i]);
+    Stored<T> stored;
+    narrowed(four, &stored);
+    return stored;
+}
+
 // Four channels of the pixel `at` (counted over all pictures) of `x`, the first fold from the stream's memory.
 template <class T>
 TSM_INLINE Four load_shifted(const LayerArgs& a, const T* x, int at, int channels, int c, int fold, int plane) {
     TSM_EXPECT_WAITED();
-    const T* from = x + at * channels + c;
+    const T* from = x + (at * channels + c);
     if (c >= fold) return load4(from);
     const T* memory = memory_of<const T>(a, &StreamFolds::read, at, plane, fold, a.fold_in_at);
-    if (is_whole_in(fold, a.fold_in_at, c)) return load4(memory + c);
-    Four four = load4(from);
-    for (int i = 0; i < 4; ++i)
-        if (c + i < fold) four.v[i] = wide(memory[c + i]);
-    return four;
+    return widened(load_folded(a, from, memory, c, fold));
 }
 
-// Puts four channels of the output's pixel `at` into the stream's memory, as far as they are in the fold.
+// Puts four channels of an output's pixel into the stream's memory of it, as far as they are in the fold.
 template <class T>
-TSM_INLINE void remember(const LayerArgs& a, int at, int c, const Four& four) {
-    if (c >= a.fold_out) return;
-    T* memory = memory_of<T>(a, &StreamFolds::write, at, a.out_h * a.out_w, a.fold_out, a.fold_out_at);
+TSM_INLINE void remember_in(const LayerArgs& a, T* memory, int c, const Four& four) {
     if (is_whole_in(a.fold_out, a.fold_out_at, c)) {
         store4(memory + c, four);
         return;
     }
     for (int i = 0; i < 4; ++i)
         if (c + i < a.fold_out) narrow(four.v[i], memory + c + i);
+}
+
+template <class T>
+TSM_INLINE void remember(const LayerArgs& a, int at, int c, const Four& four) {
+    if (c >= a.fold_out) return;
+    const int plane = a.out_h * a.out_w;
+    remember_in(a, memory_of<T>(a, &StreamFolds::write, at, plane, a.fold_out, a.fold_out_at), c, four);
 }

@@ -16,38 +16,47 @@
 
 TSM_INLINE Eight no_eight() { return Eight{{0, 0, 0, 0}}; }
 
-// As load_shifted, eight channels as they are; where a fold ends among them, it goes by halves.
-TSM_INLINE Eight load8_shifted(const LayerArgs& a, const half_t* x, int at, int c) {
-    TSM_EXPECT_WAITED();
-    const half_t* from = x + at * a.in_c + c;
-    if (c >= a.fold_in) return load8(from);
-    const half_t* memory =
-        memory_of<const half_t>(a, &StreamFolds::read, at, a.in_h * a.in_w, a.fold_in, a.fold_in_at);
-    if (c + 8 <= a.fold_in && a.fold_in % 8 == 0 && a.fold_in_at % 8 == 0) return load8(memory + c);
-    Eight eight;
-    TSM_UNROLL for (int i = 0; i < 8; i += 2) {
-        const half_t* low = c + i < a.fold_in ? memory + c + i : from + i;
-        const half_t* high = c + i + 1 < a.fold_in ? memory + c + i + 1 : from + i + 1;
-        eight.words[i / 2] = pack(wide(*low), wide(*high));
+TSM_INLINE bool are_eight_in(const LayerArgs& a, int c) {
+    return c + 8 <= a.fold_in && a.fold_in % 8 == 0 && a.fold_in_at % 8 == 0;
+}
+
+// As load_folded, eight channels.
+TSM_INLINE Eight load8_folded(const LayerArgs& a, const half_t* from, const half_t* memory, int c) {
+    if (are_eight_in(a, c)) return load8(on_device(memory) + c);
+    Eight eight = load8(from);
+    TSM_UNROLL for (int q = 0; q < 2; ++q) {
+        if (c + q * 4 >= a.fold_in) continue;
+        const Stored<half_t> four = load_folded(a, from + q * 4, memory, c + q * 4, a.fold_in);
+        TSM_UNROLL for (int i = 0; i < 2; ++i) eight.words[q * 2 + i] = four.words[i];
     }
     return eight;
 }
 
-// Eight depths of each of a thread's rows, as load_patches; what it makes is rounded.
+// Eight depths of each of a thread's rows, as load_map and make_patches; what is made is rounded.
 template <int SOURCE, int ROWS>
 TSM_INLINE void load8_patches(const LayerArgs& a, const PatchRow* rows, const PatchDepth& depth, bool is_there, Eight* to) {
     if constexpr (SOURCE == FRAMES || SOURCE == DEPTHWISE) {
         Floats<8> made[ROWS];
-        load_patches<half_t, SOURCE, 8, ROWS>(a, rows, depth, is_there, made);
+        make_patches<half_t, SOURCE, 8, ROWS>(a, rows, depth, is_there, made);
         TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
             TSM_UNROLL for (int j = 0; j < 4; ++j) to[i].words[j] = pack(made[i].v[2 * j], made[i].v[2 * j + 1]);
         }
     } else {
         const half_t* x = static_cast<const half_t*>(a.x);
         const int offset = depth.dy * a.in_w + depth.dx;
+        const bool is_own = depth.channel >= a.fold_in;
+        TSM_EXPECT_WAITED();
         TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
             const bool is_in = SOURCE == POINTWISE || is_in_picture(a, rows[i].y + depth.dy, rows[i].x + depth.dx);
-            to[i] = is_there && is_in ? load8_shifted(a, x, rows[i].pixel + offset, depth.channel) : no_eight();
+            to[i] = no_eight();
+            if (is_there && is_in && is_own) to[i] = load8(x + ((rows[i].pixel + offset) * a.in_c + depth.channel));
+        }
+        if (is_own || !is_there) return;
+        const half_t* memories[ROWS];
+        TSM_UNROLL for (int i = 0; i < ROWS; ++i) memories[i] = fold_of<half_t, SOURCE>(a, rows[i], depth);
+        TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
+            const half_t* from = x + ((rows[i].pixel + offset) * a.in_c + depth.channel);
+            if (memories[i]) to[i] = load8_folded(a, from, memories[i], depth.channel);
         }
     }
 }
@@ -161,9 +170,9 @@ struct TensorTile {
         const int column = first_column + t % (TN / 8) * 8;
         TSM_UNROLL for (int i = 0; i < B_LOADS; ++i) {
             const int row = k + t / (TN / 8) + i * B_STEP;
-            weights[i] = row < end && t / (TN / 8) + i * B_STEP < DK && column < a.ld_weight
-                ? load8(static_cast<const half_t*>(a.weight) + (long long)row * a.ld_weight + column)
-                : no_eight();
+            weights[i] = no_eight();
+            if (row < end && t / (TN / 8) + i * B_STEP < DK && column < a.ld_weight)
+                weights[i] = load8(static_cast<const half_t*>(a.weight) + (row * a.ld_weight + column));
         }
     }
 

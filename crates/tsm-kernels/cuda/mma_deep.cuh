@@ -33,11 +33,11 @@ struct DeepTensorTile {
         begin_copies();
         TSM_THREADS(t, THREADS) {
             const int o = TSM_OWN(t);
+            for (int step = 0; step < STAGES - 1; ++step)
+                fetch_weights(a, t, begin + step * DK, end, first_column, tiles + step * STAGE_LEN);
             TSM_UNROLL for (int i = 0; i < Tile::A_LOADS; ++i)
                 rows[o][i] = patch_row<SOURCE>(a, first_row + t / (DK / 8) + i * Tile::A_STEP);
             depth[o][0] = patch_depth<SOURCE>(a, begin + Tile::deep(t));
-            for (int step = 0; step < STAGES - 1; ++step)
-                fetch_weights(a, t, begin + step * DK, end, first_column, tiles + step * STAGE_LEN);
             wait_for_previous();
             for (int step = 0; step < STAGES - 1; ++step) {
                 fetch_patches(a, t, begin + step * DK, end, rows[o], depth[o][0], tiles + step * STAGE_LEN);
@@ -71,7 +71,7 @@ struct DeepTensorTile {
             const int line = t / (TN / 8) + i * Tile::B_STEP, row = k + line;
             const bool is_there = row < end && column < a.ld_weight;
             half_t* to = stage + PATCHES_LEN + line * Tile::B_LINE + t % (TN / 8) * 8;
-            if (line < DK) copy16(t, to, weights + (is_there ? (long long)row * a.ld_weight + column : 0), is_there);
+            if (line < DK) copy16(t, to, weights + (is_there ? row * a.ld_weight + column : 0), is_there);
         }
     }
 
@@ -80,26 +80,25 @@ struct DeepTensorTile {
         const LayerArgs& a, int t, int k, int end, const PatchRow* rows, PatchDepth& depth, half_t* stage
     ) {
         if (k >= end) return;
+        const half_t* x = static_cast<const half_t*>(a.x);
+        const bool is_there = k + Tile::deep(t) < end, is_own = depth.channel >= a.fold_in;
+        TSM_EXPECT_WAITED();
         TSM_UNROLL for (int i = 0; i < Tile::A_LOADS; ++i) {
             half_t* to = stage + (t / (DK / 8) + i * Tile::A_STEP) * Tile::A_LINE + Tile::deep(t);
-            fetch_patch(a, t, rows[i], depth, k + Tile::deep(t) < end, to);
+            const int pixel = rows[i].pixel + depth.dy * a.in_w + depth.dx;
+            const bool is_in = is_there
+                && (SOURCE == POINTWISE || is_in_picture(a, rows[i].y + depth.dy, rows[i].x + depth.dx));
+            const half_t* from = x + (is_in ? pixel * a.in_c + depth.channel : 0);
+            if (is_own || !is_in) {
+                copy16(t, to, from, is_in);
+                continue;
+            }
+            const half_t* memory = fold_of<half_t, SOURCE>(a, rows[i], depth);
+            if (are_eight_in(a, depth.channel))
+                copy16(t, to, memory + depth.channel, true);
+            else
+                store8(to, load8_folded(a, from, memory, depth.channel));
         }
         go_on<SOURCE>(a, depth, DK);
-    }
-
-    TSM_INLINE void fetch_patch(
-        const LayerArgs& a, int t, const PatchRow& row, const PatchDepth& depth, bool is_there, half_t* to
-    ) {
-        TSM_EXPECT_WAITED();
-        const half_t* x = static_cast<const half_t*>(a.x);
-        if (SOURCE == PATCHES) is_there = is_there && is_in_picture(a, row.y + depth.dy, row.x + depth.dx);
-        const int pixel = row.pixel + depth.dy * a.in_w + depth.dx;
-        if (!is_there) {
-            copy16(t, to, x, false);
-        } else if (depth.channel >= a.fold_in) {
-            copy16(t, to, x + pixel * a.in_c + depth.channel, true);
-        } else {
-            store8(to, load8_shifted(a, x, pixel, depth.channel));
-        }
     }
 };

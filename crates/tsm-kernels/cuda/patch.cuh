@@ -2,7 +2,8 @@
 //
 //   row, an output pixel   ─ patch_row ───►  the pixel at which its patch begins
 //   depth                  ─ patch_depth ─►  channel, dy, dx in any patch; then `go_on`, stretch by stretch
-//   rows, one depth        ─ load_patches ►  WIDTH depths of each row, the depthwise convolution or the frames made so
+//   rows, one depth        ─ load_map ────►  four depths of each row, as they are stored
+//                          ─ make_patches ►  of a depthwise convolution, of frames
 //
 //   A thread loads the same depths of several rows, so what is asked of a depth is asked once for all of them: an
 //   integer division takes as long as twenty multiply-adds.
@@ -58,10 +59,6 @@ TSM_INLINE void go_on(const LayerArgs& a, PatchDepth& depth, int by) {
     }
 }
 
-TSM_INLINE bool is_in_picture(const LayerArgs& a, int y, int x) {
-    return (unsigned)y < (unsigned)a.in_h && (unsigned)x < (unsigned)a.in_w;
-}
-
 // Where depth `k` of a stem lies from the beginning of its patch.
 struct FrameTap {
     int dy, dx, offset;
@@ -75,18 +72,32 @@ TSM_INLINE FrameTap frame_tap(const LayerArgs& a, int k) {
     return FrameTap{dy, dx, (channel * a.in_h + dy) * a.in_w + dx};
 }
 
-template <class T, int WIDTH, int ROWS>
-TSM_INLINE void load_frames(const LayerArgs& a, const PatchRow* rows, int k, Floats<WIDTH>* to) {
-    TSM_EXPECT_WAITED();
+template <int KERNEL, class T, int WIDTH, int ROWS>
+TSM_INLINE void load_frames_of(const LayerArgs& a, const PatchRow* rows, int k, Floats<WIDTH>* to) {
     const T* frames = static_cast<const T*>(a.x);
+    T stored[ROWS][WIDTH];
+    TSM_EXPECT_WAITED();
     TSM_UNROLL for (int j = 0; j < WIDTH; ++j) {
-        const FrameTap tap =
-            a.kernel == 3 ? frame_tap<3>(a, k + j) : a.kernel == 7 ? frame_tap<7>(a, k + j) : frame_tap<0>(a, k + j);
+        const FrameTap tap = frame_tap<KERNEL>(a, k + j);
         TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
-            const bool is_there = k + j < a.depth && is_in_picture(a, rows[i].y + tap.dy, rows[i].x + tap.dx);
-            to[i].v[j] = is_there ? wide(frames[rows[i].pixel + tap.offset]) : 0.0f;
+            const bool is_in = is_in_picture(a, rows[i].y + tap.dy, rows[i].x + tap.dx);
+            stored[i][j] = (T)0.0f;
+            if (is_in & (k + j < a.depth)) stored[i][j] = frames[rows[i].pixel + tap.offset];
         }
     }
+    TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
+        TSM_UNROLL for (int j = 0; j < WIDTH; ++j) to[i].v[j] = wide(stored[i][j]);
+    }
+}
+
+template <class T, int WIDTH, int ROWS>
+TSM_INLINE void load_frames(const LayerArgs& a, const PatchRow* rows, int k, Floats<WIDTH>* to) {
+    if (a.kernel == 3)
+        load_frames_of<3, T, WIDTH, ROWS>(a, rows, k, to);
+    else if (a.kernel == 7)
+        load_frames_of<7, T, WIDTH, ROWS>(a, rows, k, to);
+    else
+        load_frames_of<0, T, WIDTH, ROWS>(a, rows, k, to);
 }
 
 // The channels from `c` on of a depthwise convolution of a map that is not shifted, activated.
@@ -104,7 +115,7 @@ TSM_INLINE void load_depthwise(const LayerArgs& a, const PatchRow* rows, int c, 
             TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
                 const int pixel = rows[i].pixel + dy * a.in_w + dx;
                 Floats<WIDTH> from = {};
-                if (is_in_picture(a, rows[i].y + dy, rows[i].x + dx)) from = load<WIDTH>(x + pixel * a.in_c + c);
+                if (is_in_picture(a, rows[i].y + dy, rows[i].x + dx)) from = load<WIDTH>(x + (pixel * a.in_c + c));
                 TSM_UNROLL for (int j = 0; j < WIDTH; ++j) to[i].v[j] += from.v[j] * w.v[j];
             }
         }
@@ -114,31 +125,50 @@ TSM_INLINE void load_depthwise(const LayerArgs& a, const PatchRow* rows, int c, 
     }
 }
 
-// Four depths of a map's rows, as they are.
+// The stream's memory of the pixel that is `depth` deep in a row's patch; null in the padding.
+template <class T, int SOURCE>
+TSM_INLINE const T* fold_of(const LayerArgs& a, const PatchRow& row, const PatchDepth& depth) {
+    if (SOURCE != POINTWISE && !is_in_picture(a, row.y + depth.dy, row.x + depth.dx)) return nullptr;
+    const int pixel = row.pixel + depth.dy * a.in_w + depth.dx;
+    return memory_of<const T>(a, &StreamFolds::read, pixel, a.in_h * a.in_w, a.fold_in, a.fold_in_at);
+}
+
+// Four depths of a map's rows, as they are stored; `is_there`: not behind the end of this block's depth.
 template <class T, int SOURCE, int ROWS>
-TSM_INLINE void load_map(const LayerArgs& a, const PatchRow* rows, const PatchDepth& depth, Four* to) {
+TSM_INLINE void load_map(
+    const LayerArgs& a, const PatchRow* rows, const PatchDepth& depth, bool is_there, Stored<T>* to
+) {
     const T* x = static_cast<const T*>(a.x);
-    const int offset = SOURCE == POINTWISE ? 0 : depth.dy * a.in_w + depth.dx;
+    const int offset = depth.dy * a.in_w + depth.dx;
+    // Of all rows the same channels, so all or none are of the fold. No branch stands between the loads of the others.
+    const bool is_own = depth.channel >= a.fold_in;
+    TSM_EXPECT_WAITED();
     TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
-        const bool is_there =
-            SOURCE == POINTWISE || is_in_picture(a, rows[i].y + depth.dy, rows[i].x + depth.dx);
-        const int pixel = rows[i].pixel + offset;
-        to[i] = is_there ? load_shifted(a, x, pixel, a.in_c, depth.channel, a.fold_in, a.in_h * a.in_w) : no_four();
+        const bool is_in = SOURCE == POINTWISE || is_in_picture(a, rows[i].y + depth.dy, rows[i].x + depth.dx);
+        to[i] = Stored<T>{};
+        if (is_there && is_in && is_own) to[i] = load_stored(x + ((rows[i].pixel + offset) * a.in_c + depth.channel));
+    }
+    if (is_own || !is_there) return;
+    const T* memories[ROWS];
+    TSM_UNROLL for (int i = 0; i < ROWS; ++i) memories[i] = fold_of<T, SOURCE>(a, rows[i], depth);
+    TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
+        if (!memories[i]) continue;
+        const T* from = x + ((rows[i].pixel + offset) * a.in_c + depth.channel);
+        to[i] = load_folded(a, from, memories[i], depth.channel, a.fold_in);
     }
 }
 
-// WIDTH depths of each of a thread's rows; `is_there`: not behind the end of this block's depth.
+// WIDTH depths of each of a thread's rows that are made: of frames, or of a depthwise convolution.
 template <class T, int SOURCE, int WIDTH, int ROWS>
-TSM_INLINE void load_patches(
+TSM_INLINE void make_patches(
     const LayerArgs& a, const PatchRow* rows, const PatchDepth& depth, bool is_there, Floats<WIDTH>* to
 ) {
+    static_assert(SOURCE == FRAMES || SOURCE == DEPTHWISE, "maps are loaded as they are");
     if (!is_there) {
         TSM_UNROLL for (int i = 0; i < ROWS; ++i) to[i] = Floats<WIDTH>{};
     } else if constexpr (SOURCE == FRAMES) {
         load_frames<T, WIDTH, ROWS>(a, rows, depth.channel, to);
-    } else if constexpr (SOURCE == DEPTHWISE) {
-        load_depthwise<T, WIDTH, ROWS>(a, rows, depth.channel, to);
     } else {
-        load_map<T, SOURCE, ROWS>(a, rows, depth, to);
+        load_depthwise<T, WIDTH, ROWS>(a, rows, depth.channel, to);
     }
 }

@@ -16,17 +16,19 @@ TSM_INLINE void max_pool_block(const LayerArgs& a, Place place) {
         const int picture = at / (a.out_h * a.out_w), rest = at - picture * a.out_h * a.out_w;
         const int oy = rest / a.out_w, ox = rest - oy * a.out_w;
         if (picture < a.pictures) {
-            Four best = {{0.0f, 0.0f, 0.0f, 0.0f}};
-            TSM_UNROLL for (int dy = -1; dy <= 1; ++dy) {
-                TSM_UNROLL for (int dx = -1; dx <= 1; ++dx) {
-                    const int iy = oy * 2 + dy, ix = ox * 2 + dx;
-                    if (iy < 0 || iy >= a.in_h || ix < 0 || ix >= a.in_w) continue;
-                    const long long from = ((long long)picture * a.in_h + iy) * a.in_w + ix;
-                    const Four four = load4(static_cast<const T*>(a.x) + from * a.in_c + c);
-                    TSM_UNROLL for (int i = 0; i < 4; ++i) best.v[i] = four.v[i] > best.v[i] ? four.v[i] : best.v[i];
-                }
+            Stored<T> nine[9];
+            TSM_UNROLL for (int tap = 0; tap < 9; ++tap) {
+                const int iy = oy * 2 + tap / 3 - 1, ix = ox * 2 + tap % 3 - 1;
+                nine[tap] = Stored<T>{};
+                if (!is_in_picture(a, iy, ix)) continue;
+                nine[tap] = load_stored(static_cast<const T*>(a.x) + (((picture * a.in_h + iy) * a.in_w + ix) * a.in_c + c));
             }
-            store4(static_cast<T*>(a.y) + (long long)at * a.out_c + c, best);
+            Four best = no_four();
+            TSM_UNROLL for (int tap = 0; tap < 9; ++tap) {
+                const Four four = widened(nine[tap]);
+                TSM_UNROLL for (int i = 0; i < 4; ++i) best.v[i] = larger(best.v[i], four.v[i]);
+            }
+            store4(static_cast<T*>(a.y) + (at * a.out_c + c), best);
             remember<T>(a, at, c, best);
         }
     }

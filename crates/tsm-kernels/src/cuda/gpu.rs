@@ -27,9 +27,8 @@ use cudarc::driver::sys::CUdevice_attribute;
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, DriverError};
 use half::f16;
 
-use super::args::Launch;
 use super::machine::{FoldsOf, Machine, MachineError, check};
-use super::program::{Element, Program, Slot};
+use super::program::{Element, Program};
 use super::tuner::{self, Known, Tuned};
 use super::ways::Scale;
 use crate::frame_memory::{FrameMemory, ordinary};
@@ -81,6 +80,8 @@ pub struct Gpu {
     arena: Option<Arena>,
     /// The fastest ways for each power of two of streams.
     tuned: HashMap<usize, Tuned>,
+    /// Whether launches begin early, for each power of two of streams.
+    overlaps: HashMap<usize, bool>,
     /// What was recorded for each batch size.
     recorded: HashMap<usize, Recorded>,
 }
@@ -128,6 +129,7 @@ impl Gpu {
             biases,
             arena: None,
             tuned: HashMap::new(),
+            overlaps: HashMap::new(),
             recorded: HashMap::new(),
             context,
         })

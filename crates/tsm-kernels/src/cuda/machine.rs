@@ -38,6 +38,16 @@ pub enum MachineError {
     /// Kernels that do the same layer do not say the same.
     #[error("kernels of one layer have different outputs: {0}")]
     Disagreement(String),
+    /// A step of so many streams has tensors that the kernels cannot count.
+    #[error(
+        "a step of {streams} streams is too large for the kernels; at most {most} fit at this size of pictures"
+    )]
+    TooMany {
+        /// The streams.
+        streams: usize,
+        /// As many as fit.
+        most: usize,
+    },
     /// The lengths of a step's inputs do not fit each other, or a memory is of another program.
     #[error("a step of {streams} streams was given {what} of {found} instead of {needed}")]
     Length {
@@ -114,6 +124,10 @@ pub(super) fn check(
     streams: usize,
     logits: usize,
 ) -> Result<(), MachineError> {
+    let most = program.most_streams();
+    if streams > most {
+        return Err(MachineError::TooMany { streams, most });
+    }
     let needs = [
         ("frames", frames, streams * program.frame_floats()),
         ("logits", logits, streams * program.classes()),
@@ -124,4 +138,21 @@ pub(super) fn check(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::program::Element;
+    use super::*;
+
+    #[test]
+    fn a_step_whose_tensors_the_kernels_cannot_count_is_refused() {
+        let program = Program::new(Element::F32, 5, 224);
+        let (floats, most) = (program.frame_floats(), program.most_streams());
+        let elements = most as u64 * floats as u64;
+        assert!(elements < 1 << 31 && elements + floats as u64 >= 1 << 31, "{most}");
+        check(&program, most * floats, most, most * 5).unwrap();
+        let refused = check(&program, (most + 1) * floats, most + 1, (most + 1) * 5).unwrap_err();
+        assert!(matches!(refused, MachineError::TooMany { .. }), "{refused}");
+    }
 }

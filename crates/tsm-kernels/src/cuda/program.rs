@@ -297,6 +297,12 @@ impl Program {
         self.fold_len
     }
 
+    /// Streams of the largest step whose tensors have fewer than 2^31 elements, as the kernels count.
+    pub fn most_streams(&self) -> usize {
+        let largest = self.slots.iter().copied().chain([self.frame_floats(), 1]).max().unwrap_or(1);
+        i32::MAX as usize / largest
+    }
+
     /// Kernels of a step, each layer by itself.
     pub fn launch_count(&self) -> usize {
         self.layers.len()

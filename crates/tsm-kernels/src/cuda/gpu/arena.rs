@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc;
-use cudarc::driver::CudaStream;
+use cudarc::driver::{CudaStream, DriverError};
 
 use super::doing;
 use super::memory::{DeviceMemory, PinnedMemory};
@@ -122,6 +122,11 @@ impl Arena {
     pub(super) fn fetch_logits(&self, bytes: usize) -> Result<(), MachineError> {
         let logits = &self.slots[Slot::Logits as usize];
         self.pinned_logits.copy_from(logits, bytes).map_err(doing("fetching logits"))
+    }
+
+    /// Leaves no number of an earlier step, but for the frames.
+    pub(super) fn forget(&self) -> Result<(), DriverError> {
+        self.slots.iter().chain([&self.partial]).try_for_each(|memory| memory.fill(0xFF, memory.bytes()))
     }
 
     /// Copies out what came back.

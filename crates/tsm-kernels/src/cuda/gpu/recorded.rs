@@ -15,7 +15,6 @@ use super::graph::{self, Begin, Graph};
 use super::{Gpu, RESERVED, doing, overlap, power_below};
 use crate::cuda::args::Launch;
 use crate::cuda::machine::MachineError;
-use crate::cuda::program::Slot;
 use crate::cuda::ways::Scale;
 
 /// A step of one batch size.
@@ -45,43 +44,43 @@ impl Gpu {
             let launch = self.program.launch(stage, scale, &addresses);
             launches.push((function(&self.module, &mut self.functions, &launch.kernel)?, launch));
         }
-        let graph = if self.has_graphs { self.graph(streams, &launches)? } else { None };
+        let graph = if self.has_graphs { self.graph(streams, &launches) } else { None };
         self.recorded.insert(streams, Recorded { graph, launches });
         Ok(true)
     }
 
     /// The step of `launches` as a graph, unless it cannot be recorded.
-    fn graph(
-        &self,
-        streams: usize,
-        launches: &[(CudaFunction, Launch)],
-    ) -> Result<Option<Graph>, MachineError> {
+    fn graph(&mut self, streams: usize, launches: &[(CudaFunction, Launch)]) -> Option<Graph> {
         let recorded = |begin| graph::record(&self.stream, || self.issue(streams, launches, begin));
         let behind = match recorded(Begin::Behind) {
             Ok(graph) => graph,
             // What another thread asks the GPU for may end a recording. One by one the launches do the same.
             Err(error) => {
                 tracing::warn!("steps of {streams} streams go without a CUDA graph: {error}");
-                return Ok(None);
+                return None;
             }
         };
-        if !self.has_overlap || !overlap::is_possible(launches) {
-            return Ok(Some(behind));
+        let power = power_below(streams);
+        if !self.has_overlap || self.overlaps.get(&power) == Some(&false) || !overlap::is_possible(launches) {
+            return Some(behind);
         }
         let early = match recorded(Begin::Early) {
             Ok(graph) => graph,
             Err(error) => {
                 tracing::debug!("launches for {streams} streams do not overlap: {error}");
-                return Ok(Some(behind));
+                return Some(behind);
             }
         };
-        let arena = self.arena.as_ref().expect(RESERVED);
-        let logits = overlap::Logits {
-            on_device: &arena.slots[Slot::Logits as usize],
-            count: streams * self.program.classes(),
-            read: &|logits| arena.read_logits(logits),
-        };
-        overlap::faster(&self.stream, &logits, behind, early).map(Some)
+        if self.overlaps.contains_key(&power) {
+            return Some(early);
+        }
+        let (arena, logits) = (self.arena.as_ref().expect(RESERVED), streams * self.program.classes());
+        let pays = overlap::pays(&self.stream, arena, logits, [&behind, &early]).unwrap_or_else(|error| {
+            tracing::debug!("launches for {streams} streams do not overlap: {error}");
+            false
+        });
+        self.overlaps.insert(power, pays);
+        Some(if pays { early } else { behind })
     }
 
     /// Launches, and copies the logits back; waits for nothing. The first launch is behind what is on the stream.
