@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_step_whose_tensors_the_kernels_cannot_count_is_refused() {
-        let program = Program::new(Element::F32, 5, 224);
+        let program = Program::new(Element::F32, 224, 5);
         let (floats, most) = (program.frame_floats(), program.most_streams());
         let elements = most as u64 * floats as u64;
         assert!(elements < 1 << 31 && elements + floats as u64 >= 1 << 31, "{most}");
