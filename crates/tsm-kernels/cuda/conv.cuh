@@ -113,7 +113,7 @@ struct ConvTile {
         if constexpr (IS_MAP)
             load_map<T, SOURCE, A_LOADS>(a, rows, depth, is_there, patches);
         else
-            make_patches<T, SOURCE, 4, A_LOADS>(a, rows, depth, is_there, patches);
+            make_patches<T, SOURCE, 4, A_LOADS, FOURS * A_LOADS <= 8 ? 3 : 1>(a, rows, depth, is_there, patches);
         go_on<SOURCE>(a, depth, DK);
     }
 

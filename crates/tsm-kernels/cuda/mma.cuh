@@ -37,7 +37,7 @@ template <int SOURCE, int ROWS>
 TSM_INLINE void load8_patches(const LayerArgs& a, const PatchRow* rows, const PatchDepth& depth, bool is_there, Eight* to) {
     if constexpr (SOURCE == FRAMES || SOURCE == DEPTHWISE) {
         Floats<8> made[ROWS];
-        make_patches<half_t, SOURCE, 8, ROWS>(a, rows, depth, is_there, made);
+        make_patches<half_t, SOURCE, 8, ROWS, ROWS == 1 ? 3 : 1>(a, rows, depth, is_there, made);
         TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
             TSM_UNROLL for (int j = 0; j < 4; ++j) to[i].words[j] = pack(made[i].v[2 * j], made[i].v[2 * j + 1]);
         }

@@ -100,16 +100,16 @@ TSM_INLINE void load_frames(const LayerArgs& a, const PatchRow* rows, int k, Flo
         load_frames_of<0, T, WIDTH, ROWS>(a, rows, k, to);
 }
 
-// The channels from `c` on of a depthwise convolution of a map that is not shifted, activated.
-template <class T, int WIDTH, int ROWS>
+// The channels from `c` on of a depthwise convolution of a map that is not shifted, activated. AT_ONCE of a filter's
+// three lines are asked for together: so many as there are registers for.
+template <class T, int WIDTH, int ROWS, int AT_ONCE>
 TSM_INLINE void load_depthwise(const LayerArgs& a, const PatchRow* rows, int c, Floats<WIDTH>* to) {
     TSM_EXPECT_WAITED();
     const T* x = static_cast<const T*>(a.x);
     const T* weight = static_cast<const T*>(a.depthwise_weight) + c;
     const Floats<WIDTH> bias = load<WIDTH>(a.depthwise_bias + c);
     TSM_UNROLL for (int i = 0; i < ROWS; ++i) to[i] = bias;
-    // All nine at once, as far as there are registers.
-    TSM_UNROLL_BY(ROWS * WIDTH > 8 ? 1 : 3) for (int dy = 0; dy < 3; ++dy) {
+    TSM_UNROLL_BY(AT_ONCE) for (int dy = 0; dy < 3; ++dy) {
         TSM_UNROLL for (int dx = 0; dx < 3; ++dx) {
             const Floats<WIDTH> w = load<WIDTH>(weight + (dy * 3 + dx) * a.in_c);
             TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
@@ -159,7 +159,7 @@ TSM_INLINE void load_map(
 }
 
 // WIDTH depths of each of a thread's rows that are made: of frames, or of a depthwise convolution.
-template <class T, int SOURCE, int WIDTH, int ROWS>
+template <class T, int SOURCE, int WIDTH, int ROWS, int AT_ONCE>
 TSM_INLINE void make_patches(
     const LayerArgs& a, const PatchRow* rows, const PatchDepth& depth, bool is_there, Floats<WIDTH>* to
 ) {
@@ -169,6 +169,6 @@ TSM_INLINE void make_patches(
     } else if constexpr (SOURCE == FRAMES) {
         load_frames<T, WIDTH, ROWS>(a, rows, depth.channel, to);
     } else {
-        load_depthwise<T, WIDTH, ROWS>(a, rows, depth.channel, to);
+        load_depthwise<T, WIDTH, ROWS, AT_ONCE>(a, rows, depth.channel, to);
     }
 }
