@@ -12,8 +12,9 @@
 //! as many. A graph names addresses, so memory that grows for a larger batch throws away all graphs; what was found
 //! out stays.
 //!
-//! For bug reports: `TSM_CUDA_GRAPH=off` makes the same launches one by one, `TSM_CUDA_OVERLAP=off` lets each begin behind
-//! the one ahead of it (`overlap.rs`), `TSM_CUDA_TUNE=off` takes the ways that a model says, without asking the GPU.
+//! For bug reports: `TSM_CUDA_GRAPH=off` makes the same launches one by one, `TSM_CUDA_OVERLAP=off` lets each begin
+//! behind the one ahead of it (`overlap.rs`), `TSM_CUDA_TUNE=off` takes the ways that a model says, without asking the
+//! GPU.
 
 use std::collections::HashMap;
 use std::fmt;
