@@ -43,7 +43,8 @@ struct ConvTile {
     using Sums = SharedSums<T, TM, TN, THREADS, SLICES>;
     static constexpr int SIDE = DK * (A_LINE + TN);
     static constexpr int FLOATS = SLICES > 1 && Sums::FLOATS > 2 * SIDE ? Sums::FLOATS : 2 * SIDE;
-    static_assert(TM % A_STEP == 0 && DK % B_STEP == 0 && THREADS / 32 % WARPS_DEEP == 0, "every thread loads as often as every other");
+    static_assert(TM % A_STEP == 0 && DK % B_STEP == 0 && THREADS / 32 % WARPS_DEEP == 0,
+                  "every thread loads as often as every other");
     static_assert(EM % 4 == 0 && EN % 4 == 0 && DK % SLICES == 0, "outputs come in groups of four by four");
     static_assert(FLOATS * 4 <= 48 * 1024, "shared memory without asking for more");
 
@@ -100,7 +101,8 @@ struct ConvTile {
     TSM_INLINE int line(int t) { return t / 32 / WARPS_DEEP * LINES + t / QUADS % LINES; }
 
     TSM_INLINE Group group(int t, int f) {
-        const int own = t % SLICE_THREADS, ty = own / (TN / EN), tx = own % (TN / EN), i = f / (EN / 4), j = f % (EN / 4);
+        const int own = t % SLICE_THREADS, ty = own / (TN / EN), tx = own % (TN / EN);
+        const int i = f / (EN / 4), j = f % (EN / 4);
         return Group{(i / 4) * (TM / (EM / 4)) + ty * 4 + i % 4, j * (TN / (EN / 4)) + tx * 4};
     }
 

@@ -21,7 +21,8 @@ TSM_INLINE void max_pool_block(const LayerArgs& a, Place place) {
                 const int iy = oy * 2 + tap / 3 - 1, ix = ox * 2 + tap % 3 - 1;
                 nine[tap] = Stored<T>{};
                 if (!is_in_picture(a, iy, ix)) continue;
-                nine[tap] = load_stored(static_cast<const T*>(a.x) + (((picture * a.in_h + iy) * a.in_w + ix) * a.in_c + c));
+                const int pixel = (picture * a.in_h + iy) * a.in_w + ix;
+                nine[tap] = load_stored(static_cast<const T*>(a.x) + (pixel * a.in_c + c));
             }
             Four best = no_four();
             TSM_UNROLL for (int tap = 0; tap < 9; ++tap) {

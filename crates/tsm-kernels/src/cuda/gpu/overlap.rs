@@ -6,9 +6,9 @@
 //!             ─ places, weights ─ wait ┤ ── launch ──┤
 //! ```
 //!
-//! GPUs of 9.0 and newer can (CUDA calls it programmatic dependent launch). Where one stream's launches are short, their
-//! beginnings are a good part of a step; in a large batch blocks that wait only take places. So the first step of a power
-//! of two of streams is recorded both ways, and the faster counts, if the logits are the same to the bit.
+//! GPUs of 9.0 and newer can (CUDA calls it programmatic dependent launch). Where one stream's launches are short,
+//! their beginnings are a good part of a step; in a large batch blocks that wait only take places. So the first step of
+//! a power of two of streams is recorded both ways, and the faster counts, if the logits are the same to the bit.
 
 use std::sync::Arc;
 
