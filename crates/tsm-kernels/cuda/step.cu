@@ -35,9 +35,9 @@
 
 #define TSM_OTHERS(type, suffix)                                                                                      \
     TSM_STEP_ENTRY(depthwise_s1_wide_##suffix, 128, 4, depthwise_block<type, 3, 1, 4>)                          \
-    TSM_STEP_ENTRY(depthwise_s1_##suffix, 128, 8, depthwise_block<type, 3, 1, 1>)                               \
+    TSM_STEP_ENTRY(depthwise_s1_##suffix, 128, 5, depthwise_block<type, 3, 1, 1>)                               \
     TSM_STEP_ENTRY(depthwise_s2_wide_##suffix, 128, 4, depthwise_block<type, 3, 2, 2>)                          \
-    TSM_STEP_ENTRY(depthwise_s2_##suffix, 128, 8, depthwise_block<type, 3, 2, 1>)                               \
+    TSM_STEP_ENTRY(depthwise_s2_##suffix, 128, 5, depthwise_block<type, 3, 2, 1>)                               \
     TSM_STEP_ENTRY(max_pool_##suffix, 128, 8, max_pool_block<type>)                                             \
     TSM_STEP_ENTRY(mean_##suffix, 128, 8, mean_block<type>)
 
