@@ -53,6 +53,22 @@ TSM_INLINE void add_around(const LayerArgs& a, int t, int first_row, int first_c
     }
 }
 
+// Puts a thread's groups into the streams' memories, as far as they are in the fold; where those lie is asked for all
+// before the first is written.
+template <class T, class Tile>
+TSM_INLINE void remember_tile(const LayerArgs& a, int t, int first_row, int first_column, const Four* fours) {
+    T* memories[Tile::FOURS];
+    TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
+        const int row = first_row + Tile::group(t, f).row, column = first_column + Tile::group(t, f).column;
+        memories[f] = nullptr;
+        if (row < a.rows && column < a.fold_out)
+            memories[f] = memory_of<T>(a, &StreamFolds::write, row, a.out_h * a.out_w, a.fold_out, a.fold_out_at);
+    }
+    TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
+        if (memories[f]) remember_in(a, memories[f], first_column + Tile::group(t, f).column, fours[f]);
+    }
+}
+
 // Tile: `group(t, f)` says which the f-th of thread t's FOURS groups is within a tile. One thing after the other for all
 // groups: what is asked of a launch is asked once then, and loads do not wait for stores.
 template <class T, class Tile>
@@ -85,14 +101,13 @@ TSM_INLINE void finish(const LayerArgs& a, int t, int first_row, int first_colum
         if (row >= a.rows || column >= a.out_c || !are_whole) continue;
         store4(static_cast<T*>(a.y) + (row * a.out_c + column), fours[f]);
     }
-    if (are_whole && a.fold_out == 0) return;
-    TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
-        const int row = first_row + Tile::group(t, f).row, column = first_column + Tile::group(t, f).column;
-        if (row >= a.rows || column >= a.out_c) continue;
-        if (are_whole)
-            remember<T>(a, row, column, fours[f]);
-        else
-            keep_some<T>(a, row, column, fours[f]);
+    if (!are_whole) {
+        TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
+            const int row = first_row + Tile::group(t, f).row, column = first_column + Tile::group(t, f).column;
+            if (row < a.rows && column < a.out_c) keep_some<T>(a, row, column, fours[f]);
+        }
+    } else if (first_column < a.fold_out) {
+        remember_tile<T, Tile>(a, t, first_row, first_column, fours);
     }
 }
 

@@ -115,6 +115,7 @@ TSM_INLINE Four load_shifted(const LayerArgs& a, const T* x, int at, int channel
 // Puts four channels of an output's pixel into the stream's memory of it, as far as they are in the fold.
 template <class T>
 TSM_INLINE void remember_in(const LayerArgs& a, T* memory, int c, const Four& four) {
+    memory = on_device(memory);
     if (is_whole_in(a.fold_out, a.fold_out_at, c)) {
         store4(memory + c, four);
         return;
