@@ -53,19 +53,23 @@ TSM_INLINE void add_around(const LayerArgs& a, int t, int first_row, int first_c
     }
 }
 
-// Puts a thread's groups into the streams' memories, as far as they are in the fold; where those lie is asked for all
-// before the first is written.
-template <class T, class Tile>
-TSM_INLINE void remember_tile(const LayerArgs& a, int t, int first_row, int first_column, const Four* fours) {
-    T* memories[Tile::FOURS];
-    TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
-        const int row = first_row + Tile::group(t, f).row, column = first_column + Tile::group(t, f).column;
+// Puts COUNT of a thread's groups into the streams' memories, as far as they are in the fold; where those lie is asked
+// for all before the first is written.
+template <class T, class Tile, int COUNT>
+TSM_INLINE void remember_groups(
+    const LayerArgs& a, int t, int first_row, int first_column, int first, const Four* fours
+) {
+    T* memories[COUNT];
+    TSM_UNROLL for (int f = 0; f < COUNT; ++f) {
+        const Group group = Tile::group(t, first + f);
+        const int row = first_row + group.row, column = first_column + group.column;
         memories[f] = nullptr;
         if (row < a.rows && column < a.fold_out)
             memories[f] = memory_of<T>(a, &StreamFolds::write, row, a.out_h * a.out_w, a.fold_out, a.fold_out_at);
     }
-    TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
-        if (memories[f]) remember_in(a, memories[f], first_column + Tile::group(t, f).column, fours[f]);
+    TSM_UNROLL for (int f = 0; f < COUNT; ++f) {
+        const int column = first_column + Tile::group(t, first + f).column;
+        if (memories[f]) remember_in(a, memories[f], column, fours[first + f]);
     }
 }
 
@@ -73,6 +77,7 @@ TSM_INLINE void remember_tile(const LayerArgs& a, int t, int first_row, int firs
 // groups: what is asked of a launch is asked once then, and loads do not wait for stores.
 template <class T, class Tile>
 TSM_INLINE void finish(const LayerArgs& a, int t, int first_row, int first_column, Four* fours) {
+    constexpr int AT_ONCE = Tile::FOURS > 8 ? 4 : Tile::FOURS;  // so many as there are registers for
     TSM_EXPECT_WAITED();
     TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
         const int column = first_column + Tile::group(t, f).column;
@@ -81,9 +86,8 @@ TSM_INLINE void finish(const LayerArgs& a, int t, int first_row, int first_colum
         TSM_UNROLL for (int i = 0; i < 4; ++i) fours[f].v[i] += bias.v[i];
     }
     if (a.residual) {  // only where out_c is a multiple of four
-        constexpr int COUNT = Tile::FOURS > 8 ? 4 : Tile::FOURS;  // so many as there are registers for
-        TSM_UNROLL for (int first = 0; first < Tile::FOURS; first += COUNT)
-            add_around<T, Tile, COUNT>(a, t, first_row, first_column, first, fours);
+        TSM_UNROLL for (int first = 0; first < Tile::FOURS; first += AT_ONCE)
+            add_around<T, Tile, AT_ONCE>(a, t, first_row, first_column, first, fours);
     }
     if (a.activation != 0) {
         TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
@@ -107,7 +111,8 @@ TSM_INLINE void finish(const LayerArgs& a, int t, int first_row, int first_colum
             if (row < a.rows && column < a.out_c) keep_some<T>(a, row, column, fours[f]);
         }
     } else if (first_column < a.fold_out) {
-        remember_tile<T, Tile>(a, t, first_row, first_column, fours);
+        TSM_UNROLL for (int first = 0; first < Tile::FOURS; first += AT_ONCE)
+            remember_groups<T, Tile, AT_ONCE>(a, t, first_row, first_column, first, fours);
     }
 }
 
