@@ -51,6 +51,8 @@ impl<I: Iterator> Shared<I> {
 /// What the caller tells the workers and they tell it.
 #[derive(Debug)]
 struct Board {
+    /// Workers that are there.
+    begun: AtomicUsize,
     /// Where the caller's reference to its job lies; valid while a part of it is claimed and not done.
     job: AtomicPtr<&'static Job<'static>>,
     /// Jobs announced so far.
@@ -64,8 +66,8 @@ struct Board {
 }
 
 impl Team {
-    /// A team of `threads` threads, the caller included; at least one. Where the system refuses a thread, the
-    /// others do its part.
+    /// A team of `threads` threads, the caller included; at least one; all of them have begun. Where the system refuses
+    /// a thread, the others do its part.
     pub fn new(threads: usize) -> Self {
         let threads = threads.max(1);
         let board = Arc::new(Board::new(threads));
@@ -78,7 +80,12 @@ impl Team {
                     .ok()
             })
             .collect();
-        Self { board, workers }
+        let team = Self { board, workers };
+        // A thread takes memory of its own as it begins, which may not be in the middle of a step.
+        while team.board.begun.load(Ordering::Acquire) < team.workers.len() {
+            thread::yield_now();
+        }
+        team
     }
 
     /// Parts of a job: one for each thread that was asked for, the caller included.
@@ -138,6 +145,7 @@ impl Drop for Team {
 impl Board {
     fn new(parts: usize) -> Self {
         Self {
+            begun: AtomicUsize::new(0),
             job: AtomicPtr::default(),
             announced: AtomicUsize::new(0),
             claimed: (0..parts).map(|_| AtomicUsize::new(0)).collect(),
@@ -148,6 +156,7 @@ impl Board {
     }
 
     fn work(&self, own: usize) {
+        self.begun.fetch_add(1, Ordering::Release);
         let mut done = 0;
         while let Some(number) = self.wait_for_job(done) {
             self.take_parts(number, own);
