@@ -117,6 +117,9 @@ impl DeviceMemory {
     /// Asks for the first `bytes` to be set to `value`.
     pub(super) fn fill(&self, value: u8, bytes: usize) -> Result<(), DriverError> {
         assert!(bytes <= self.bytes, "{bytes} bytes of a memory of {}", self.bytes);
+        if bytes == 0 {
+            return Ok(()); // of no memory the driver would not hear
+        }
         // SAFETY: within the memory, as just checked; who reads it afterwards waits for the stream.
         unsafe { result::memset_d8_async(self.address, value, bytes, self.stream.cu_stream()) }
     }
