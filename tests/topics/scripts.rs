@@ -4,7 +4,7 @@ use std::process::Command;
 
 use tsm_tests::shared;
 
-/// Those that a person starts; the others are parts of them.
+/// Those that a person or a `run` beside them starts; the others are parts of them.
 const SCRIPTS: [&str; 7] = [
     "scripts/bench_training.py",
     "scripts/record.py",
@@ -16,7 +16,7 @@ const SCRIPTS: [&str; 7] = [
 ];
 
 #[test]
-fn a_script_without_its_packages_says_so_in_one_line() {
+fn a_script_without_what_it_needs_says_so_in_one_line() {
     for script in SCRIPTS {
         // -S leaves out every installed package, whatever this machine has; -B writes nothing beside the sources.
         let mut command = Command::new("python3");

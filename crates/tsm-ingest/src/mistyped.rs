@@ -17,12 +17,14 @@ const ADDRESSES: [(&str, &str); 5] = [
 /// What people call a camera of this machine.
 const CAMERAS: [&str; 3] = ["webcam", "camera", "cam"];
 
-/// What may have been meant by `text` and how to write it; nothing where it is the name of a file, or of none that we
-/// can guess at.
+/// What may have been meant by `text` and how to write it; nothing where there is such a file, or where we have no
+/// guess.
 pub(crate) fn meant(text: &str) -> Option<String> {
-    if Path::new(text).symlink_metadata().is_ok() {
-        return None;
-    }
+    guessed(text).filter(|_how| Path::new(text).symlink_metadata().is_err())
+}
+
+/// What `text` looks like.
+fn guessed(text: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase();
     if let Some(how) = ADDRESSES.iter().find_map(|(scheme, how)| is_address(&lower, scheme).then_some(*how)) {
         return Some(how.to_owned());

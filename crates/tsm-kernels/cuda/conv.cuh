@@ -38,6 +38,8 @@ struct ConvTile {
     static constexpr bool ARE_WHOLE = SOURCE != FRAMES && DK == 8;
     static constexpr bool IS_MAP = SOURCE == POINTWISE || SOURCE == PATCHES;
     using Patch = std::conditional_t<IS_MAP, Stored<T>, Four>;
+    // Lines of a filter that are asked for together: with more no GPU has the registers (scripts/check-ptx.sh).
+    static constexpr int FILTER_LINES = FOURS * A_LOADS <= 8 ? 3 : 1;
     // The largest tile has no register left to know where in a patch it is: it divides at every stretch.
     static constexpr bool IS_TIGHT = TM * TN == 128 * 128;
     using Sums = SharedSums<T, TM, TN, THREADS, SLICES>;
@@ -95,8 +97,8 @@ struct ConvTile {
         }
     }
 
-    // Which four of a stretch's patches a thread loads: a warp those of eight rows, sixteen deep, so that it reads whole
-    // stretches of memory and its stores fall into different banks, two and two.
+    // Which four of a stretch's patches a thread loads: a warp those of LINES rows, QUADS fours deep, so that it reads
+    // whole stretches of memory and at most two of its stores fall into one bank.
     TSM_INLINE int deep(int t) { return (t / 32 % WARPS_DEEP * QUADS + t % QUADS) * 4; }
     TSM_INLINE int line(int t) { return t / 32 / WARPS_DEEP * LINES + t / QUADS % LINES; }
 
@@ -115,7 +117,7 @@ struct ConvTile {
         if constexpr (IS_MAP)
             load_map<T, SOURCE, A_LOADS>(a, rows, depth, is_there, patches);
         else
-            make_patches<T, SOURCE, 4, A_LOADS, FOURS * A_LOADS <= 8 ? 3 : 1>(a, rows, depth, is_there, patches);
+            make_patches<T, SOURCE, 4, A_LOADS, FILTER_LINES>(a, rows, depth, is_there, patches);
         go_on<SOURCE>(a, depth, DK);
     }
 

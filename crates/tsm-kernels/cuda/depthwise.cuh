@@ -11,7 +11,7 @@
 template <class T, int KERNEL, int ACROSS>
 struct HeldFilter {
     static constexpr int TAPS = ACROSS == 1 ? KERNEL * KERNEL : 0;
-    Stored<T> taps[TAPS + 1];
+    Stored<T> taps[TAPS + 1];  // one more: an array of none is not C++
 
     TSM_INLINE void fetch(const LayerArgs& a, int c, HeldFilter& filter) {
         const T* weight = static_cast<const T*>(a.weight) + c;
@@ -72,12 +72,10 @@ TSM_INLINE void depthwise_block(const LayerArgs& a, Place place) {
         HeldFilter<T, KERNEL, ACROSS> filter;
         HeldFilter<T, KERNEL, ACROSS>::fetch(a, c, filter);
         wait_for_previous();
-        if (picture >= a.pictures) {
-            // A block's threads behind the last output.
-        } else if (a.fold_in > 0) {
+        if (picture >= a.pictures) continue;  // behind the last output
+        if (a.fold_in > 0)
             depthwise_outputs<T, KERNEL, STRIDE, ACROSS, true>(a, picture, oy, first, c, filter);
-        } else {
+        else
             depthwise_outputs<T, KERNEL, STRIDE, ACROSS, false>(a, picture, oy, first, c, filter);
-        }
     }
 }

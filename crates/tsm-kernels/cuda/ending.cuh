@@ -13,17 +13,10 @@ struct Group {
     int row, column;
 };
 
-// What of four channels from `column` on there is, where their number is any or they are logits.
-template <class T>
-TSM_INLINE void keep_some(const LayerArgs& a, int row, int column, const Four& four) {
-    const int at = row * a.out_c + column;
-    for (int i = 0; i < 4; ++i) {
-        if (column + i >= a.out_c) break;
-        if (a.is_f32_out)
-            static_cast<float*>(a.y)[at + i] = four.v[i];
-        else
-            narrow(four.v[i], static_cast<T*>(a.y) + at + i);
-    }
+// Four of the logits, whose number need not be a multiple of four.
+TSM_INLINE void keep_logits(const LayerArgs& a, int row, int column, const Four& four) {
+    for (int i = 0; i < 4; ++i)
+        if (column + i < a.out_c) static_cast<float*>(a.y)[row * a.out_c + column + i] = four.v[i];
 }
 
 // Adds what lies around a block beside COUNT of a thread's groups. No branch stands between the loads of what is no
@@ -39,13 +32,14 @@ TSM_INLINE void add_around(const LayerArgs& a, int t, int first_row, int first_c
         if (row < a.rows && column < a.out_c && column >= a.fold_residual)
             around[f] = load_stored(residual + (row * a.out_c + column));
     }
-    TSM_UNROLL for (int f = 0; f < COUNT; ++f) {
-        if (first_column >= a.fold_residual) break;
-        const Group group = Tile::group(t, first + f);
-        const int row = first_row + group.row, column = first_column + group.column, plane = a.out_h * a.out_w;
-        if (row >= a.rows || column >= a.out_c || column >= a.fold_residual) continue;
-        const T* memory = memory_of<const T>(a, &StreamFolds::read, row, plane, a.fold_residual, a.fold_in_at);
-        around[f] = load_folded(a, residual + (row * a.out_c + column), memory, column, a.fold_residual);
+    if (first_column < a.fold_residual) {
+        TSM_UNROLL for (int f = 0; f < COUNT; ++f) {
+            const Group group = Tile::group(t, first + f);
+            const int row = first_row + group.row, column = first_column + group.column, plane = a.out_h * a.out_w;
+            if (row >= a.rows || column >= a.out_c || column >= a.fold_residual) continue;
+            const T* memory = memory_of<const T>(a, &StreamFolds::read, row, plane, a.fold_residual, a.fold_in_at);
+            around[f] = load_folded(a, residual + (row * a.out_c + column), memory, column, a.fold_residual);
+        }
     }
     TSM_UNROLL for (int f = 0; f < COUNT; ++f) {
         const Four four = widened(around[f]);
@@ -73,8 +67,8 @@ TSM_INLINE void remember_groups(
     }
 }
 
-// Tile: `group(t, f)` says which the f-th of thread t's FOURS groups is within a tile. One thing after the other for all
-// groups: what is asked of a launch is asked once then, and loads do not wait for stores.
+// Tile: `group(t, f)` says which the f-th of thread t's FOURS groups is within a tile. One thing after the other for
+// all groups: what is asked of a launch is asked once then, and loads do not wait for stores.
 template <class T, class Tile>
 TSM_INLINE void finish(const LayerArgs& a, int t, int first_row, int first_column, Four* fours) {
     constexpr int AT_ONCE = Tile::FOURS > 8 ? 4 : Tile::FOURS;  // so many as there are registers for
@@ -89,6 +83,7 @@ TSM_INLINE void finish(const LayerArgs& a, int t, int first_row, int first_colum
         TSM_UNROLL for (int first = 0; first < Tile::FOURS; first += AT_ONCE)
             add_around<T, Tile, AT_ONCE>(a, t, first_row, first_column, first, fours);
     }
+    // Once for all numbers, where `activated` would ask which one for each.
     if (a.activation != 0) {
         TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
             TSM_UNROLL for (int i = 0; i < 4; ++i) fours[f].v[i] = larger(fours[f].v[i], 0.0f);
@@ -99,21 +94,17 @@ TSM_INLINE void finish(const LayerArgs& a, int t, int first_row, int first_colum
             TSM_UNROLL for (int i = 0; i < 4; ++i) fours[f].v[i] = smaller(fours[f].v[i], 6.0f);
         }
     }
-    const bool are_whole = a.out_c % 4 == 0 && !a.is_f32_out;
     TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
         const int row = first_row + Tile::group(t, f).row, column = first_column + Tile::group(t, f).column;
-        if (row >= a.rows || column >= a.out_c || !are_whole) continue;
-        store4(static_cast<T*>(a.y) + (row * a.out_c + column), fours[f]);
+        if (row >= a.rows || column >= a.out_c) continue;
+        if (a.is_f32_out)
+            keep_logits(a, row, column, fours[f]);
+        else
+            store4(static_cast<T*>(a.y) + (row * a.out_c + column), fours[f]);
     }
-    if (!are_whole) {
-        TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
-            const int row = first_row + Tile::group(t, f).row, column = first_column + Tile::group(t, f).column;
-            if (row < a.rows && column < a.out_c) keep_some<T>(a, row, column, fours[f]);
-        }
-    } else if (first_column < a.fold_out) {
-        TSM_UNROLL for (int first = 0; first < Tile::FOURS; first += AT_ONCE)
-            remember_groups<T, Tile, AT_ONCE>(a, t, first_row, first_column, first, fours);
-    }
+    if (first_column >= a.fold_out) return;
+    TSM_UNROLL for (int first = 0; first < Tile::FOURS; first += AT_ONCE)
+        remember_groups<T, Tile, AT_ONCE>(a, t, first_row, first_column, first, fours);
 }
 
 // What other blocks of this launch have written: not from the first cache, which does not know of it.
@@ -128,7 +119,7 @@ TSM_INLINE Four load4_written(const float* p) {
 
 // Leaves this split's sums and says whether it was the last of its tile.
 //
-// partial: [tiles, splits, EM * EN / 4, threads] groups of four, so that neighbours write neighbours.
+// partial: [tiles, splits, FOURS, THREADS] groups of four, so that neighbours write neighbours.
 template <int THREADS, int FOURS, class Sums>
 TSM_INLINE bool is_last_split(const LayerArgs& a, int tile, int split, Sums& sums) {
     TSM_SHARED(int, is_last, );

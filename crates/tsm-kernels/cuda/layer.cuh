@@ -1,12 +1,13 @@
-// What every layer's kernel is told, and what all of them do with a pixel: the shift, the activation, the memory of a stream.
+// What every layer's kernel is told, and what all of them do with a pixel: the shift, the activation, the memory of a
+// stream.
 //
 //   x [n, h, w, c], channels last          stream i, this block:
 //     channel c < fold  ◄── read             read  [h, w, fold]   written by the step before
-//     the others        ◄── x                write [h, w, fold]   the same pixels' first channels now, for the next step
+//     the others        ◄── x                write [h, w, fold]   the same pixels' first channels now, for the next
 //
 // The two sides of a stream's memory never are the same memory within a step, so no order of blocks can mix two frames.
 #pragma once
-#include "launch.cuh"
+#include "numbers.cuh"
 
 // Where a stream's folds lie: all shifted blocks one behind the other.
 struct StreamFolds {
@@ -19,11 +20,11 @@ struct LayerArgs {
     const void* x;          // [pictures, in_h, in_w, in_c]; of the stem [pictures, 3, in_h, in_w]
     const void* weight;     // [depth, ld_weight], of the depthwise [kernel * kernel, in_c]
     const float* bias;      // [ld_weight]
-    const void* depthwise_weight;  // [9, in_c] of a depthwise convolution that a product's loader makes, see conv.cuh
+    const void* depthwise_weight;  // [9, in_c] of a depthwise convolution that a product's loader makes, see patch.cuh
     const float* depthwise_bias;   // [in_c]
     void* y;                // [pictures, out_h, out_w, out_c]
     const void* residual;   // as y, or null
-    float* partial;         // sums of the splits, see conv.cuh
+    float* partial;         // sums of the splits, see ending.cuh
     unsigned* counters;     // a counter a tile, zero before and after
     const StreamFolds* streams;  // [pictures]
     int pictures, in_h, in_w, in_c, out_h, out_w, out_c, ld_weight;
@@ -48,7 +49,7 @@ TSM_INLINE float larger(float x, float y) {
     asm("max.NaN.f32 %0, %1, %2;" : "=f"(z) : "f"(x), "f"(y));
     return z;
 #else
-    return x < y ? y : x;
+    return x < y || y != y ? y : x;
 #endif
 }
 
@@ -58,7 +59,7 @@ TSM_INLINE float smaller(float x, float y) {
     asm("min.NaN.f32 %0, %1, %2;" : "=f"(z) : "f"(x), "f"(y));
     return z;
 #else
-    return x > y ? y : x;
+    return x > y || y != y ? y : x;
 #endif
 }
 
@@ -98,7 +99,7 @@ TSM_INLINE Stored<T> load_folded(const LayerArgs& a, const T* from, const T* mem
     for (int i = 0; i < 4; ++i)
         if (c + i < fold) four.v[i] = wide(memory[c + i]);
     Stored<T> stored;
-    narrowed(four, &stored);
+    narrow(four, &stored);
     return stored;
 }
 

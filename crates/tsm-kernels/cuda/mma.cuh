@@ -6,6 +6,8 @@
 //     ├ warp 2 ┼ warp 3 ┤     the 8 more put the rows of a piece into different banks
 //     └────────┴────────┘
 //
+//   SLICES = 4: every warp has the whole tile, and a quarter of each stretch of depth; their sums meet there, too.
+//
 //   The sums leave through shared memory, so that a thread writes four neighbouring channels and a warp whole lines.
 #pragma once
 #include "conv.cuh"
@@ -34,10 +36,13 @@ TSM_INLINE Eight load8_folded(const LayerArgs& a, const half_t* from, const half
 
 // Eight depths of each of a thread's rows, as load_map and make_patches; what is made is rounded.
 template <int SOURCE, int ROWS>
-TSM_INLINE void load8_patches(const LayerArgs& a, const PatchRow* rows, const PatchDepth& depth, bool is_there, Eight* to) {
+TSM_INLINE void load8_patches(
+    const LayerArgs& a, const PatchRow* rows, const PatchDepth& depth, bool is_there, Eight* to
+) {
     if constexpr (SOURCE == FRAMES || SOURCE == DEPTHWISE) {
         Floats<8> made[ROWS];
-        make_patches<half_t, SOURCE, 8, ROWS, ROWS == 1 ? 3 : 1>(a, rows, depth, is_there, made);
+        constexpr int FILTER_LINES = ROWS == 1 ? 3 : 1;  // as in conv.cuh
+        make_patches<half_t, SOURCE, 8, ROWS, FILTER_LINES>(a, rows, depth, is_there, made);
         TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
             TSM_UNROLL for (int j = 0; j < 4; ++j) to[i].words[j] = pack(made[i].v[2 * j], made[i].v[2 * j + 1]);
         }
@@ -90,6 +95,7 @@ struct TensorTile {
     using Piece = nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, 16, float>;
 #endif
     static_assert(TM % A_STEP == 0 && (DK % B_STEP == 0 || B_STEP > DK), "every thread loads as often as every other");
+    static_assert(SLICES == 1 || SLICES == 2 || SLICES == 4, "four warps share the tile and the depth");
     static_assert(WARP_M > 0 && WARP_N > 0 && WARP_DK % 16 == 0, "a warp multiplies pieces of 16 x 16, 16 deep");
 
     TSM_INLINE void run(const LayerArgs& a, Place place) {
@@ -192,8 +198,8 @@ struct TensorTile {
     };
 
     TSM_INLINE Warp own_warp() {
-        const int warp = threadIdx.x / 32, in_slice = warp % (WARPS_M * WARPS_N);
-        return Warp{in_slice / WARPS_N * (TM / WARPS_M), in_slice % WARPS_N * (TN / WARPS_N), warp / (WARPS_M * WARPS_N)};
+        const int warp = threadIdx.x / 32, slice = warp / (WARPS_M * WARPS_N), own = warp % (WARPS_M * WARPS_N);
+        return Warp{own / WARPS_N * (TM / WARPS_M), own % WARPS_N * (TN / WARPS_N), slice};
     }
 
     template <class Pieces>
@@ -205,7 +211,8 @@ struct TensorTile {
         const half_t* right_at = weights + warp.column + warp.slice * WARP_DK * B_LINE;
         TSM_UNROLL for (int k = 0; k < WARP_DK; k += 16) {
             fragment<matrix_b, 16, 16, 16, half_t, row_major> right[WARP_N];
-            TSM_UNROLL for (int j = 0; j < WARP_N; ++j) load_matrix_sync(right[j], right_at + k * B_LINE + j * 16, B_LINE);
+            TSM_UNROLL for (int j = 0; j < WARP_N; ++j)
+                load_matrix_sync(right[j], right_at + k * B_LINE + j * 16, B_LINE);
             TSM_UNROLL for (int i = 0; i < WARP_M; ++i) {
                 fragment<matrix_a, 16, 16, 16, half_t, row_major> left;
                 load_matrix_sync(left, left_at + i * 16 * A_LINE + k, A_LINE);

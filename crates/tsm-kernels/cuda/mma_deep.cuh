@@ -75,7 +75,7 @@ struct DeepTensorTile {
         }
     }
 
-    // What is as deep in the rows' patches; `depth` goes on.
+    // The rows' patches from `k` on, if there is such a stretch; `depth` goes on to the next.
     TSM_INLINE void fetch_patches(
         const LayerArgs& a, int t, int k, int end, const PatchRow* rows, PatchDepth& depth, half_t* stage
     ) {

@@ -8,7 +8,7 @@
 // Whole numbers throughout, rounded where resize.rs and colour/tables.rs round, and what a level becomes is looked up:
 // equal to the CPU's to the bit, in every type. So the type of y does not matter here, only its width.
 #pragma once
-#include "launch.cuh"
+#include "numbers.cuh"
 
 constexpr int PICTURE_THREADS = 256;
 

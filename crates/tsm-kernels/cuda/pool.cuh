@@ -16,6 +16,7 @@ TSM_INLINE void max_pool_block(const LayerArgs& a, Place place) {
         const int picture = at / (a.out_h * a.out_w), rest = at - picture * a.out_h * a.out_w;
         const int oy = rest / a.out_w, ox = rest - oy * a.out_w;
         if (picture < a.pictures) {
+            TSM_EXPECT_WAITED();
             Stored<T> nine[9];
             TSM_UNROLL for (int tap = 0; tap < 9; ++tap) {
                 const int iy = oy * 2 + tap / 3 - 1, ix = ox * 2 + tap % 3 - 1;
@@ -44,12 +45,10 @@ TSM_INLINE void mean_block(const LayerArgs& a, Place place) {
         wait_for_previous();
         const int index = place.x * THREADS + t, picture = index / quads, c = (index % quads) * 4;
         if (picture < a.pictures) {
+            TSM_EXPECT_WAITED();
             const T* x = static_cast<const T*>(a.x) + (long long)picture * plane * a.in_c + c;
-            Four sum = {{0.0f, 0.0f, 0.0f, 0.0f}};
-#ifdef __CUDACC__
-#pragma unroll 7
-#endif
-            for (int p = 0; p < plane; ++p) {
+            Four sum = no_four();
+            TSM_UNROLL_BY(7) for (int p = 0; p < plane; ++p) {
                 const Four four = load4(x + (long long)p * a.in_c);
                 TSM_UNROLL for (int i = 0; i < 4; ++i) sum.v[i] += four.v[i];
             }

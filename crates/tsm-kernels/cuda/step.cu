@@ -30,15 +30,15 @@
     TSM_TENSOR(frames, tile, FRAMES, tm, tn, per_sm)                                                                  \
     TSM_TENSOR(depthwise_pointwise, tile, DEPTHWISE, tm, tn, per_sm_depthwise)
 #define TSM_TENSOR_DEEP(tile, tm, tn, dk, stages, slices, per_sm)                                                     \
-    TSM_STEP_ENTRY(pointwise_##tile##_f16, 128, per_sm, DeepTensorTile<POINTWISE, tm, tn, dk, stages, slices>::run) \
+    TSM_STEP_ENTRY(pointwise_##tile##_f16, 128, per_sm, DeepTensorTile<POINTWISE, tm, tn, dk, stages, slices>::run)   \
     TSM_STEP_ENTRY(patches_##tile##_f16, 128, per_sm, DeepTensorTile<PATCHES, tm, tn, dk, stages, slices>::run)
 
 #define TSM_OTHERS(type, suffix)                                                                                      \
-    TSM_STEP_ENTRY(depthwise_s1_wide_##suffix, 128, 4, depthwise_block<type, 3, 1, 4>)                          \
-    TSM_STEP_ENTRY(depthwise_s1_##suffix, 128, 5, depthwise_block<type, 3, 1, 1>)                               \
-    TSM_STEP_ENTRY(depthwise_s2_wide_##suffix, 128, 4, depthwise_block<type, 3, 2, 2>)                          \
-    TSM_STEP_ENTRY(depthwise_s2_##suffix, 128, 5, depthwise_block<type, 3, 2, 1>)                               \
-    TSM_STEP_ENTRY(max_pool_##suffix, 128, 8, max_pool_block<type>)                                             \
+    TSM_STEP_ENTRY(depthwise_s1_wide_##suffix, 128, 4, depthwise_block<type, 3, 1, 4>)                                \
+    TSM_STEP_ENTRY(depthwise_s1_##suffix, 128, 5, depthwise_block<type, 3, 1, 1>)                                     \
+    TSM_STEP_ENTRY(depthwise_s2_wide_##suffix, 128, 4, depthwise_block<type, 3, 2, 2>)                                \
+    TSM_STEP_ENTRY(depthwise_s2_##suffix, 128, 5, depthwise_block<type, 3, 2, 1>)                                     \
+    TSM_STEP_ENTRY(max_pool_##suffix, 128, 8, max_pool_block<type>)                                                   \
     TSM_STEP_ENTRY(mean_##suffix, 128, 8, mean_block<type>)
 
 #define TSM_PLANAR(type, suffix)                                                                                      \

@@ -373,8 +373,8 @@ impl Recipe {
     }
 }
 
-/// What a recipe allows of an option that is a number, as its refusal says it; nothing of one that takes every number,
-/// and of one that is none.
+/// What a recipe allows of an option that is a number, as its refusal says it; `None` for an option that takes every
+/// number, or no number at all.
 pub fn allowed_number(name: &str) -> Option<&'static str> {
     use toml::Value::{Float, Integer};
     // What lies in hardly any range, of both kinds; the kind that the option has not is no number to it.

@@ -10,7 +10,8 @@ try:
     from network import Network, walk
     from onnx_graph import OnnxGraph
 except ModuleNotFoundError as absent:
-    print(f"{sys.argv[0]}: {absent.name} is not installed; start `run` beside this script, which brings it", file=sys.stderr)
+    said = f"{absent.name} is not installed; start `run` beside this script, which brings it"
+    print(f"{sys.argv[0]}: {said}", file=sys.stderr)
     sys.exit(2)
 if len(sys.argv) != 2:
     print(f"{sys.argv[0]}: give the one folder with model.safetensors and network.json", file=sys.stderr)

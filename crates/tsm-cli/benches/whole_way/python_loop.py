@@ -12,7 +12,8 @@ try:
     import numpy
     import onnxruntime
 except ModuleNotFoundError as absent:
-    print(f"{sys.argv[0]}: {absent.name} is not installed; start `run` beside this script, which brings it", file=sys.stderr)
+    said = f"{absent.name} is not installed; start `run` beside this script, which brings it"
+    print(f"{sys.argv[0]}: {said}", file=sys.stderr)
     sys.exit(2)
 
 MEAN = numpy.array([0.485, 0.456, 0.406], numpy.float32)

@@ -5,7 +5,7 @@
 //! ```
 
 use std::error::Error as _;
-use std::num::{ParseFloatError, ParseIntError};
+use std::num::{IntErrorKind, ParseFloatError, ParseIntError};
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -25,12 +25,15 @@ pub(crate) fn explain(error: &clap::Error) -> Exit {
         let _closed = error.print();
         return Exit::BadInput;
     }
-    talk::line(&format!("tsm: {}; see tsm {}--help", said(error), asked_command().unwrap_or_default()));
+    let command = asked_command();
+    let said = said(error, command.as_deref());
+    let command = command.map_or_else(String::new, |command| format!("{command} "));
+    talk::line(&format!("tsm: {said}; see tsm {command}--help"));
     Exit::BadInput
 }
 
-/// What is wrong, in a line.
-fn said(error: &clap::Error) -> String {
+/// What is wrong with the flags of `command`, in a line.
+fn said(error: &clap::Error, command: Option<&str>) -> String {
     let rendered = error.render().to_string();
     // Of a usage of several lines only the first says so.
     let is_usage = |line: &str| line.starts_with("Usage:") || line.starts_with("tsm ");
@@ -38,7 +41,7 @@ fn said(error: &clap::Error) -> String {
     let text: Vec<&str> = rendered.lines().map(str::trim).filter(says).collect();
     let text = text.join(" ").replace(" tip: ", "; ");
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    match number_wanted(error) {
+    match number_wanted(error, command) {
         Some((complaint, wanted)) => {
             format!("{}: {wanted}", text.strip_suffix(&format!(": {complaint}")).unwrap_or(text))
         }
@@ -47,17 +50,23 @@ fn said(error: &clap::Error) -> String {
 }
 
 /// Where Rust's own parser of numbers complains, its words and what is wanted.
-fn number_wanted(error: &clap::Error) -> Option<(String, String)> {
+fn number_wanted(error: &clap::Error, command: Option<&str>) -> Option<(String, String)> {
     let complaint = error.source()?;
-    let is_whole = complaint.is::<ParseIntError>();
+    let of_whole = complaint.downcast_ref::<ParseIntError>();
+    let is_whole = of_whole.is_some();
     if !is_whole && !complaint.is::<ParseFloatError>() {
         return None;
     }
     let allowed = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(argument)) => argument.split_whitespace().next().and_then(allowed),
+        // Flags of one name may mean other things to other commands.
+        Some(ContextValue::String(argument)) if command == Some("train") => {
+            argument.split_whitespace().next().and_then(allowed)
+        }
         _ => None,
     };
+    let is_too_large = of_whole.is_some_and(|error| *error.kind() == IntErrorKind::PosOverflow);
     let wanted = match (is_whole, allowed) {
+        (true, None) if is_too_large => "give a smaller whole number".to_owned(),
         (true, None) => "give a whole number of at least 0".to_owned(),
         (false, None) => "give a number, such as 0.5".to_owned(),
         (true, Some(allowed)) => format!("give a whole number; it must be {allowed}"),
@@ -77,12 +86,12 @@ const fn allowed(_flag: &str) -> Option<&'static str> {
     None
 }
 
-/// The command that was asked for, a space behind it.
+/// The command that was asked for.
 fn asked_command() -> Option<String> {
     let arguments = std::env::args_os().skip(1);
     let words = arguments.filter_map(|argument| argument.into_string().ok());
     let first = words.into_iter().find(|word| !word.starts_with('-'))?;
-    Cli::command().find_subcommand(&first).map(|command| format!("{} ", command.get_name()))
+    Cli::command().find_subcommand(&first).map(|command| command.get_name().to_owned())
 }
 
 #[cfg(test)]
@@ -130,7 +139,7 @@ mod tests {
                 let given = format!("{flag}={value}");
                 let Some(error) = error(&["tsm", &command, &given]) else { continue };
                 // A number out of a recipe's range is the recipe's to refuse; what is missing besides is told here.
-                let said = said(&error);
+                let said = said(&error, Some(&command));
                 let is_other = error.kind() == ErrorKind::MissingRequiredArgument;
                 let is_told = [": give ", " is not in "].iter().any(|words| said.contains(words));
                 assert!(is_told || (is_other && value.parse::<f64>().is_ok()), "{command} {given}: {said}");
@@ -144,7 +153,7 @@ mod tests {
     fn a_recipes_range_is_told_with_the_kind_of_number() {
         let check = |flag: &str, value: &str, expected: &str| {
             let error = error(&["tsm", "train", &format!("{flag}={value}")]).unwrap();
-            let said = said(&error);
+            let said = said(&error, Some("train"));
             assert!(said.ends_with(&format!(": {expected}")), "{said}");
         };
         check("--lr", "abc", "give a number; it must be above 0 and below a million");
@@ -153,5 +162,6 @@ mod tests {
         check("--size", "big", "give a whole number; it must be a multiple of 32 up to 1024");
         check("--cache-mib", "-1", "give a whole number of at least 0");
         check("--folds", "0", "give a whole number of at least 1");
+        check("--seed", "99999999999999999999999", "give a smaller whole number");
     }
 }

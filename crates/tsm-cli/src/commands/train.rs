@@ -124,8 +124,7 @@ fn told(evaluation: Option<&Evaluation>, output: &Path, folder: &RunFolder) -> S
 
 /// The options that are not the preset's, as a file that `--config` takes, and where all of them are.
 fn tell_settings(text: &str, folder: &RunFolder) {
-    let all = folder.path().join("config.toml");
-    let all = talk::escaped(&all.display().to_string());
+    let all = talk::escaped(&folder.settings().display().to_string());
     talk::line(&format!(
         "# this run's options where they are not the preset's; all are in {all}, for tsm train --config"
     ));

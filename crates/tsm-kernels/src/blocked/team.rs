@@ -51,7 +51,7 @@ impl<I: Iterator> Shared<I> {
 /// What the caller tells the workers and they tell it.
 #[derive(Debug)]
 struct Board {
-    /// Workers that are there.
+    /// Workers that run: counted once each, as they begin.
     begun: AtomicUsize,
     /// Where the caller's reference to its job lies; valid while a part of it is claimed and not done.
     job: AtomicPtr<&'static Job<'static>>,

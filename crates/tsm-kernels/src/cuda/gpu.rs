@@ -159,7 +159,7 @@ impl Gpu {
         let scale = Scale { pictures: power, multiprocessors: self.multiprocessors };
         let (element, has_graphs) = (self.program.element(), self.has_graphs);
         let mut trial =
-            Trial::new(&self.stream, &self.module, &mut self.functions, arena, element, has_graphs)?;
+            Trial::new(&self.stream, &self.module, &mut self.functions, arena, element, has_graphs);
         let tuned = {
             // One asks at a time: two would measure each other.
             let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);

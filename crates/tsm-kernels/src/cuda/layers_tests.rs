@@ -232,6 +232,25 @@ fn every_tile_is_among_the_ways_of_the_layers_it_is_compiled_for() {
     }
 }
 
+/// A picture that is no number shall be seen in the logits, not pooled or cut off to one.
+#[test]
+fn what_is_no_number_stays_none() {
+    for element in [Element::F32, Element::F16] {
+        let mut program = Program::new(element, 1, 1);
+        let map = Map { slot: Slot::Even, height: 4, width: 4, channels: 8 };
+        let made = vec![program.max_pool(map, Slot::Odd)];
+        let mut values = vec![1.0; map.height * map.width * map.channels];
+        values[8 * 5] = f32::NAN; // of the pixel that all four windows share
+        let memories = Memories::new(&program, &[(map.slot, &values)], &made, &[vec![]]);
+        let (stage, scale) =
+            (Stage { work: Work::Layer(0), way: Way::Only }, Scale { pictures: 1, multiprocessors: 1 });
+        let output = memories.made(&program, stage, scale, Slot::Odd);
+        for (index, value) in output.iter().enumerate() {
+            assert_eq!(value.is_nan(), index % 8 == 0, "{element:?}: {index} is {value}");
+        }
+    }
+}
+
 #[test]
 fn a_launch_of_other_blocks_than_the_kernel_has_is_refused() {
     let mut program = Program::new(Element::F32, 1, 1);

@@ -33,7 +33,7 @@ impl Source {
     }
 }
 
-/// A tile of `cuda/conv.cuh` or `cuda/mma.cuh`, as `cuda/step.cu` compiles it.
+/// A tile of `cuda/conv.cuh`, `cuda/mma.cuh` or `cuda/mma_deep.cuh`, as `cuda/step.cu` compiles it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Tile {
     pub(super) name: &'static str,
@@ -41,7 +41,7 @@ pub(super) struct Tile {
     pub(super) columns: usize,
     pub(super) depth: usize,
     pub(super) threads: u32,
-    /// Blocks that fit on a multiprocessor, by their registers.
+    /// Blocks that fit on a multiprocessor, by their registers; with a depthwise convolution in the loader about half.
     resident: usize,
     /// Multiply-adds a cycle of a full multiprocessor.
     rate: f64,
@@ -91,9 +91,13 @@ const F16_TILES: [Tile; 11] = [
     tile("16x32_sliced_plain", [16, 32, 64], 128, 6, 60.0, ALL),
 ];
 
-/// Most multiply-adds a cycle of a thread, where few blocks share a multiprocessor: without tensor cores half of its
-/// instructions are others, and between two of the former it waits for shared memory.
-const A_THREAD: [f64; 2] = [0.4, 3.0];
+/// Most multiply-adds a cycle of a thread, where few blocks share a multiprocessor: a third of its instructions are
+/// others, and it waits for shared memory. Estimated, not measured.
+const A_PLAIN_THREAD: f64 = 0.4;
+/// The same with tensor cores.
+const A_TENSOR_THREAD: f64 = 3.0;
+/// Rates from here on are those of tensor cores.
+const TENSOR_RATE: f64 = 128.0;
 /// Cycles from asking for a stretch of depth until it can be multiplied.
 const STRETCH_CYCLES: f64 = 550.0;
 /// Cycles of a block before the first stretch and after the last.
@@ -159,8 +163,7 @@ pub(super) fn likely(product: Product, element: Element, multiprocessors: usize)
 
 fn cycles(tile: Tile, cut: &Cut, multiprocessors: usize) -> f64 {
     let stretches = lossless(cut.split_depth / tile.depth);
-    let [plain, by_tensor_cores] = A_THREAD;
-    let a_thread = if tile.rate < 128.0 { plain } else { by_tensor_cores };
+    let a_thread = if tile.rate < TENSOR_RATE { A_PLAIN_THREAD } else { A_TENSOR_THREAD };
     let wave = |resident: usize| {
         let rate = tile.rate.min(lossless(resident) * f64::from(tile.threads) * a_thread);
         let work = lossless(resident * tile.rows * tile.columns * tile.depth) / rate;

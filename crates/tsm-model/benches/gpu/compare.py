@@ -16,7 +16,8 @@ try:
     from networks import made_up
     from torch_step import TorchStep
 except ModuleNotFoundError as absent:
-    print(f"{sys.argv[0]}: {absent.name} is not installed; name a Python that has it: run --python FILE", file=sys.stderr)
+    said = f"{absent.name} is not installed; name a Python that has it: run --python FILE"
+    print(f"{sys.argv[0]}: {said}", file=sys.stderr)
     sys.exit(2)
 
 CLASSES = 400

@@ -16,7 +16,8 @@ try:
     from network import Network
     from peers import LiteRt, OnnxRuntime, OpenVino, Ours
 except ModuleNotFoundError as absent:
-    print(f"{sys.argv[0]}: {absent.name} is not installed; start `run` beside this script, which brings it", file=sys.stderr)
+    said = f"{absent.name} is not installed; start `run` beside this script, which brings it"
+    print(f"{sys.argv[0]}: {said}", file=sys.stderr)
     sys.exit(2)
 
 # Seconds that a runtime's turn takes about.

@@ -145,9 +145,14 @@ impl RunFolder {
         self.write(SETTINGS, settings.as_bytes())
     }
 
+    /// Where the choices of the run are written.
+    pub fn settings(&self) -> PathBuf {
+        self.0.join(SETTINGS)
+    }
+
     /// Whether a run has begun here: its choices are written first of all.
     pub fn has_settings(&self) -> bool {
-        self.0.join(SETTINGS).is_file()
+        self.settings().is_file()
     }
 
     /// Writes the model card.

@@ -12,6 +12,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
+use clap::ValueEnum as _;
 use tsm_model::checkpoint::Storage;
 use tsm_model::device::DeviceChoice;
 use tsm_train::fingerprint;
@@ -24,6 +25,11 @@ use crate::args::offline::GroupArgs;
 use crate::args::recipe::RecipeArgs;
 use crate::args::train::TrainArgs;
 use crate::exit_code::Failure;
+
+/// Where nothing else is said.
+const USUAL_STORAGE: StorageArg = StorageArg::F32;
+/// The same.
+const USUAL_DEVICE: &str = "cpu";
 
 /// Everything that a run was told.
 #[derive(Debug)]
@@ -70,7 +76,7 @@ impl Settings {
         }
         // Both have been parsed before: by the flags, or with the file.
         let preset = run.preset.as_deref().map(str::parse).transpose().map_err(Failure::bad_input)?;
-        let device = run.device.as_deref().unwrap_or("cpu").parse()?;
+        let device = run.device.as_deref().unwrap_or(USUAL_DEVICE).parse()?;
         let settings = Self { run, recipe, file, clips, output, preset, device };
         // Every option is checked before a clip is looked at; how much data there is shows only then.
         settings.recipe_over(&settings.preset.unwrap_or(Preset::Few).recipe())?;
@@ -104,7 +110,7 @@ impl Settings {
 
     /// How the model's numbers are stored.
     pub(super) fn storage(&self) -> Storage {
-        self.run.storage.unwrap_or(StorageArg::F32).into()
+        self.run.storage.unwrap_or(USUAL_STORAGE).into()
     }
 
     /// The part of the clips that validates, before the number of clips is known:
@@ -153,8 +159,8 @@ impl Settings {
             // How this run began, not what it is.
             resume: None,
             restart: None,
-            storage: Some(self.run.storage.unwrap_or(StorageArg::F32)),
-            device: Some(self.run.device.clone().unwrap_or_else(|| "cpu".to_owned())),
+            storage: Some(self.run.storage.unwrap_or(USUAL_STORAGE)),
+            device: Some(self.run.device.clone().unwrap_or_else(|| USUAL_DEVICE.to_owned())),
             cuda_libs: some(&self.run.cuda_libs),
             fold: self.run.fold,
             folds: self.run.folds,
@@ -176,12 +182,12 @@ impl Settings {
     /// The options that are not what they are by default, as a file for `--config` that repeats the run, too.
     pub(super) fn own_text(&self, recipe: &Recipe, train_clips: usize) -> String {
         let whole = self.text(recipe, train_clips, &Path::to_owned);
-        let Some(by_default) = self.by_default(recipe, train_clips) else { return whole };
-        let own = whole.lines().filter(|line| !by_default.contains(*line));
+        let Some(spared) = self.by_default(recipe, train_clips) else { return whole };
+        let own = whole.lines().filter(|line| !spared.contains(*line));
         own.fold(String::new(), |text, line| text + line + "\n")
     }
 
-    /// The lines of the options that a file need not have; none where it needs all.
+    /// The lines of the options that a file need not have; `None` where it needs all.
     fn by_default(&self, recipe: &Recipe, train_clips: usize) -> Option<BTreeSet<String>> {
         let preset = self.preset_for(train_clips).recipe_for(train_clips);
         let lines = |recipe: &Recipe| -> BTreeSet<String> {
@@ -193,7 +199,9 @@ impl Settings {
         let read = Recipe::from_table(&preset, &own.join("\n").parse().ok()?).ok()?;
         let mut by_default: BTreeSet<String> = all.intersection(&of_preset).cloned().collect();
         by_default = by_default.intersection(&lines(&read)).cloned().collect();
-        by_default.extend(["storage = \"f32\"", "device = \"cpu\""].map(str::to_owned));
+        let storage = USUAL_STORAGE.to_possible_value();
+        by_default.extend(storage.map(|value| format!("storage = \"{}\"", value.get_name())));
+        by_default.insert(format!("device = \"{USUAL_DEVICE}\""));
         Some(by_default)
     }
 

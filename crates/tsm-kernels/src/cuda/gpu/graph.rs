@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc;
 use cudarc::driver::sys::{
-    CUgraphInstantiate_flags, CUlaunchAttribute, CUlaunchAttributeID, CUlaunchAttributeValue, CUlaunchConfig,
-    CUstreamCaptureMode, cuLaunchKernelEx,
+    CUevent_flags, CUgraphInstantiate_flags, CUlaunchAttribute, CUlaunchAttributeID, CUlaunchAttributeValue,
+    CUlaunchConfig, CUstreamCaptureMode, cuLaunchKernelEx,
 };
 use cudarc::driver::{CudaFunction, CudaGraph, CudaStream, DriverError};
 
@@ -69,6 +69,20 @@ pub(super) fn launch_at<A: KernelArgs>(
     // write only behind `wait_for_previous`, as its twin shows.
     unsafe { cuLaunchKernelEx(&raw const config, function.cu_function(), params.as_mut_ptr(), null_mut()) }
         .result()
+}
+
+/// Microseconds that the GPU takes for what `issue` asks `stream` for.
+pub(super) fn timed(
+    stream: &CudaStream,
+    issue: impl FnOnce() -> Result<(), DriverError>,
+) -> Result<f32, DriverError> {
+    let event = || stream.context().new_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
+    let (start, end) = (event()?, event()?);
+    start.record(stream)?;
+    issue()?;
+    end.record(stream)?;
+    end.synchronize()?;
+    Ok(start.elapsed_ms(&end)? * 1000.0)
 }
 
 /// A recorded step.

@@ -13,19 +13,20 @@
 use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc;
-use cudarc::driver::sys::{CUevent_flags, CUfunction_attribute_enum};
+use cudarc::driver::sys::CUfunction_attribute_enum;
 use cudarc::driver::{CudaFunction, CudaStream, DriverError};
 
 use super::arena::Arena;
-use super::graph::Graph;
+use super::graph::{Graph, timed};
 use crate::cuda::args::Launch;
 
 /// The first compute capability, as PTX counts, whose code waits by itself.
 const FIRST_PTX: i32 = 90;
 
-/// Times that each of the two runs, unless that takes longer than this.
+/// Times that each of the two runs.
 const ROUNDS: usize = 6;
-const MOST_MICROS: f32 = 20_000.0;
+/// No further round begins once all together have taken so long.
+const MOST_SPENT_MICROS: f32 = 20_000.0;
 
 /// Whether the code of all `launches` is for GPUs that can: older code would not wait.
 pub(super) fn is_possible(launches: &[(CudaFunction, Launch)]) -> bool {
@@ -35,31 +36,45 @@ pub(super) fn is_possible(launches: &[(CudaFunction, Launch)]) -> bool {
         .all(|(function, _data)| function.get_attribute(version).is_ok_and(|version| version >= FIRST_PTX))
 }
 
-/// Whether the recording whose launches begin `early` is the faster one and says what the other says.
-pub(super) fn pays(
+/// How a step whose launches begin early compares with one whose launches begin behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Faster, with the same logits.
+    Pays,
+    /// Not faster.
+    DoesNotPay,
+    /// Other logits came of it.
+    Disagrees,
+}
+
+/// Compares two recordings of a step.
+pub(super) fn compare(
     stream: &Arc<CudaStream>,
     arena: &Arena,
     logits: usize,
     [behind, early]: [&Graph; 2],
-) -> Result<bool, DriverError> {
-    let mut micros = [f32::INFINITY; 2];
-    let (mut wanted, mut spent): (Option<Vec<u32>>, f32) = (None, 0.0);
+) -> Result<Verdict, DriverError> {
+    // The first runs warm up: their time does not count.
+    let (_micros, wanted) = run(stream, arena, logits, behind)?;
+    if run(stream, arena, logits, early)?.1 != wanted {
+        return Ok(Verdict::Disagrees);
+    }
+    let (mut micros, mut spent) = ([f32::INFINITY; 2], 0.0);
     for _ in 0..ROUNDS {
         for (graph, least) in [behind, early].into_iter().zip(&mut micros) {
             let (took, found) = run(stream, arena, logits, graph)?;
             (*least, spent) = (least.min(took), spent + took);
-            if *wanted.get_or_insert_with(|| found.clone()) != found {
-                tracing::warn!("launches of a step do not overlap: other logits came of it");
-                return Ok(false);
+            if found != wanted {
+                return Ok(Verdict::Disagrees);
             }
         }
-        if spent > MOST_MICROS {
+        if spent > MOST_SPENT_MICROS {
             break;
         }
     }
     let [of_behind, of_early] = micros;
     tracing::debug!(behind_micros = of_behind, early_micros = of_early, "a step recorded in two ways");
-    Ok(of_early < of_behind)
+    Ok(if of_early < of_behind { Verdict::Pays } else { Verdict::DoesNotPay })
 }
 
 /// Microseconds of a step, and the bits of its logits.
@@ -69,15 +84,10 @@ fn run(
     logits: usize,
     graph: &Graph,
 ) -> Result<(f32, Vec<u32>), DriverError> {
-    let event = || stream.context().new_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
-    let (start, end) = (event()?, event()?);
     // What the run before has left would pass for this one's, for a launch that reads too early.
     arena.forget()?;
-    start.record(stream)?;
-    graph.launch()?;
-    end.record(stream)?;
-    end.synchronize()?;
+    let micros = timed(stream, || graph.launch())?;
     let mut found = vec![0.0; logits];
     arena.read_logits(&mut found);
-    Ok((start.elapsed_ms(&end)? * 1000.0, found.into_iter().map(f32::to_bits).collect()))
+    Ok((micros, found.into_iter().map(f32::to_bits).collect()))
 }

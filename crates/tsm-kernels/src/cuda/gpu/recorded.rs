@@ -12,6 +12,7 @@ use candle_core::cuda_backend::cudarc;
 use cudarc::driver::{CudaFunction, CudaModule};
 
 use super::graph::{self, Begin, Graph};
+use super::overlap::Verdict;
 use super::{Gpu, RESERVED, doing, overlap, power_below};
 use crate::cuda::args::Launch;
 use crate::cuda::machine::MachineError;
@@ -67,7 +68,7 @@ impl Gpu {
         let early = match recorded(Begin::Early) {
             Ok(graph) => graph,
             Err(error) => {
-                tracing::debug!("launches for {streams} streams do not overlap: {error}");
+                tracing::debug!("steps of {streams} streams: launches cannot begin early: {error}");
                 return Some(behind);
             }
         };
@@ -75,10 +76,18 @@ impl Gpu {
             return Some(early);
         }
         let (arena, logits) = (self.arena.as_ref().expect(RESERVED), streams * self.program.classes());
-        let pays = overlap::pays(&self.stream, arena, logits, [&behind, &early]).unwrap_or_else(|error| {
-            tracing::debug!("launches for {streams} streams do not overlap: {error}");
-            false
-        });
+        let pays = match overlap::compare(&self.stream, arena, logits, [&behind, &early]) {
+            Ok(verdict) => {
+                if verdict == Verdict::Disagrees {
+                    tracing::warn!("steps of {streams} streams: launches that begin early gave other logits");
+                }
+                verdict == Verdict::Pays
+            }
+            Err(error) => {
+                tracing::warn!("steps of {streams} streams: launches cannot begin early: {error}");
+                false
+            }
+        };
         self.overlaps.insert(power, pays);
         Some(if pays { early } else { behind })
     }

@@ -13,8 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::cuda_backend::cudarc;
-use cudarc::driver::sys::CUevent_flags;
-use cudarc::driver::{CudaEvent, CudaFunction, CudaModule, CudaStream, DriverError};
+use cudarc::driver::{CudaFunction, CudaModule, CudaStream, DriverError};
 use half::f16;
 
 use super::memory::DeviceMemory;
@@ -44,8 +43,6 @@ pub(super) struct Trial<'a> {
     partial: &'a DeviceMemory,
     element: Element,
     has_graphs: bool,
-    start: CudaEvent,
-    end: CudaEvent,
 }
 
 impl<'a> Trial<'a> {
@@ -57,21 +54,9 @@ impl<'a> Trial<'a> {
         arena: &'a Arena,
         element: Element,
         has_graphs: bool,
-    ) -> Result<Self, MachineError> {
+    ) -> Self {
         let (slots, partial) = (arena.slots.as_slice(), &arena.partial);
-        let event = || stream.context().new_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
-        let (start, end) =
-            (event().map_err(doing("making a clock"))?, event().map_err(doing("making a clock"))?);
-        Ok(Self { stream, module, functions, slots, partial, element, has_graphs, start, end })
-    }
-
-    /// Microseconds that the GPU takes for what `issue` asks for.
-    fn timed(&self, issue: impl FnOnce() -> Result<(), DriverError>) -> Result<f32, DriverError> {
-        self.start.record(self.stream)?;
-        issue()?;
-        self.end.record(self.stream)?;
-        self.end.synchronize()?;
-        Ok(self.start.elapsed_ms(&self.end)? * 1000.0)
+        Self { stream, module, functions, slots, partial, element, has_graphs }
     }
 }
 
@@ -107,22 +92,23 @@ impl Bench for Trial<'_> {
         let timing = doing("timing a kernel");
         let function = function(self.module, self.functions, &data.kernel)?;
         let once = || launch(&function, data, self.stream);
-        let alone = self.timed(once).map_err(&timing)?;
+        let alone = graph::timed(self.stream, once).map_err(&timing)?;
         let [least, most] = REPEATS;
         let repeats =
             (least..most).find(|repeats| f32::from(*repeats) * alone >= REPEATED_MICROS).unwrap_or(most);
         let issue = || (0..repeats).try_for_each(|_| once());
         if !self.has_graphs || repeats == least {
-            let micros = self.timed(issue).map_err(&timing)?;
+            let micros = graph::timed(self.stream, issue).map_err(&timing)?;
             return Ok((micros / f32::from(repeats)).min(alone));
         }
         let Ok(graph) = graph::record(self.stream, || issue().map_err(&timing)) else {
             // Another thread of this process asked the GPU for something that no recording survives.
-            return Ok((self.timed(issue).map_err(&timing)? / f32::from(repeats)).min(alone));
+            return Ok((graph::timed(self.stream, issue).map_err(&timing)? / f32::from(repeats)).min(alone));
         };
         let mut fastest = alone;
         for _ in 0..2 {
-            fastest = fastest.min(self.timed(|| graph.launch()).map_err(&timing)? / f32::from(repeats));
+            fastest = fastest
+                .min(graph::timed(self.stream, || graph.launch()).map_err(&timing)? / f32::from(repeats));
         }
         Ok(fastest)
     }

@@ -151,6 +151,13 @@ impl Memories {
         self.check_folds(expected, tolerance, fold, &what);
     }
 
+    /// What one launch leaves in `slot`.
+    pub(super) fn made(&self, program: &Program, stage: Stage, scale: Scale, slot: Slot) -> Vec<f32> {
+        let what = self.launch(program, stage, scale);
+        let slot = slot as usize;
+        floats(&self.slots[slot].contents(&what), program.slot_element(slot))
+    }
+
     /// What the streams remember: the first channels of each pixel in the place of the fold, and nothing beside it.
     fn check_folds(&self, expected: &Tensor, tolerance: Tolerance, fold: Option<Fold>, what: &str) {
         let [_, height, width, channels] = expected.shape;
