@@ -6,8 +6,8 @@
 //! a configuration ──────────┘
 //! ```
 //!
-//! Sources of pictures are `tsm-ingest`'s, which knows no model: its own case of a file that is not there says the same,
-//! and `tests/topics/bad_input.rs` holds both to it.
+//! Sources of pictures are `tsm-ingest`'s, which knows no model: its own case of a file that is not there says the
+//! same, and `tests/topics/bad_input.rs` holds both to it.
 
 use std::io;
 
