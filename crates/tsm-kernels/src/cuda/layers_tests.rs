@@ -232,7 +232,7 @@ fn every_tile_is_among_the_ways_of_the_layers_it_is_compiled_for() {
     }
 }
 
-/// A picture that is no number shall be seen in the logits, not pooled or cut off to one.
+/// What is no number shall be seen in the logits, not pooled away.
 #[test]
 fn what_is_no_number_stays_none() {
     for element in [Element::F32, Element::F16] {

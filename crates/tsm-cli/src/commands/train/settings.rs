@@ -26,9 +26,9 @@ use crate::args::recipe::RecipeArgs;
 use crate::args::train::TrainArgs;
 use crate::exit_code::Failure;
 
-/// Where nothing else is said.
+/// How a model is stored where no option says so.
 const USUAL_STORAGE: StorageArg = StorageArg::F32;
-/// The same.
+/// What trains where no option says so: a resumed run ends at the same bits only on the same device.
 const USUAL_DEVICE: &str = "cpu";
 
 /// Everything that a run was told.
