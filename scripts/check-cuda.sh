@@ -3,7 +3,8 @@
 #
 #   scripts/check-cuda.sh [--cudnn]      --cudnn: the build with cuDNN as well
 #
-# Then the kernels are assembled for every GPU that a release has code for (check-ptx.sh), once for each state of theirs.
+# Then it runs, its PTX interpreted (check-without-gpu.sh), and the kernels are assembled for every GPU that a release has
+# code for (check-ptx.sh), once for each state of theirs.
 # The toolkit and the compiled dependencies stay in a cache outside the clone, keyed by what they are made of: a cold
 # run compiles candle's kernels, a warm one our own crates alone. $TSM_CUDA_CACHE names another place for it.
 set -euo pipefail
@@ -60,6 +61,8 @@ refused "no CUDA device 0" env LD_LIBRARY_PATH="$TSM_NO_GPU_LIBRARIES" TSM_CUDA=
 command -v nvidia-smi >/dev/null || # a driver is there
   refused "no libcuda.so.1" env LD_LIBRARY_PATH= TSM_CUDA="$gpu_build" "$run_cpu_build" selftest --device cuda
 refused "docs/cuda.md" env LD_LIBRARY_PATH= TSM_CUDA= "$run_cpu_build" selftest --device cuda
+
+TSM_INTERPRETER=$cache/interpreter scripts/check-without-gpu.sh "$gpu_build"
 
 # Minutes of two cores, for what only the kernels' source and the compiler decide: the cache is keyed by the latter.
 kernels=$(cat crates/tsm-kernels/cuda/* scripts/check-ptx.sh | sha256sum | cut -c1-16)

@@ -1,6 +1,7 @@
 //! The host in a GPU's stead: the same launches, the kernels' bodies compiled by the host's compiler.
 //!
-//! For tests only. Memory is the process's own, and launches run one after the other.
+//! For tests only. Memory is the process's own, and launches run one after the other. The same launches run the kernels'
+//! PTX instead where there is an interpreter (`interpreted.rs`).
 
 #![allow(unsafe_code, reason = "calls C++ with addresses")]
 
@@ -16,6 +17,8 @@ use super::machine::{FoldsOf, Machine, MachineError, check};
 use super::program::{Element, Program, SLOTS, Slot};
 use super::tuner::{self, Bench, Known, Tuned};
 use super::ways::{Scale, Stage};
+
+mod interpreted;
 
 type Twin = unsafe extern "C" fn(args: *const c_void, grid: *const c_int);
 
@@ -171,6 +174,9 @@ pub(super) fn run<A: KernelArgs>(launch: &Launch<A>) -> Result<(), MachineError>
     if launch.threads != needed {
         let (kernel, found) = (launch.kernel.clone(), launch.threads);
         return Err(MachineError::Threads { kernel, found, needed });
+    }
+    if let Some(is_known) = interpreted::run(launch, &name) {
+        return if is_known { Ok(()) } else { Err(no_kernel()) };
     }
     let grid = launch.grid.map(|size| c_int::try_from(size).unwrap_or(c_int::MAX));
     let args: *const A = &raw const launch.args;
