@@ -4,7 +4,7 @@
 #   scripts/without-gpu.sh COMMAND...
 #   scripts/without-gpu.sh target/cuda/release/tsm selftest --device cuda
 #
-# COMMAND finds a libcuda and its libraries of ours; TSM_PTX is the kernels' PTX, TSM_PTX_INTERPRETER the library that
+# COMMAND finds a libcuda and its libraries of ours; TSM_PTX is the kernels' PTX (one that is set is used as it is), TSM_PTX_INTERPRETER the library that
 # runs one of them for a test. TSM_PTX_ARCH=75 compiles for another GPU than 90, TSM_PTX_RACES=on looks for races;
 # tests/gpu/README.md lists the others. Needs g++, and nvcc and cuda.h: scripts/cuda-home.sh FOLDER, . FOLDER/env.sh
 #
@@ -63,6 +63,14 @@ print(*(os.path.dirname(p["manifest_path"]) for p in packages if p["name"] == "c
   link nvrtc libnvrtc.so.13 nvrtc nvrtc
 }
 
+compile_kernels() {
+  echo "without-gpu: compiling the kernels for sm_$arch into $built" >&2
+  work=$(mktemp -d "${built%/*}/new.XXXXXX")
+  "$NVCC" -ptx "-arch=sm_$arch" -O3 -std=c++17 "$kernels/step.cu" -o "$work/step.ptx" || fail "the kernels do not compile"
+  mv "$work/step.ptx" "$TSM_PTX"
+  rmdir "$work"
+}
+
 # Elsewhere first, then renamed: a run that is cut off leaves nothing that looks finished.
 work=""
 trap '[ -z "$work" ] || rm -rf "$work"' EXIT
@@ -72,16 +80,14 @@ if [ ! -e "$built/lib" ]; then
   work=$(mktemp -d "${built%/*}/new.XXXXXX")
   build_libraries
   rm -f "$work"/*.o "$work"/*.c
-  mv -T "$work" "$built" 2>/dev/null || [ -e "$built/lib" ] || fail "$built cannot be made" # another run was faster
+  # Where that fails another run was faster.
+  mv -T "$work" "$built" 2>/dev/null || [ -e "$built/lib" ] || fail "$built cannot be made"
 fi
-if [ ! -e "$built/step-$arch.ptx" ]; then
-  echo "without-gpu: compiling the kernels for sm_$arch into $built" >&2
-  new=$(mktemp "$built/new.XXXXXX")
-  "$NVCC" -ptx "-arch=sm_$arch" -O3 -std=c++17 "$kernels/step.cu" -o "$new" || { rm -f "$new"; fail "the kernels do not compile"; }
-  mv "$new" "$built/step-$arch.ptx"
+if [ -z "${TSM_PTX:-}" ]; then
+  TSM_PTX=$built/step-$arch.ptx
+  [ -e "$TSM_PTX" ] || compile_kernels
 fi
-rm -rf "${work:-$built/nothing}"
 
 export LD_LIBRARY_PATH="$built/lib:$CUDA_HOME/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-export TSM_PTX="${TSM_PTX:-$built/step-$arch.ptx}" TSM_PTX_INTERPRETER="$built/lib/libtsm_ptx.so"
+export TSM_PTX TSM_PTX_INTERPRETER="$built/lib/libtsm_ptx.so"
 exec "$@"

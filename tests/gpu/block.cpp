@@ -58,7 +58,8 @@ static void begin_warp(Block& block, Warp& warp, int number, u8* registers) {
 void begin_block(Block& block, vector<Warp>& warps, vector<u8>& registers) {
     const Kernel& kernel = *block.kernel;
     const size_t warp_bytes = kernel.first_registers.size();
-    block.shared.begin(kernel.shared_bytes + block.launch->dynamic_shared_bytes, settings().checks_races);
+    block.checks_races = settings().checks_races;
+    block.shared.begin(kernel.shared_bytes + block.launch->dynamic_shared_bytes, block.checks_races);
     block.phase = 1;
     block.has_done_atomics = false;
     block.waiting.clear();

@@ -52,6 +52,7 @@ struct Block {
     u32 x = 0, y = 0, z = 0;
     u32 number = 0;
     u32 phase = 1;  // grows at each barrier
+    bool checks_races = false;
     bool has_done_atomics = false;
     SharedMemory shared;
     vector<std::pair<Warp*, Path>> waiting;
@@ -96,5 +97,6 @@ inline void put_word(Warp& warp, int place, int width, int lane, u64 word) {
 
 inline u64 address_of(const Warp& warp, const Address& address, int lane) {
     if (address.base == NO_PLACE) return address.offset;
-    return address.offset + word_of(warp, address.base, address.base_width, lane);
+    const u8* base = warp.registers + address.base;
+    return address.offset + (address.base_width == 8 ? ((const u64*)base)[lane] : ((const u32*)base)[lane]);
 }

@@ -23,7 +23,7 @@ static void begin_copies(Warp& warp, const Instruction& it, u32 lanes) {
         const u32 asked = it.b == NO_PLACE ? bytes : registers_of<u32>(warp, it.b)[lane];
         if (asked != 0 && asked != bytes) fault(warp, it, lane, "a copy of a part", asked);
         const u64 from = address_of(warp, it.source, lane);
-        if (from % bytes) fault(warp, it, lane, "misaligned source of a copy", from);
+        if (!is_aligned(from, bytes)) fault(warp, it, lane, "misaligned source of a copy", from);
         if (asked) global_access(warp, it, lane, from, bytes, Use::LOAD);
         const u32 to = address_of(warp, it.address, lane);
         const Copy copy = {from, to, bytes, asked != 0, warp.copy_groups_ended[lane]};

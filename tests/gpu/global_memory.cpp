@@ -6,7 +6,6 @@
 #include "block.hpp"
 #include "fault.hpp"
 #include "memories.hpp"
-#include "settings.hpp"
 
 // Addresses that come from null and an offset.
 static const u64 NULL_PAGE_BYTES = 65536;
@@ -44,15 +43,15 @@ static Memory& checked(Warp& warp, const Instruction& it, int lane, u64 address,
 }
 
 u8* global_access(Warp& warp, const Instruction& it, int lane, u64 address, u32 bytes, Use use) {
-    if (address % bytes) fault(warp, it, lane, "misaligned access", address);
+    if (!is_aligned(address, bytes)) fault(warp, it, lane, "misaligned access", address);
     if (warp.block->launch->is_on_host_memory) return host_access(warp, it, lane, address, use);
     Memory& memory = checked(warp, it, lane, address, bytes, use);
-    if (settings().checks_races) note_among_blocks(warp, it, lane, memory, address, bytes, use);
+    if (warp.block->checks_races) note_among_blocks(warp, it, lane, memory, address, bytes, use);
     return (u8*)address;
 }
 
 u8* global_access_atomically(Warp& warp, const Instruction& it, int lane, u64 address, u32 bytes) {
-    if (address % bytes) fault(warp, it, lane, "misaligned access", address);
+    if (!is_aligned(address, bytes)) fault(warp, it, lane, "misaligned access", address);
     warp.block->has_done_atomics = true;
     if (warp.block->launch->is_on_host_memory) return host_access(warp, it, lane, address, Use::STORE);
     checked(warp, it, lane, address, bytes, Use::STORE);

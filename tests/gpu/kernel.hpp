@@ -28,7 +28,7 @@ const int NO_PLACE = -1;
 // [register + offset]
 struct Address {
     int base = NO_PLACE;
-    int base_width = 8;  // bytes
+    int base_width = 8;  // bytes, or 4
     s64 offset = 0;
 };
 

@@ -15,7 +15,7 @@ static const int HAS_SIGN = 1;
 
 static u8* local_access(Warp& warp, const Instruction& it, int lane, u64 at, u32 bytes) {
     const u32 all = warp.block->kernel->local_bytes;
-    if (at % bytes) fault(warp, it, lane, "misaligned access of local memory", at);
+    if (!is_aligned(at, bytes)) fault(warp, it, lane, "misaligned access of local memory", at);
     if (at > all || bytes > all - at) fault(warp, it, lane, "access behind the end of local memory", at);
     return warp.local.data() + (size_t)lane * all + at;
 }
@@ -38,32 +38,62 @@ static u8* access(Warp& warp, const Instruction& it, int lane, Use use) {
     }
 }
 
-template <Space SPACE>
+// Of registers as wide as the numbers.
+template <Space SPACE, class Word>
 static void load(Warp& warp, const Instruction& it, u32 lanes) {
-    const bool is_a_whole_word = it.width == 4 && it.to_width == 4;
+    const int count = it.count;
+    const int* places = it.places.data();
+    for_lanes(lanes, [&](int lane) {
+        const u8* from = access<SPACE>(warp, it, lane, Use::LOAD);
+        for (int i = 0; i < count; ++i, from += sizeof(Word))
+            if (places[i] != NO_PLACE) std::memcpy(registers_of<Word>(warp, places[i]) + lane, from, sizeof(Word));
+    });
+}
+
+// Of registers that are wider.
+template <Space SPACE>
+static void load_extended(Warp& warp, const Instruction& it, u32 lanes) {
     for_lanes(lanes, [&](int lane) {
         const u8* from = access<SPACE>(warp, it, lane, Use::LOAD);
         for (int i = 0; i < it.count; ++i, from += it.width) {
-            const int place = it.places[i];
-            if (place == NO_PLACE) continue;
-            if (is_a_whole_word) {
-                std::memcpy(warp.registers + place + 4 * lane, from, 4);
-                continue;
-            }
+            if (it.places[i] == NO_PLACE) continue;
             u64 word = 0;
             std::memcpy(&word, from, it.width);
-            put_word(warp, place, it.to_width, lane, extended(word, it.width, it.manner == HAS_SIGN));
+            put_word(warp, it.places[i], it.to_width, lane, extended(word, it.width, it.manner == HAS_SIGN));
         }
     });
 }
 
-template <Space SPACE>
+template <Space SPACE, class Word>
 static void store(Warp& warp, const Instruction& it, u32 lanes) {
+    const int count = it.count, lane_bytes = it.to_width;
+    const int* places = it.places.data();
     for_lanes(lanes, [&](int lane) {
         u8* to = access<SPACE>(warp, it, lane, Use::STORE);
-        for (int i = 0; i < it.count; ++i, to += it.width)
-            std::memcpy(to, warp.registers + it.places[i] + it.to_width * lane, it.width);
+        for (int i = 0; i < count; ++i, to += sizeof(Word))
+            std::memcpy(to, warp.registers + places[i] + lane_bytes * lane, sizeof(Word));
     });
+}
+
+template <Space SPACE>
+static Action load_of(const Instruction& it) {
+    if (it.to_width != it.width) return load_extended<SPACE>;
+    switch (it.width) {
+        case 1: return load<SPACE, u8>;
+        case 2: return load<SPACE, u16>;
+        case 4: return load<SPACE, u32>;
+        default: return load<SPACE, u64>;
+    }
+}
+
+template <Space SPACE>
+static Action store_of(const Instruction& it) {
+    switch (it.width) {
+        case 1: return store<SPACE, u8>;
+        case 2: return store<SPACE, u16>;
+        case 4: return store<SPACE, u32>;
+        default: return store<SPACE, u64>;
+    }
 }
 
 static Space space_of(const Statement& statement) {
@@ -89,10 +119,10 @@ void make_load(Parser& parser, const Statement& statement, Instruction* made) {
     make_access(parser, statement, statement.operand(0), made);
     made->address = parser.address(statement.operand(1));
     switch (space_of(statement)) {
-        case Space::GLOBAL: made->action = load<Space::GLOBAL>; break;
-        case Space::SHARED: made->action = load<Space::SHARED>; break;
-        case Space::LOCAL: made->action = load<Space::LOCAL>; break;
-        case Space::PARAMETERS: made->action = load<Space::PARAMETERS>; break;
+        case Space::GLOBAL: made->action = load_of<Space::GLOBAL>(*made); break;
+        case Space::SHARED: made->action = load_of<Space::SHARED>(*made); break;
+        case Space::LOCAL: made->action = load_of<Space::LOCAL>(*made); break;
+        case Space::PARAMETERS: made->action = load_of<Space::PARAMETERS>(*made); break;
     }
 }
 
@@ -102,9 +132,9 @@ void make_store(Parser& parser, const Statement& statement, Instruction* made) {
     for (int place : made->places)
         if (place == NO_PLACE) statement.refuse();
     switch (space_of(statement)) {
-        case Space::GLOBAL: made->action = store<Space::GLOBAL>; break;
-        case Space::SHARED: made->action = store<Space::SHARED>; break;
-        case Space::LOCAL: made->action = store<Space::LOCAL>; break;
+        case Space::GLOBAL: made->action = store_of<Space::GLOBAL>(*made); break;
+        case Space::SHARED: made->action = store_of<Space::SHARED>(*made); break;
+        case Space::LOCAL: made->action = store_of<Space::LOCAL>(*made); break;
         case Space::PARAMETERS: statement.refuse();
     }
 }

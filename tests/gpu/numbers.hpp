@@ -47,6 +47,9 @@ inline u64 extended(u64 word, int bytes, bool is_signed) {
     return is_signed ? (u64)((s64)(word << spare_bits) >> spare_bits) : word << spare_bits >> spare_bits;
 }
 
+// To a power of two.
+inline bool is_aligned(u64 address, u64 bytes) { return (address & (bytes - 1)) == 0; }
+
 template <class T>
 T from_bits(u64 bits) {
     T value;

@@ -128,6 +128,7 @@ Address Parser::address(const string& text) {
     found.offset = offset;
     u64 value;
     if (const Register* base_register = known(base)) {
+        if (base_register->width < 4) throw Unknown{"its address " + text};
         found.base = base_register->place;
         found.base_width = base_register->width;
     } else if (read_literal(base, 8, &value) || symbol(base, &value)) {

@@ -55,7 +55,7 @@ void SharedMemory::note(const Warp& warp, const Instruction& it, int lane, int w
 u8* SharedMemory::access_by(
     const Warp& warp, const Instruction& it, int lane, int who, u64 at, u32 count, Use use
 ) {
-    if (at % count) fault(warp, it, lane, "misaligned access of shared memory", at);
+    if (!is_aligned(at, count)) fault(warp, it, lane, "misaligned access of shared memory", at);
     if (at > bytes.size() || count > bytes.size() - at)
         fault(warp, it, lane, "access behind the end of shared memory", at);
     if (!cells.empty()) note(warp, it, lane, who, at, count, use);
@@ -75,7 +75,7 @@ u8* SharedMemory::access_by_warp(const Warp& warp, const Instruction& it, u64 at
 }
 
 void SharedMemory::begin_copy(const Warp& warp, const Instruction& it, int lane, const Copy& copy) {
-    if (copy.to % copy.bytes) fault(warp, it, lane, "misaligned target of a copy", copy.to);
+    if (!is_aligned(copy.to, copy.bytes)) fault(warp, it, lane, "misaligned target of a copy", copy.to);
     if (copy.to > bytes.size() || copy.bytes > bytes.size() - copy.to)
         fault(warp, it, lane, "a copy behind the end of shared memory", copy.to);
     if (cells.empty()) return;
