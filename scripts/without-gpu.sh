@@ -4,9 +4,10 @@
 #   scripts/without-gpu.sh COMMAND...
 #   scripts/without-gpu.sh target/cuda/release/tsm selftest --device cuda
 #
-# COMMAND finds a libcuda and its libraries of ours; TSM_PTX is the kernels' PTX (one that is set is used as it is), TSM_PTX_INTERPRETER the library that
-# runs one of them for a test. TSM_PTX_ARCH=75 compiles for another GPU than 90, TSM_PTX_RACES=on looks for races;
-# tests/gpu/README.md lists the others. Needs g++, and nvcc and cuda.h: scripts/cuda-home.sh FOLDER, . FOLDER/env.sh
+# COMMAND finds a libcuda and its libraries of ours; TSM_PTX is the kernels' PTX (if it is set, it is left), and
+# TSM_PTX_INTERPRETER the library that runs one of them for a test. TSM_PTX_ARCH=75 compiles for another GPU than 90,
+# TSM_PTX_RACES=on looks for races; tests/gpu/README.md lists the others. Needs g++, and nvcc and cuda.h, which
+# scripts/cuda-home.sh FOLDER and . FOLDER/env.sh bring.
 #
 # Built once for each state of tests/gpu and the kernels, into $TSM_INTERPRETER (target/without-gpu).
 set -euo pipefail
@@ -20,7 +21,7 @@ arch=${TSM_PTX_ARCH:-90}
 for program in g++ cc python3 cargo; do command -v "$program" >/dev/null || fail "$program is missing"; done
 export NVCC=${NVCC:-nvcc}
 command -v "$NVCC" >/dev/null || fail "nvcc is missing; run scripts/cuda-home.sh FOLDER and . FOLDER/env.sh"
-[ -e "${CUDA_HOME:-}/include/cuda.h" ] || fail "CUDA_HOME has no include/cuda.h; . FOLDER/env.sh of scripts/cuda-home.sh"
+[ -e "${CUDA_HOME:-}/include/cuda.h" ] || fail "cuda.h is not in CUDA_HOME; run scripts/cuda-home.sh FOLDER and . FOLDER/env.sh"
 
 sources=$root/tests/gpu
 kernels=$root/crates/tsm-kernels/cuda
@@ -66,7 +67,8 @@ print(*(os.path.dirname(p["manifest_path"]) for p in packages if p["name"] == "c
 compile_kernels() {
   echo "without-gpu: compiling the kernels for sm_$arch into $built" >&2
   work=$(mktemp -d "${built%/*}/new.XXXXXX")
-  "$NVCC" -ptx "-arch=sm_$arch" -O3 -std=c++17 "$kernels/step.cu" -o "$work/step.ptx" || fail "the kernels do not compile"
+  "$NVCC" -ptx "-arch=sm_$arch" -O3 -std=c++17 "$kernels/step.cu" -o "$work/step.ptx" ||
+    fail "the kernels do not compile"
   mv "$work/step.ptx" "$TSM_PTX"
   rmdir "$work"
 }
@@ -80,6 +82,7 @@ if [ ! -e "$built/lib" ]; then
   work=$(mktemp -d "${built%/*}/new.XXXXXX")
   build_libraries
   rm -f "$work"/*.o "$work"/*.c
+  chmod 755 "$work"
   # Where that fails another run was faster.
   mv -T "$work" "$built" 2>/dev/null || [ -e "$built/lib" ] || fail "$built cannot be made"
 fi

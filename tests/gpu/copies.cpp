@@ -1,6 +1,6 @@
 // cp.async: copies that a thread begins, closes groups of, and waits for by the number of groups that may be left.
 //
-//   cp.async ─► the lane's list ─ commit_group ─► its number ─ wait_group N ─► all but the last N groups are carried out
+//   cp.async ─► the lane's list ─ commit_group ─► its number ─ wait_group N ─► all but the last N groups are done
 //
 // Carried out as late as a GPU may: whoever reads without waiting, or changes the source meanwhile, sees it.
 #include "copies.hpp"

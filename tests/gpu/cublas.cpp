@@ -131,8 +131,8 @@ int cublasSetWorkspace_v2(void*, void*, size_t) { return SUCCESS; }
 
 int cublasGemmStridedBatchedEx(
     void* handle, int transposes_a, int transposes_b, int rows, int columns, int depth, const void* alpha,
-    const void* a, int a_type, int a_leading, long long a_stride, const void* b, int b_type, int b_leading, long long b_stride,
-    const void* beta, void* c, int c_type, int c_leading, long long c_stride, int batch, int compute, int
+    const void* a, int a_type, int a_leading, long long a_stride, const void* b, int b_type, int b_leading,
+    long long b_stride, const void* beta, void* c, int c_type, int c_leading, long long c_stride, int batch, int compute, int
 ) {
     if (!is_known(a_type) || !is_known(b_type) || !is_known(c_type)) return NOT_SUPPORTED;
     Product* product = new Product;
@@ -151,8 +151,8 @@ int cublasGemmStridedBatchedEx(
 
 int cublasGemmEx(
     void* handle, int transposes_a, int transposes_b, int rows, int columns, int depth, const void* alpha,
-    const void* a, int a_type, int a_leading, const void* b, int b_type, int b_leading, const void* beta, void* c, int c_type,
-    int c_leading, int compute, int algorithm
+    const void* a, int a_type, int a_leading, const void* b, int b_type, int b_leading, const void* beta, void* c,
+    int c_type, int c_leading, int compute, int algorithm
 ) {
     return cublasGemmStridedBatchedEx(
         handle, transposes_a, transposes_b, rows, columns, depth, alpha, a, a_type, a_leading, 0, b, b_type, b_leading,

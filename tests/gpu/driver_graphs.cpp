@@ -1,6 +1,6 @@
 // Captures, and the graphs that come of them: what would have been queued, to be queued as often as wanted.
 //
-//   cuStreamBeginCapture ─ calls ─► Graph ─ cuStreamEndCapture, cuGraphInstantiate ─► cuGraphLaunch ─► one piece of work
+//   begin ─ calls ─► Graph ─ cuStreamEndCapture, cuGraphInstantiate ─► cuGraphLaunch ─► one piece of work
 #include <utility>
 
 #include "driver.hpp"

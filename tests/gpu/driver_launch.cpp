@@ -104,7 +104,7 @@ CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction function, voi
     if (const char* wrong = what_is_wrong(*launch)) return refuse(__func__, CUDA_ERROR_INVALID_VALUE, wrong);
     if (const CUresult refused = read_attributes(*config, launch.get())) return refused;
     const bool has_none = !parameters && !launch->kernel->parameters.empty();
-    if (extra || has_none) return refuse(__func__, CUDA_ERROR_INVALID_VALUE, "parameters that are not a list of places");
+    if (extra || has_none) return refuse(__func__, CUDA_ERROR_INVALID_VALUE, "parameters are no list of places");
     copy_parameters(parameters, launch.get());
     return enqueue(config->hStream, [launch] { run_launch(*launch); });
 }

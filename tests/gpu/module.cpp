@@ -48,7 +48,8 @@ static Declaration read_declaration(const string& text) {
     read.alignment = 0;
     for (size_t i = 0; i < words.size(); ++i) {
         if (words[i] == ".align" && i + 1 < words.size()) read.alignment = std::atoi(words[i + 1].c_str());
-        if (words[i][0] == '.' && type_of(words[i].substr(1)).kind != Kind::NONE) read.type = type_of(words[i].substr(1));
+        const Type type = words[i][0] == '.' ? type_of(words[i].substr(1)) : Type();
+        if (type.kind != Kind::NONE) read.type = type;
     }
     const size_t bracket = words.back().find('[');
     read.name = words.back().substr(0, bracket);

@@ -55,6 +55,10 @@ Parser::Register* Parser::known(const string& name) {
 }
 
 bool Parser::symbol(const string& name, u64* value) const {
+    if (name == "WARP_SZ") {
+        *value = 32;
+        return true;
+    }
     if (const auto found = symbols.find(name); found != symbols.end()) {
         *value = found->second;
         return true;

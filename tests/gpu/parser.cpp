@@ -113,7 +113,10 @@ void Parser::add_instruction(const string& text) {
 
 void Parser::declare(const string& text) {
     const string first = split_words(text)[0];
-    if (first == ".reg") return declare_registers(text);
+    const string reg = ".reg";
+    if (first.compare(0, reg.size() + 1, reg + ".") == 0)  // as inline assembly has it: .reg.b16 a;
+        return declare_registers(reg + " " + text.substr(reg.size()));
+    if (first == reg) return declare_registers(text);
     if (first == ".shared" || first == ".local") return declare_memory(text);
     if (first == ".param" || first == ".pragma" || first == ".loc" || first == ".file") return;
     throw Unknown{"this declaration"};

@@ -1,7 +1,7 @@
 // Races in shared memory, found by what each cell remembers.
 //
-// Two touches of a cell, one of them a store, are a race unless something lies between them: a barrier of the block, or,
-// between lanes of one warp, a `bar.warp.sync`. Whoever stands in the cell is told from whoever comes by the phases.
+// Two touches of a cell, one of them a store, are a race unless something lies between them: a barrier of the block,
+// or, between lanes of one warp, a `bar.warp.sync`. Both count phases, and a touch remembers those it was made in.
 #include "shared_memory.hpp"
 
 #include "block.hpp"
@@ -38,8 +38,8 @@ void SharedMemory::note(const Warp& warp, const Instruction& it, int lane, int w
         Cell& cell = cells[c];
         if (cell.under_way_by != NOBODY) fault(warp, it, lane, "shared memory is touched with a copy under way", at);
         if (!is_before(cell.written, warp, who)) {
-            const char* what = is_store ? "write-write race in shared memory" : "read-after-write race in shared memory";
-            fault(warp, it, lane, what, at);
+            const char* race = is_store ? "write-write race in shared memory" : "read-after-write race in shared memory";
+            fault(warp, it, lane, race, at);
         }
         if (is_store) {
             if (!is_before(cell.read, warp, who)) fault(warp, it, lane, "write-after-read race in shared memory", at);
@@ -52,9 +52,7 @@ void SharedMemory::note(const Warp& warp, const Instruction& it, int lane, int w
     }
 }
 
-u8* SharedMemory::access_by(
-    const Warp& warp, const Instruction& it, int lane, int who, u64 at, u32 count, Use use
-) {
+u8* SharedMemory::access_by(const Warp& warp, const Instruction& it, int lane, int who, u64 at, u32 count, Use use) {
     if (!is_aligned(at, count)) fault(warp, it, lane, "misaligned access of shared memory", at);
     if (at > bytes.size() || count > bytes.size() - at)
         fault(warp, it, lane, "access behind the end of shared memory", at);
