@@ -28,6 +28,7 @@ struct Launch {
 struct Path {
     int at;
     u32 lanes;
+    bool is_waiting = false;  // for other lanes to come here, too
 };
 
 struct Warp {

@@ -18,7 +18,7 @@ void make_end(Parser&, const Statement& statement, Instruction* made) {
 
 // Lanes of a warp meet: behind it they see what each of them has written.
 static void meet_in_warp(Warp& warp, const Instruction& it, u32 lanes) {
-    const u32 wanted = registers_of<u32>(warp, it.a)[lowest_lane(lanes)] & warp.lanes & ~warp.ended;
+    const u32 wanted = registers_of<u32>(warp, it.members)[lowest_lane(lanes)] & warp.lanes & ~warp.ended;
     if (wanted != lanes) fault(warp, it, lowest_lane(wanted & ~lanes), "bar.warp.sync with lanes missing", lanes);
     ++warp.phase;
 }
@@ -26,7 +26,7 @@ static void meet_in_warp(Warp& warp, const Instruction& it, u32 lanes) {
 // The block's barrier, number 0 and for all threads, is the only one.
 void make_barrier(Parser& parser, const Statement& statement, Instruction* made) {
     if (statement.has("warp")) {
-        made->a = parser.operand(statement.operand(0), 4);
+        made->members = parser.operand(statement.operand(0), 4);
         made->action = meet_in_warp;
         return;
     }

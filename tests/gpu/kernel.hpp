@@ -42,6 +42,7 @@ struct Instruction {
     int b = NO_PLACE;
     int c = NO_PLACE;
     int second_to = NO_PLACE;  // the predicate beside `to`
+    int members = NO_PLACE;    // the lanes that do it together, and wait for each other: `.sync`
     int to_width = 4;          // of the register, in bytes; `width` is the one the instruction names
     int a_width = 4;
     int width = 4;

@@ -137,7 +137,8 @@ static void make_product(Parser& parser, const Statement& statement, Instruction
 }
 
 void make_matrix(Parser& parser, const Statement& statement, Instruction* made) {
-    if (statement.words.size() < 4) statement.refuse();
+    if (statement.words.size() < 4 || !statement.has("sync")) statement.refuse();
+    made->members = parser.operand("0xffffffff", 4);
     if (statement.words[1] == "mma") return make_product(parser, statement, made);
     const bool is_load = statement.words[1] == "load";
     const bool is_sums = statement.words[2] == "c" || statement.words[2] == "d";

@@ -48,5 +48,6 @@ void make_shuffle(Parser& parser, const Statement& statement, Instruction* made)
     made->a = parser.operand(statement.operand(1), 4);
     made->b = parser.operand(statement.operand(2), 4);
     made->c = parser.operand(statement.operand(3), 4);
+    made->members = parser.operand(statement.operand(4), 4);
     made->action = shuffle;
 }

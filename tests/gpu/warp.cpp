@@ -3,32 +3,56 @@
 //   paths   {at 3: lanes 0-7}   {at 9: lanes 8-31}          the one with the smallest `at` runs ...
 //           {at 9: lanes 0-7}   {at 9: lanes 8-31}          ... until it reaches another, where the two become one
 //
-// Compilers lay code out so that what branches meet at lies behind them; so the smallest `at` first lets them meet.
+// Compilers lay most code out so that what branches meet at lies behind them; so the smallest `at` first lets them meet.
+// Where they don't, an instruction that names its lanes (`.sync`) holds the early ones up until the others are there.
 #include <algorithm>
 #include <climits>
+#include <utility>
 
 #include "block.hpp"
 #include "copies.hpp"
 #include "fault.hpp"
 
-// The path to run now, with all lanes that stand where it does. `stop`: where the next other path stands.
-static Path take_path(Warp& warp, int* stop) {
+// Where a path that runs must stop: at others that wait, and before it passes others that do not.
+struct Stops {
+    int before = INT_MAX;
+    bool has_waiting = false;
+};
+
+static bool is_lower(const Path& a, const Path& b) {
+    return a.is_waiting != b.is_waiting ? b.is_waiting : a.at < b.at;
+}
+
+// The path to run now, with all lanes that stand where it does. One that is taken though it waits has waited in vain.
+static Path take_path(Warp& warp, Stops* stops) {
     vector<Path>& paths = warp.paths;
-    const auto lower = [](const Path& a, const Path& b) { return a.at < b.at; };
-    const auto lowest = std::min_element(paths.begin(), paths.end(), lower);
+    const auto lowest = std::min_element(paths.begin(), paths.end(), is_lower);
     Path taken = *lowest;
     paths.erase(lowest);
-    *stop = INT_MAX;
     for (size_t i = 0; i < paths.size();) {
         if (paths[i].at == taken.at) {
             taken.lanes |= paths[i].lanes;
             paths.erase(paths.begin() + i);
-        } else {
-            *stop = std::min(*stop, paths[i].at);
-            ++i;
+            continue;
         }
+        if (paths[i].is_waiting)
+            stops->has_waiting = true;
+        else
+            stops->before = std::min(stops->before, paths[i].at);
+        ++i;
     }
     return taken;
+}
+
+static bool is_where_one_waits(const Warp& warp, int at) {
+    const auto is_there = [at](const Path& path) { return path.is_waiting && path.at == at; };
+    return std::any_of(warp.paths.begin(), warp.paths.end(), is_there);
+}
+
+// Whether lanes that the instruction names, and that have not ended, are elsewhere.
+static bool misses_lanes(Warp& warp, const Instruction& it, u32 lanes) {
+    const u32 members = registers_of<u32>(warp, it.members)[lowest_lane(lanes)];
+    return (members & warp.lanes & ~warp.ended & ~lanes) != 0;
 }
 
 static u32 lanes_of(Warp& warp, const Instruction& it, u32 lanes) {
@@ -78,12 +102,18 @@ static bool leave_path(Warp& warp, const Instruction& it, u32 lanes, Path* path)
     return path->lanes != 0;
 }
 
-static void run_path(Warp& warp, Path path, int stop) {
+static void run_path(Warp& warp, Path path, const Stops& stops) {
     const Instruction* code = warp.block->kernel->code.data();
-    while (path.at < stop) {
+    bool has_waited = std::exchange(path.is_waiting, false);
+    while (path.at < stops.before && !(stops.has_waiting && is_where_one_waits(warp, path.at))) {
         const Instruction& it = code[path.at];
         const u32 lanes = lanes_of(warp, it, path.lanes);
         if (it.flow == Flow::NEXT) {
+            if (it.members != NO_PLACE && lanes && !has_waited && misses_lanes(warp, it, lanes)) {
+                path.is_waiting = true;
+                break;
+            }
+            has_waited = false;
             if (lanes) it.action(warp, it, lanes);
             ++path.at;
         } else if (!leave_path(warp, it, lanes, &path)) {
@@ -95,8 +125,8 @@ static void run_path(Warp& warp, Path path, int stop) {
 
 void run_warp(Warp& warp) {
     while (!warp.paths.empty()) {
-        int stop;
-        const Path path = take_path(warp, &stop);
-        run_path(warp, path, stop);
+        Stops stops;
+        const Path path = take_path(warp, &stops);
+        run_path(warp, path, stops);
     }
 }
