@@ -21,7 +21,7 @@ arch=${TSM_PTX_ARCH:-90}
 for program in g++ cc python3 cargo; do command -v "$program" >/dev/null || fail "$program is missing"; done
 export NVCC=${NVCC:-nvcc}
 command -v "$NVCC" >/dev/null || fail "nvcc is missing; run scripts/cuda-home.sh FOLDER and . FOLDER/env.sh"
-[ -e "${CUDA_HOME:-}/include/cuda.h" ] || fail "cuda.h is not in CUDA_HOME; run scripts/cuda-home.sh FOLDER and . FOLDER/env.sh"
+[ -e "${CUDA_HOME:-}/include/cuda.h" ] || fail "cuda.h is not in CUDA_HOME; . FOLDER/env.sh of scripts/cuda-home.sh"
 
 sources=$root/tests/gpu
 kernels=$root/crates/tsm-kernels/cuda

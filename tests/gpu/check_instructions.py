@@ -3,8 +3,8 @@
 
     scripts/without-gpu.sh python3 tests/gpu/check_instructions.py
 
-Each instruction becomes a kernel of one warp. Corners are what is looked at: signs, overflow, shifts by too much, numbers
-that are none, and conversions that have to be clamped.
+Each instruction becomes a kernel of one warp. Corners are what is looked at: signs, overflow, shifts by too much,
+numbers that are none, and conversions that have to be clamped.
 """
 import ctypes
 import os

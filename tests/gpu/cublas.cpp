@@ -132,7 +132,8 @@ int cublasSetWorkspace_v2(void*, void*, size_t) { return SUCCESS; }
 int cublasGemmStridedBatchedEx(
     void* handle, int transposes_a, int transposes_b, int rows, int columns, int depth, const void* alpha,
     const void* a, int a_type, int a_leading, long long a_stride, const void* b, int b_type, int b_leading,
-    long long b_stride, const void* beta, void* c, int c_type, int c_leading, long long c_stride, int batch, int compute, int
+    long long b_stride, const void* beta, void* c, int c_type, int c_leading, long long c_stride, int batch,
+    int compute, int
 ) {
     if (!is_known(a_type) || !is_known(b_type) || !is_known(c_type)) return NOT_SUPPORTED;
     Product* product = new Product;

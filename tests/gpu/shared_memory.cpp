@@ -38,8 +38,8 @@ void SharedMemory::note(const Warp& warp, const Instruction& it, int lane, int w
         Cell& cell = cells[c];
         if (cell.under_way_by != NOBODY) fault(warp, it, lane, "shared memory is touched with a copy under way", at);
         if (!is_before(cell.written, warp, who)) {
-            const char* race = is_store ? "write-write race in shared memory" : "read-after-write race in shared memory";
-            fault(warp, it, lane, race, at);
+            const char* race = is_store ? "write-write race" : "read-after-write race";
+            fault(warp, it, lane, (string(race) + " in shared memory").c_str(), at);
         }
         if (is_store) {
             if (!is_before(cell.read, warp, who)) fault(warp, it, lane, "write-after-read race in shared memory", at);

@@ -3,8 +3,8 @@
 //   paths   {at 3: lanes 0-7}   {at 9: lanes 8-31}          the one with the smallest `at` runs ...
 //           {at 9: lanes 0-7}   {at 9: lanes 8-31}          ... until it reaches another, where the two become one
 //
-// Compilers lay most code out so that what branches meet at lies behind them; so the smallest `at` first lets them meet.
-// Where they don't, an instruction that names its lanes (`.sync`) holds the early ones up until the others are there.
+// Compilers lay most code out so that what branches meet at lies behind them: the smallest `at` first lets them meet.
+// Where it does not, an instruction that names its lanes (`.sync`) holds the early ones up until the others are there.
 #include <algorithm>
 #include <climits>
 #include <utility>
