@@ -3,7 +3,7 @@
 #
 #   . FOLDER/env.sh && scripts/check-without-gpu.sh GPU_BUILD     FOLDER: of cuda-home.sh; after a build with --features cuda
 #
-# A clip of this repository first: in f32, the fastest way of each layer asked for, and in halves by the likeliest ways,
+# First the interpreter itself, then a clip of this repository: in f32, the fastest way of each layer asked for, and in halves by the likeliest ways,
 # two streams a step. Then every way of every layer, looking for races, once for each state of the kernels; and the same
 # of kernels without their last barrier, in which races have to be found. $TSM_INTERPRETER keeps what is built.
 set -euo pipefail
@@ -17,12 +17,12 @@ export TSM_INTERPRETER=${TSM_INTERPRETER:-$PWD/target/without-gpu}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Labels by the build behind, as the others: confidences may differ by $1.
+# Both builds live on what follows: confidences in type $1 may differ by $2.
 labels_are_the_processors() {
-  local within=$1
-  shift
+  local data_type=$1 within=$2
+  shift 2
   "$cpu_build" live "$@" --device cpu --format jsonl > "$work/cpu.jsonl" 2> "$work/said" || fail "$(cat "$work/said")"
-  scripts/without-gpu.sh "$gpu_build" live "$@" --device cuda --format jsonl > "$work/gpu.jsonl" 2> "$work/said" ||
+  scripts/without-gpu.sh "$gpu_build" live "$@" --device cuda --data-type "$data_type" --format jsonl > "$work/gpu.jsonl" 2> "$work/said" ||
     fail "live $* --device cuda ended with code $?: $(cat "$work/said")"
   python3 - "$within" "$work/cpu.jsonl" "$work/gpu.jsonl" <<'PY'
 """Compares what two runs said of each frame."""
@@ -48,8 +48,9 @@ off = max(abs(cpu[frame]["raw_confidence"] - gpu[frame]["raw_confidence"]) for f
 print(f"without a GPU: {len(both)} frames as the processor labels them, confidences within {off:.1e}")
 PY
 }
-labels_are_the_processors 1e-4 "$clip" --frames 3
-TSM_CUDA_TUNE=off labels_are_the_processors 1e-2 "$clip" "$clip" --frames 4 --data-type f16
+scripts/without-gpu.sh python3 tests/gpu/check_instructions.py
+labels_are_the_processors f32 1e-4 "$clip" --frames 3
+TSM_CUDA_TUNE=off labels_are_the_processors f16 1e-2 "$clip" "$clip" --frames 4
 
 # The twins' tests, on the PTX. What makes build scripts run again is left out.
 layer_tests() {

@@ -19,8 +19,8 @@ fail() { echo "without-gpu: $*" >&2; exit 2; }
 arch=${TSM_PTX_ARCH:-90}
 [[ $arch =~ ^[0-9]{2,3}$ ]] || fail "TSM_PTX_ARCH=$arch is no compute capability; 80 is one"
 for program in g++ cc python3 cargo; do command -v "$program" >/dev/null || fail "$program is missing"; done
-export NVCC=${NVCC:-nvcc}
-command -v "$NVCC" >/dev/null || fail "nvcc is missing; run scripts/cuda-home.sh FOLDER and . FOLDER/env.sh"
+nvcc=${NVCC:-nvcc}
+command -v "$nvcc" >/dev/null || fail "nvcc is missing; run scripts/cuda-home.sh FOLDER and . FOLDER/env.sh"
 [ -e "${CUDA_HOME:-}/include/cuda.h" ] || fail "cuda.h is not in CUDA_HOME; . FOLDER/env.sh of scripts/cuda-home.sh"
 
 sources=$root/tests/gpu
@@ -67,7 +67,7 @@ print(*(os.path.dirname(p["manifest_path"]) for p in packages if p["name"] == "c
 compile_kernels() {
   echo "without-gpu: compiling the kernels for sm_$arch into $built" >&2
   work=$(mktemp -d "${built%/*}/new.XXXXXX")
-  "$NVCC" -ptx "-arch=sm_$arch" -O3 -std=c++17 "$kernels/step.cu" -o "$work/step.ptx" ||
+  "$nvcc" -ptx "-arch=sm_$arch" -O3 -std=c++17 "$kernels/step.cu" -o "$work/step.ptx" ||
     fail "the kernels do not compile"
   mv "$work/step.ptx" "$TSM_PTX"
   rmdir "$work"

@@ -37,7 +37,8 @@ unsafe extern "C" {
 static RUN: LazyLock<Option<Run>> = LazyLock::new(|| {
     let path = std::env::var_os("TSM_PTX_INTERPRETER")?;
     let c_path = CString::new(path.as_bytes()).expect("a path has no zeros");
-    Some(load(&c_path).unwrap_or_else(|| panic!("TSM_PTX_INTERPRETER: {} has no `tsm_ptx_run`", path.display())))
+    let run = load(&c_path);
+    Some(run.unwrap_or_else(|| panic!("TSM_PTX_INTERPRETER: {} has no `tsm_ptx_run`", path.display())))
 });
 
 fn load(path: &CStr) -> Option<Run> {
@@ -58,6 +59,7 @@ pub(super) fn run<A: KernelArgs>(launch: &Launch<A>, name: &CStr) -> Option<bool
     let args: *const A = &raw const launch.args;
     // SAFETY: the name ends with a zero, the arguments are as long as said, and the addresses in them are of memories
     // that live in the caller and are as large as the launch's sizes say.
-    let code = unsafe { run(name.as_ptr(), args.cast(), size_of::<A>(), launch.grid.as_ptr(), launch.threads) };
+    let code =
+        unsafe { run(name.as_ptr(), args.cast(), size_of::<A>(), launch.grid.as_ptr(), launch.threads) };
     Some(code == 0)
 }
