@@ -83,17 +83,7 @@ TSM_INLINE void finish(const LayerArgs& a, int t, int first_row, int first_colum
         TSM_UNROLL for (int first = 0; first < Tile::FOURS; first += AT_ONCE)
             add_around<T, Tile, AT_ONCE>(a, t, first_row, first_column, first, fours);
     }
-    // Once for all numbers, where `activated` would ask which one for each.
-    if (a.activation != 0) {
-        TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
-            TSM_UNROLL for (int i = 0; i < 4; ++i) fours[f].v[i] = larger(fours[f].v[i], 0.0f);
-        }
-    }
-    if (a.activation == 2) {
-        TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
-            TSM_UNROLL for (int i = 0; i < 4; ++i) fours[f].v[i] = smaller(fours[f].v[i], 6.0f);
-        }
-    }
+    activate<Tile::FOURS>(fours, a.activation);
     TSM_UNROLL for (int f = 0; f < Tile::FOURS; ++f) {
         const int row = first_row + Tile::group(t, f).row, column = first_column + Tile::group(t, f).column;
         if (row >= a.rows || column >= a.out_c) continue;

@@ -69,6 +69,21 @@ TSM_INLINE float activated(float x, int activation) {
     return x;
 }
 
+// Once for all numbers, where `activated` would ask which one for each.
+template <int COUNT, int WIDTH>
+TSM_INLINE void activate(Floats<WIDTH>* floats, int activation) {
+    if (activation != 0) {
+        TSM_UNROLL for (int f = 0; f < COUNT; ++f) {
+            TSM_UNROLL for (int i = 0; i < WIDTH; ++i) floats[f].v[i] = larger(floats[f].v[i], 0.0f);
+        }
+    }
+    if (activation == 2) {
+        TSM_UNROLL for (int f = 0; f < COUNT; ++f) {
+            TSM_UNROLL for (int i = 0; i < WIDTH; ++i) floats[f].v[i] = smaller(floats[f].v[i], 6.0f);
+        }
+    }
+}
+
 // An address that comes from memory might be of any kind, and be asked for more slowly; it is none of shared memory.
 template <class T>
 TSM_INLINE T* on_device(T* p) {

@@ -120,9 +120,7 @@ TSM_INLINE void load_depthwise(const LayerArgs& a, const PatchRow* rows, int c, 
             }
         }
     }
-    TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
-        TSM_UNROLL for (int j = 0; j < WIDTH; ++j) to[i].v[j] = activated(to[i].v[j], a.depthwise_activation);
-    }
+    activate<ROWS>(to, a.depthwise_activation);
 }
 
 // The stream's memory of the pixel that is `depth` deep in a row's patch; null in the padding.

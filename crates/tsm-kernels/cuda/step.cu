@@ -34,10 +34,12 @@
     TSM_STEP_ENTRY(patches_##tile##_f16, 128, per_sm, DeepTensorTile<PATCHES, tm, tn, dk, stages, slices>::run)
 
 #define TSM_OTHERS(type, suffix)                                                                                      \
-    TSM_STEP_ENTRY(depthwise_s1_wide_##suffix, 128, 4, depthwise_block<type, 3, 1, 4>)                                \
-    TSM_STEP_ENTRY(depthwise_s1_##suffix, 128, 5, depthwise_block<type, 3, 1, 1>)                                     \
-    TSM_STEP_ENTRY(depthwise_s2_wide_##suffix, 128, 4, depthwise_block<type, 3, 2, 2>)                                \
-    TSM_STEP_ENTRY(depthwise_s2_##suffix, 128, 5, depthwise_block<type, 3, 2, 1>)                                     \
+    TSM_STEP_ENTRY(depthwise_s1_tall_##suffix, 128, 3, depthwise_block<type, 3, 1, 4, 2>)                             \
+    TSM_STEP_ENTRY(depthwise_s1_wide_##suffix, 128, 4, depthwise_block<type, 3, 1, 4, 1>)                             \
+    TSM_STEP_ENTRY(depthwise_s1_##suffix, 128, 5, depthwise_block<type, 3, 1, 1, 1>)                                  \
+    TSM_STEP_ENTRY(depthwise_s2_tall_##suffix, 128, 3, depthwise_block<type, 3, 2, 2, 2>)                             \
+    TSM_STEP_ENTRY(depthwise_s2_wide_##suffix, 128, 4, depthwise_block<type, 3, 2, 2, 1>)                             \
+    TSM_STEP_ENTRY(depthwise_s2_##suffix, 128, 5, depthwise_block<type, 3, 2, 1, 1>)                                  \
     TSM_STEP_ENTRY(max_pool_##suffix, 128, 8, max_pool_block<type>)                                                   \
     TSM_STEP_ENTRY(mean_##suffix, 128, 8, mean_block<type>)
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! product              tile x splits                              tile.rs
-//! depthwise            one output a thread, or several of a row   cuda/depthwise.cuh
+//! depthwise            one output a thread, or several           cuda/depthwise.cuh
 //! depthwise, product   one launch after the other, or the product with a loader that makes the depthwise convolution
 //! ```
 //!
@@ -29,10 +29,49 @@ pub(super) enum Work {
 pub(super) enum Way {
     /// There is but one.
     Only,
-    /// A depthwise convolution, several outputs a thread or one.
-    Depthwise { is_wide: bool },
+    /// A depthwise convolution, so many outputs a thread.
+    Depthwise(Reach),
     /// A product in tiles, its depth in splits.
     Product { tile: Tile, splits: usize },
+}
+
+/// Outputs that a thread of a depthwise convolution makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// One: the most threads, for few pictures.
+    One,
+    /// Neighbours of a row.
+    Wide,
+    /// Those of two rows: the fewest loads.
+    Tall,
+}
+
+impl Reach {
+    /// Columns and rows of outputs.
+    const fn outputs(self, layer: &Layer) -> [usize; 2] {
+        let across = if layer.shape.stride == 1 { 4 } else { 2 };
+        match self {
+            Self::One => [1, 1],
+            Self::Wide => [across, 1],
+            Self::Tall => [across, 2],
+        }
+    }
+
+    /// In kernels' names.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::One => "",
+            Self::Wide => "_wide",
+            Self::Tall => "_tall",
+        }
+    }
+
+    /// Threads of a depthwise convolution: each has four channels.
+    fn threads(self, layer: &Layer, pictures: usize) -> usize {
+        let [across, down] = self.outputs(layer);
+        let places = layer.to.height.div_ceil(down) * layer.to.width.div_ceil(across);
+        pictures * places * layer.to.channels / 4
+    }
 }
 
 /// A launch of a plan, but for the number of streams and the addresses.
@@ -74,8 +113,9 @@ impl Program {
         match layer.kind {
             Kind::MaxPool | Kind::Mean => vec![Way::Only],
             Kind::Depthwise => {
-                let is_wide = quads(layer, across(layer), scale.pictures) >= scale.multiprocessors * 512;
-                vec![Way::Depthwise { is_wide }, Way::Depthwise { is_wide: !is_wide }]
+                let is_many = Reach::Wide.threads(layer, scale.pictures) >= scale.multiprocessors * 512;
+                let likely = [[Reach::One, Reach::Wide], [Reach::Wide, Reach::One]][usize::from(is_many)];
+                likely.into_iter().chain([Reach::Tall]).map(Way::Depthwise).collect()
             }
             Kind::Frames | Kind::Pointwise | Kind::Patches => {
                 let product = product(layer, work, scale.pictures);
@@ -95,10 +135,9 @@ impl Program {
                 self.a_quad_a_thread("max_pool", args, rows * layer.to.channels / 4)
             }
             Way::Only => self.a_quad_a_thread("mean", args, scale.pictures * layer.to.channels / 4),
-            Way::Depthwise { is_wide } => {
-                let (wide, across) = if is_wide { ("_wide", across(layer)) } else { ("", 1) };
-                let kernel = format!("depthwise_s{}{wide}", args.stride);
-                self.a_quad_a_thread(&kernel, args, quads(layer, across, scale.pictures))
+            Way::Depthwise(reach) => {
+                let kernel = format!("depthwise_s{}{}", args.stride, reach.name());
+                self.a_quad_a_thread(&kernel, args, reach.threads(layer, scale.pictures))
             }
             Way::Product { tile, splits } => {
                 let product = product(layer, stage.work, scale.pictures);
@@ -189,16 +228,6 @@ fn product(layer: &Layer, work: Work, pictures: usize) -> Product {
             _ => Source::Pointwise,
         },
     }
-}
-
-/// Outputs a thread of the wide depthwise kernels.
-const fn across(layer: &Layer) -> usize {
-    if layer.shape.stride == 1 { 4 } else { 2 }
-}
-
-/// Threads of a depthwise convolution with so many outputs a thread: each has four channels.
-fn quads(layer: &Layer, across: usize, pictures: usize) -> usize {
-    pictures * layer.to.height * layer.to.width.div_ceil(across) * layer.to.channels / 4
 }
 
 fn grid_size(blocks: usize) -> u32 {
