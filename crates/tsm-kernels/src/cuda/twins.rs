@@ -1,7 +1,7 @@
 //! The host in a GPU's stead: the same launches, the kernels' bodies compiled by the host's compiler.
 //!
-//! For tests only. Memory is the process's own, and launches run one after the other. The same launches run the kernels'
-//! PTX instead where there is an interpreter (`interpreted.rs`).
+//! For tests only. Memory is the process's own, and launches run one after the other. The same launches run the
+//! kernels' PTX instead where there is an interpreter (`interpreted.rs`).
 
 #![allow(unsafe_code, reason = "calls C++ with addresses")]
 
