@@ -3,8 +3,8 @@
 #
 #   . FOLDER/env.sh && scripts/check-without-gpu.sh GPU_BUILD     FOLDER: of cuda-home.sh; after a build with --features cuda
 #
-# First the interpreter itself, then a clip of this repository: in f32, the fastest way of each layer asked for, and in halves by the likeliest ways,
-# two streams a step. Then every way of every layer, looking for races, once for each state of the kernels; and the same
+# First the interpreter itself, then a clip of this repository: in f32, the fastest way of each layer asked for, recorded
+# with launches behind each other and early; and in halves by the likeliest ways, two streams. Then every way of every layer, looking for races, once for each state of the kernels; and the same
 # of kernels without their last barrier, in which races have to be found. $TSM_INTERPRETER keeps what is built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,8 +22,11 @@ labels_are_the_processors() {
   local data_type=$1 within=$2
   shift 2
   "$cpu_build" live "$@" --device cpu --format jsonl > "$work/cpu.jsonl" 2> "$work/said" || fail "$(cat "$work/said")"
-  scripts/without-gpu.sh "$gpu_build" live "$@" --device cuda --data-type "$data_type" --format jsonl > "$work/gpu.jsonl" 2> "$work/said" ||
-    fail "live $* --device cuda ended with code $?: $(cat "$work/said")"
+  scripts/without-gpu.sh "$gpu_build" live "$@" --device cuda --data-type "$data_type" --format jsonl -vv \
+    > "$work/gpu.jsonl" 2> "$work/said" || fail "live $* --device cuda ended with code $?: $(cat "$work/said")"
+  # Steps go on without a graph, and without a kernel that is refused: the labels would be right.
+  ! grep WARN "$work/said" || fail "live $* --device cuda did without something"
+  grep -q "a step recorded in two ways" "$work/said" || fail "no graph was recorded, or not in both ways: $(cat "$work/said")"
   python3 - "$within" "$work/cpu.jsonl" "$work/gpu.jsonl" <<'PY'
 """Compares what two runs said of each frame."""
 import json, sys
@@ -57,7 +60,8 @@ layer_tests() {
   env -u CARGO_TARGET_DIR -u RUSTC_WORKSPACE_WRAPPER -u CLIPPY_ARGS -u TSM_CUDA_ARCHS -u NVCC TSM_PTX_RACES=on TSM_PTX_THREADS=1 \
     scripts/without-gpu.sh cargo test --locked --quiet --workspace --features tsm-model/cuda-host-twins --lib "$@"
 }
-key=$(cat tests/gpu/* crates/tsm-kernels/cuda/* scripts/*without-gpu.sh $(find crates/tsm-kernels/src/cuda -name '*.rs') | sha256sum | cut -c1-16)
+sources() { find tests/gpu crates/tsm-kernels/cuda crates/tsm-kernels/src/cuda scripts/*without-gpu.sh -type f | LC_ALL=C sort; }
+key=$(sources | xargs cat | sha256sum | cut -c1-16)
 checked=$TSM_INTERPRETER/checked-$key
 if [ -e "$checked" ]; then
   echo "without a GPU: exactly these kernels were run before, in every way of every layer"

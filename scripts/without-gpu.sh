@@ -2,14 +2,15 @@
 # Runs a program that wants an NVIDIA GPU without one: the PTX of our kernels is interpreted on the CPU (tests/gpu).
 #
 #   scripts/without-gpu.sh COMMAND...
-#   scripts/without-gpu.sh target/cuda/release/tsm selftest --device cuda
+#   scripts/without-gpu.sh target/cuda/release/tsm live tests/clips/pose-squats.mp4 --device cuda --frames 3
 #
 # COMMAND finds a libcuda and its libraries of ours; TSM_PTX is the kernels' PTX (if it is set, it is left), and
 # TSM_PTX_INTERPRETER the library that runs one of them for a test. TSM_PTX_ARCH=75 compiles for another GPU than 90,
 # TSM_PTX_RACES=on looks for races; tests/gpu/README.md lists the others. Needs g++, and nvcc and cuda.h, which
 # scripts/cuda-home.sh FOLDER and . FOLDER/env.sh bring.
 #
-# Built once for each state of tests/gpu and the kernels, into $TSM_INTERPRETER (target/without-gpu).
+# Built once for each state of tests/gpu and the kernels, into $TSM_INTERPRETER (target/without-gpu). A frame takes
+# seconds, finding out which way of each layer is the fastest a minute (TSM_CUDA_TUNE=off leaves that out).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 

@@ -16,10 +16,8 @@ CUresult expect_context(const char* who) {
 
 // That of the PTX which stands for the program's own kernels, so that they are ones for this device.
 static int compute_capability() {
-    if (!settings().ptx_path) return 90;
-    const string text = read_own_ptx();
-    const size_t at = text.find("sm_", text.find(".target"));
-    return at == string::npos ? 90 : std::atoi(text.c_str() + at + 3);
+    const int target = settings().ptx_path ? target_of(read_own_ptx()) : 0;
+    return target ? target : 90;
 }
 
 extern "C" {

@@ -153,7 +153,7 @@ Kernel* Module::kernel(const string& name) const {
     return found == kernels.end() ? nullptr : found->second.get();
 }
 
-static int target_of(const string& text) {
+int target_of(const string& text) {
     const size_t at = text.find("sm_", text.find(".target"));
     return at == string::npos ? 0 : std::atoi(text.c_str() + at + 3);
 }
@@ -163,13 +163,14 @@ Module* load_module(const string& commented) {
     Module* module = new Module;
     try {
         add_declarations(*module, text);
+        const int target = target_of(text);
         int line = 1;
         size_t counted = 0;
         for (size_t at = 0; (at = text.find(".entry", at)) != string::npos;) {
             at += std::strlen(".entry");
             line += std::count(text.begin() + counted, text.begin() + at, '\n');
             counted = at;
-            at = add_kernel(*module, text, at, line, target_of(text));
+            at = add_kernel(*module, text, at, line, target);
         }
     } catch (const Unknown& unknown) {
         stop("PTX that is not understood: %s", unknown.why.c_str());

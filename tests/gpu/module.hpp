@@ -20,5 +20,7 @@ struct Module {
 
 // Kernels' bodies are left as they are until they are launched. Never let go of: launches may still be queued.
 Module* load_module(const string& text);
+// The compute capability that a PTX text was compiled for, 90 say; 0 if it does not tell.
+int target_of(const string& text);
 // The text of the file that TSM_PTX names.
 string read_own_ptx();
