@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Assembles the CUDA kernels for every GPU that a release has code for, and fails if one spills registers to memory.
+# Assembles the CUDA kernels for every GPU that a release has code for, and fails if one spills registers to memory, or
+# asks for what that GPU does not have.
 #
 #   scripts/check-ptx.sh [--brief] [ARCH...]
 #
@@ -29,6 +30,7 @@ for arch; do for source in *.cu; do printf '%s\0%s\0' "$arch" "$source"; done; d
 for arch; do
   cat "$work/$arch"-*.log | awk -v arch="sm_$arch" -v brief="$brief" '
     function number(words) { return match($0, words) ? substr($0, RSTART, RLENGTH) + 0 : 0 }
+    /will be ignored/ { ignored = ignored "\n" $0 }
     /Compiling entry function/ { split($0, part, "\047"); name = part[2]; spill = stack = 0; entries++ }
     /bytes stack frame/ { stack = number("[0-9]+ bytes stack"); spill = number("[0-9]+ bytes spill stores") + number("[0-9]+ bytes spill loads") }
     /Used [0-9]+ registers/ {
@@ -42,7 +44,9 @@ for arch; do
     }
     END {
       if (brief) printf "%s: %d kernels, at most %d registers (%s) and %d bytes shared, %s\n", arch, kernels, most, hungriest, widest, bad ? "SPILLS in" bad : "no spills"
+      # Such as more blocks than a multiprocessor has threads for.
+      if (ignored) printf "%s: what a kernel asks for is ignored:%s\n", arch, ignored
       # No kernel, or one without its line: ptxas writes something else by now, and nothing was shown.
-      exit (bad != "" || kernels == 0 || kernels != entries)
-    }' || fail "sm_$arch: a kernel keeps registers in memory, or ptxas reported none"
+      exit (bad != "" || ignored != "" || kernels == 0 || kernels != entries)
+    }' || fail "sm_$arch: a kernel keeps registers in memory or asks for too much, or ptxas reported none"
 done

@@ -17,8 +17,8 @@ struct StreamFolds {
 
 // Mirrored by `LayerArgs` in args.rs; all sizes in elements.
 struct LayerArgs {
-    const void* x;          // [pictures, in_h, in_w, in_c]; of the stem [pictures, 3, in_h, in_w]
-    const void* weight;     // [depth, ld_weight], of the depthwise [kernel * kernel, in_c]
+    const void* x;          // [pictures, in_h, in_w, in_c]; of the stem [pictures, 3, in_h, in_w]; of frames.cuh bytes
+    const void* weight;     // [depth, ld_weight], of the depthwise [kernel * kernel, in_c], of frames.cuh [3, 256]
     const float* bias;      // [ld_weight]
     const void* depthwise_weight;  // [9, in_c] of a depthwise convolution that a product's loader makes, see patch.cuh
     const float* depthwise_bias;   // [in_c]

@@ -1,6 +1,7 @@
 // Every kernel, under the names that ways.rs, tile.rs, planar.rs and preprocess.rs know: {kernel}_{variant}_{type}.
 #include "conv.cuh"
 #include "depthwise.cuh"
+#include "frames.cuh"
 #include "mma.cuh"
 #include "mma_deep.cuh"
 #include "picture.cuh"
@@ -40,6 +41,7 @@
     TSM_STEP_ENTRY(depthwise_s2_tall_##suffix, 128, 3, depthwise_block<type, 3, 2, 2, 2>)                             \
     TSM_STEP_ENTRY(depthwise_s2_wide_##suffix, 128, 4, depthwise_block<type, 3, 2, 2, 1>)                             \
     TSM_STEP_ENTRY(depthwise_s2_##suffix, 128, 5, depthwise_block<type, 3, 2, 1, 1>)                                  \
+    TSM_STEP_ENTRY(normalise_##suffix, NORMALISE_THREADS, 4, normalise_block<type>)                                   \
     TSM_STEP_ENTRY(max_pool_##suffix, 128, 8, max_pool_block<type>)                                                   \
     TSM_STEP_ENTRY(mean_##suffix, 128, 8, mean_block<type>)
 

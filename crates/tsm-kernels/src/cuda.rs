@@ -4,7 +4,7 @@
 //! the model ─► Program (layers, weights, slots) ─ for n streams ─► ways of each layer
 //!                                                   the tuner asks which is fastest ▼
 //!                                                                    launches: kernel, grid, arguments
-//!                                                                     ├─► Gpu    driver, one CUDA graph a batch size
+//!                                                                     ├─► Gpu    driver, a CUDA graph a kind of step
 //!                                                                     └─► Twins  the same kernels, for the host
 //! ```
 //!

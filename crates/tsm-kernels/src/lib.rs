@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Picture ─ colour ─► RGB rows ─ resize ─► crop [h, w, 3] ─ orientation ─ normalise ─► [3, h, w] f32 ─► the network
-//!                                                                                                      │
+//!                                                              └───────────── as bytes, to a GPU ─────────────► │
 //!                                                                             candle_ops ◄─────────────┘
 //!                                                              (preprocess, depthwise, … on tensors)
 //! ```
@@ -14,12 +14,13 @@
 //! | [`resize`] | PIL's antialiased bilinear with a crop, to the bit | AVX2, AVX-512 with VNNI | to the bit |
 //! | [`orientation`] | turns and mirrors | none: it sees the small crop | |
 //! | [`normalise`] | `(x / 255 - mean) / std`, planar | a table | |
+//! | [`frames`] | frames on their way into a step: normalised, or bytes that a GPU normalises | | |
 //! | [`depthwise`] | depthwise convolution | AVX2 for 3x3, stride 1 and 2 | to the bit |
 //! | [`mod@bias_activation`] | bias or residual, and the activation | the same code compiled for AVX2 | to the bit |
 //! | [`flow`] | optical flow between two frames, and its histograms | rows that the compiler makes vectors of | |
 //! | [`blocked`] | whole networks without candle: packed weights, channels in blocks of sixteen, a team of threads | one body compiled for AVX2 and AVX-512 | but for the roundings of fused multiply-adds |
 //! | [`candle_ops`] | depthwise, bias and activation, the 1x1 convolution, the shift of a step and preprocessing on tensors, over threads | | |
-//! | `cuda` | whole networks on an NVIDIA GPU: layers as data, launches, one graph a batch size (features `cuda`, `cuda-host-twins`) | kernels in `cuda/` | the same source compiled for the host |
+//! | `cuda` | whole networks on an NVIDIA GPU: layers as data, launches, one graph a batch size and form of frames (features `cuda`, `cuda-host-twins`) | kernels in `cuda/` | the same source compiled for the host |
 //! | [`training`] | convolution, batch norm, pools, shift, sums with their gradients | one body compiled for AVX2 and AVX-512 | to the bit, but for the matrix product |
 //! | [`cpu_level`] | which path runs: what the CPU has, lowered by `TSM_CPU` | | |
 //! | [`allocations`] | counts what tests and benches take from the allocator | | |
@@ -88,7 +89,7 @@ pub mod cpu_level;
 pub mod cuda;
 pub mod depthwise;
 pub mod flow;
-pub mod frame_memory;
+pub mod frames;
 mod huge_pages;
 pub mod normalise;
 pub mod orientation;

@@ -1,20 +1,21 @@
 //! The frames of one step, on their way from the streams' queues to the network.
 //!
 //! ```text
-//! stream 0 ─ waiting frame ─┐ the model's team, a       ┌─ frames [n, 3, size, size] ─► step ─► logits [n, classes]
+//! stream 0 ─ waiting frame ─┐ the model's team, a       ┌─ frames of n streams ─► step ─► logits [n, classes]
 //! stream 2 ─ waiting frame ─┤ stream after the other ──►┤
 //! stream 5 ─ waiting frame ─┘                           └─ members: whose they are, and where their time went
 //! ```
 //!
 //! A picture takes some tenths of a millisecond to prepare, a step of many streams on a GPU a few: so whoever is free
 //! takes the next picture. A picture is prepared by one thread, so no bit depends on how many there are. Buffers are
-//! kept, and lie where the model's device fetches them best (in f32: halves are made on their way).
+//! kept, and are of the form and in the place in which the model's device takes them best: a processor normalised
+//! numbers, a GPU bytes, which it normalises itself.
 
 use std::time::Duration;
 
 use tsm_ingest::Frame;
 use tsm_kernels::blocked::Shared;
-use tsm_model::{FrameMemory, Model, StepError, StreamState};
+use tsm_model::{FrameMemory, FrameMut, Model, StepError, StreamState};
 
 use crate::clock;
 use crate::preprocess::PreprocessError;
@@ -23,7 +24,7 @@ use crate::stream::Stream;
 
 /// The frames of one step, in buffers that are kept.
 pub(crate) struct Batch {
-    /// `[n, 3, size, size]` for all streams there are.
+    /// Room for a frame of each stream there is.
     frames: FrameMemory,
     /// `[n, classes]`.
     logits: Vec<f32>,
@@ -55,13 +56,12 @@ pub(crate) enum Pictures {
 impl Batch {
     /// Empty, with room for a frame of each of `streams` streams.
     pub(crate) fn new(model: &Model, streams: usize) -> Self {
-        let side = model.spec().input.size_px;
         Self {
             frames: model.frame_memory(streams),
             logits: Vec::new(),
             members: Vec::new(),
             no_states: Vec::new(),
-            values_a_frame: 3 * side * side,
+            values_a_frame: 3 * model.spec().input.pixels(),
         }
     }
 
@@ -78,7 +78,15 @@ impl Batch {
         self.members.clear();
         let taken = clock::now();
         let count = streams.iter_mut().map(Stream::take).filter(|has_frame| *has_frame).count();
-        prepare(model, streams, self.frames.chunks_exact_mut(self.values_a_frame), count);
+        let values = self.values_a_frame;
+        match &mut self.frames {
+            FrameMemory::Normalised(all) => {
+                prepare(model, streams, all.chunks_exact_mut(values).map(FrameMut::Normalised), count);
+            }
+            FrameMemory::Rgb(all) => {
+                prepare(model, streams, all.chunks_exact_mut(values).map(FrameMut::Rgb), count);
+            }
+        }
         let prepared = clock::now();
         for (index, stream) in streams.iter_mut().enumerate() {
             let Some((sampled, outcome)) = stream.take_prepared() else { continue };
@@ -117,7 +125,7 @@ impl Batch {
                 .filter_map(|(index, stream)| numbers.next_if_eq(&index).map(|_member| &mut stream.state)),
         );
         logits.resize(members.len() * model.spec().classes.len(), 0.0);
-        model.step(&frames[..members.len() * *values_a_frame], &mut states, logits)?;
+        model.step(frames.frames().first(members.len() * *values_a_frame), &mut states, logits)?;
         *no_states = emptied(states);
         Ok(())
     }
@@ -132,7 +140,7 @@ impl Batch {
 fn prepare<'a>(
     model: &mut Model,
     streams: &mut [Stream],
-    inputs: impl Iterator<Item = &'a mut [f32]> + Send,
+    inputs: impl Iterator<Item = FrameMut<'a>> + Send,
     count: usize,
 ) {
     let taken = Shared::new(streams.iter_mut().filter(|stream| stream.is_taken()).zip(inputs));

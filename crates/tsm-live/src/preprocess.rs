@@ -1,9 +1,9 @@
 //! From a decoded frame to the network's input.
 //!
 //! ```text
-//! upright  frame ─ rows as RGB ─┬─ resize and crop, row by row ─ RGB crop ─ normalise ─► [3, h, w]
-//! turned   frame ─ whole as RGB ─ turn ─┘
-//! ```
+//! upright  frame ─ rows as RGB ─┬─ resize and crop, row by row ─ RGB crop ─┬─ normalise ─► [3, h, w]
+//! turned   frame ─ whole as RGB ─ turn ─┘                                  └─────────────► [h, w, 3], for a device that
+//! ```                                                                                       normalises by itself
 //!
 //! Resize and crop follow the model's [`InputSpec`] on the picture as people see it: upright, with
 //! square pixels. Plans and buffers are kept until the stream's format changes.
@@ -16,7 +16,7 @@ use tsm_kernels::normalise::planar_from_rgb;
 use tsm_kernels::orientation::{self, turn_rgb};
 use tsm_kernels::picture::{Component, Matrix, Picture, PictureError, Pixels, Range, Samples, Subsampling};
 use tsm_kernels::resize::{CropRect, ResizeError, ResizePlan};
-use tsm_model::InputSpec;
+use tsm_model::{FrameMut, InputSpec};
 
 /// Why a frame cannot become input.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,7 @@ pub struct Preprocessor {
     spec: InputSpec,
     plan: Option<Plan>,
     scratch: RowScratch,
+    /// Between resize and normalisation; empty where the device normalises.
     crop_rgb: Vec<u8>,
 }
 
@@ -58,24 +59,23 @@ struct Turn {
 impl Preprocessor {
     /// A preprocessor for a model's input.
     pub fn new(spec: InputSpec) -> Self {
-        let crop_rgb = vec![0; spec.size_px * spec.size_px * 3];
-        Self { spec, plan: None, scratch: RowScratch::new(), crop_rgb }
+        Self { spec, plan: None, scratch: RowScratch::new(), crop_rgb: Vec::new() }
     }
 
-    /// Writes the input `[3, size, size]` for `frame`.
+    /// Writes the input for `frame`.
     ///
     /// # Errors
     /// [`PreprocessError`] if the frame contradicts its own format or has no usable size.
-    pub fn run(&mut self, frame: &Frame, input: &mut [f32]) -> Result<(), PreprocessError> {
-        self.run_picture(
-            frame.format(),
-            &picture_of(frame.format(), |index| component_of(frame, index))?,
-            input,
-        )
+    pub fn run(&mut self, frame: &Frame, input: FrameMut<'_>) -> Result<(), PreprocessError> {
+        let picture = picture_of(frame.format(), |index| component_of(frame, index))?;
+        match input {
+            FrameMut::Normalised(input) => self.run_picture(frame.format(), &picture, input),
+            FrameMut::Rgb(rgb) => self.crop(frame.format(), &picture, rgb),
+        }
     }
 
-    /// [`Preprocessor::run`] for a picture kept elsewhere, described by `format`:
-    /// the way of a clip's frames in training.
+    /// Writes the input `[3, size, size]`, normalised, for a picture kept elsewhere, described by `format`: the way of
+    /// a clip's frames in training.
     ///
     /// # Errors
     /// [`PreprocessError`] if the picture has no usable size.
@@ -84,6 +84,22 @@ impl Preprocessor {
         format: &Arc<FrameFormat>,
         picture: &Picture<'_>,
         input: &mut [f32],
+    ) -> Result<(), PreprocessError> {
+        let mut crop_rgb = std::mem::take(&mut self.crop_rgb);
+        crop_rgb.resize(3 * self.spec.pixels(), 0);
+        let outcome = self.crop(format, picture, &mut crop_rgb);
+        self.crop_rgb = crop_rgb;
+        outcome?;
+        planar_from_rgb(&self.crop_rgb, self.spec.mean, self.spec.std, input);
+        Ok(())
+    }
+
+    /// Writes what the network sees of a picture, `[size, size, 3]`.
+    fn crop(
+        &mut self,
+        format: &Arc<FrameFormat>,
+        picture: &Picture<'_>,
+        crop_rgb: &mut [u8],
     ) -> Result<(), PreprocessError> {
         if self.plan.as_ref().is_none_or(|plan| !Arc::ptr_eq(&plan.format, format) && plan.format != *format)
         {
@@ -94,14 +110,13 @@ impl Preprocessor {
         match &mut plan.turn {
             None => {
                 let columns = plan.resize.source_columns();
-                plan.resize.run_rows(|row, rgb| rows.row(row, columns.clone(), rgb), &mut self.crop_rgb);
+                plan.resize.run_rows(|row, rgb| rows.row(row, columns.clone(), rgb), crop_rgb);
             }
             Some(turn) => {
                 let upright = turn.upright(&mut rows, picture);
-                plan.resize.run(upright.rows(&plan.resize.source_rows()), &mut self.crop_rgb);
+                plan.resize.run(upright.rows(&plan.resize.source_rows()), crop_rgb);
             }
         }
-        planar_from_rgb(&self.crop_rgb, self.spec.mean, self.spec.std, input);
         Ok(())
     }
 }
@@ -259,5 +274,43 @@ fn kernel_orientation(orientation: Orientation) -> orientation::Orientation {
         Orientation::FlipRotate90 => Kernel::FlippedRotate90,
         Orientation::FlipRotate180 => Kernel::FlippedRotate180,
         Orientation::FlipRotate270 => Kernel::FlippedRotate270,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A picture with no two alike pixels beside each other, stored turned by `orientation`.
+    fn run(orientation: Orientation, normalised: &mut [f32], rgb: &mut [u8], spec: &InputSpec) {
+        let (width, height) = (64_u32, 48_u32);
+        let bytes: Vec<u8> = (0u8..=250).cycle().take(64 * 48 * 3).collect();
+        let format = Arc::new(FrameFormat {
+            width_px: width,
+            height_px: height,
+            pixels: PixelLayout::Rgb,
+            orientation,
+            pixel_aspect: (1, 1),
+            nominal_rate: None,
+        });
+        let component = |index: usize| Component::new(&bytes[index..], 64 * 3, 3);
+        let picture = picture_of(&format, component).unwrap();
+        let mut preprocessor = Preprocessor::new(spec.clone());
+        preprocessor.run_picture(&format, &picture, normalised).unwrap();
+        preprocessor.crop(&format, &picture, rgb).unwrap();
+    }
+
+    #[test]
+    fn bytes_are_what_normalised_frames_are_made_of() {
+        let spec = InputSpec { mean: [0.1, 0.5, 0.9], std: [0.2, 0.3, 0.4], ..InputSpec::with_size(32) };
+        let values = 3 * spec.pixels();
+        for orientation in [Orientation::Upright, Orientation::Rotate90, Orientation::FlipRotate180] {
+            let (mut normalised, mut rgb) = (vec![0.0; values], vec![0; values]);
+            run(orientation, &mut normalised, &mut rgb, &spec);
+            let mut expected = vec![0.0; values];
+            planar_from_rgb(&rgb, spec.mean, spec.std, &mut expected);
+            assert_eq!(normalised, expected, "{orientation:?}");
+            assert!(rgb.iter().any(|byte| *byte != rgb[0]), "{orientation:?}");
+        }
     }
 }

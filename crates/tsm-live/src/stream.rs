@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use tsm_ingest::{Frame, Source};
-use tsm_model::{Model, ModelSpec, StreamState};
+use tsm_model::{FrameMut, Model, ModelSpec, StreamState};
 
 use crate::decision::{Decider, Decision, Ranking};
 use crate::intake::StreamProgress;
@@ -119,8 +119,8 @@ impl Stream {
         }
     }
 
-    /// Writes the network's input for the taken frame, `[3, size, size]`.
-    pub(crate) fn prepare(&mut self, input: &mut [f32]) {
+    /// Writes the network's input for the taken frame.
+    pub(crate) fn prepare(&mut self, input: FrameMut<'_>) {
         if let Some((sampled, outcome)) = &mut self.taken {
             self.nominal_hz = nominal_hz(&sampled.frame);
             *outcome = self.preprocessor.run(&sampled.frame, input);

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use tsm_kernels::candle_ops;
+use tsm_kernels::frames::{Frames, NormalisedFrames};
 
 use crate::architecture::Architecture;
 use crate::candle_network::CandleNetwork;
@@ -21,6 +22,7 @@ use crate::checkpoint::Checkpoint;
 use crate::device::ComputeError;
 use crate::executor::{
     ClipLogits, Executor, ExecutorId, StateBody, StateTensor, StepError, StreamState, check_lengths,
+    normalised,
 };
 use crate::spec::ModelSpec;
 
@@ -32,6 +34,7 @@ pub struct CandleExecutor {
     network: CandleNetwork,
     device: Device,
     zeros: Arc<[Tensor]>,
+    normalised: NormalisedFrames,
 }
 
 /// The folds of the last frame, `[1, fold, h, w]` a shifted block.
@@ -72,7 +75,8 @@ impl CandleExecutor {
             .into_iter()
             .map(|[c, h, w]| Tensor::zeros((1, c, h, w), dtype, &device))
             .collect::<candle_core::Result<_>>()?;
-        Ok(Self { id: ExecutorId::unique(), spec, network, device, zeros })
+        let normalised = NormalisedFrames::default();
+        Ok(Self { id: ExecutorId::unique(), spec, network, device, zeros, normalised })
     }
 
     /// The n streams' folds of shifted block `block`, as `[n, fold, h, w]`.
@@ -117,7 +121,7 @@ impl Executor for CandleExecutor {
 
     fn step(
         &mut self,
-        frames: &[f32],
+        frames: Frames<'_>,
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError> {
@@ -130,6 +134,7 @@ impl Executor for CandleExecutor {
             return Ok(());
         }
         let size = self.spec.input.size_px;
+        let frames = normalised(&self.spec, frames, &mut self.normalised);
         let frames = Tensor::from_slice(frames, (n, 3, size, size), &self.device)?;
         let (rows, next) = self.evaluate(&frames, states)?;
         let rows: Vec<f32> = rows.flatten_all()?.to_vec1()?;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use tsm_kernels::cuda::{Element, Machine, MachineError, Program};
-use tsm_kernels::frame_memory::FrameMemory;
+use tsm_kernels::frames::{FrameMemory, Frames};
 
 use crate::architecture::Architecture;
 use crate::candle_executor::CandleExecutor;
@@ -164,7 +164,7 @@ impl<M: Machine> CudaExecutor<M> {
     /// Runs a step of `frames`, or of those that the machine has; the states move on if it goes well.
     fn run(
         &mut self,
-        frames: Option<&[f32]>,
+        frames: Option<Frames<'_>>,
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError> {
@@ -198,9 +198,13 @@ impl<M: Machine> CudaExecutor<M> {
 }
 
 /// Frames of which no two pixels beside each other are alike: what is tried on them says something.
-fn fill_with_made_up(frames: &mut [f32]) {
-    for (value, part) in frames.iter_mut().zip((0u8..251).cycle()) {
-        *value = f32::from(part.wrapping_mul(97)) / 64.0 - 2.0;
+fn fill_with_made_up(frames: &mut FrameMemory) {
+    let levels = (0u8..251).cycle().map(|level| level.wrapping_mul(97));
+    match frames {
+        FrameMemory::Rgb(bytes) => bytes.iter_mut().zip(levels).for_each(|(byte, level)| *byte = level),
+        FrameMemory::Normalised(values) => {
+            values.iter_mut().zip(levels).for_each(|(value, level)| *value = f32::from(level) / 64.0 - 2.0);
+        }
     }
 }
 
@@ -231,7 +235,7 @@ impl<M: Machine> Executor for CudaExecutor<M> {
 
     fn step(
         &mut self,
-        frames: &[f32],
+        frames: Frames<'_>,
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError> {
@@ -244,7 +248,7 @@ impl<M: Machine> Executor for CudaExecutor<M> {
     }
 
     fn frame_memory(&self, streams: usize) -> FrameMemory {
-        self.machine.frame_memory(streams * self.machine.program().frame_floats())
+        self.machine.frame_memory(streams)
     }
 
     fn warm_up(&mut self, streams: usize) -> Result<bool, StepError> {
@@ -253,7 +257,7 @@ impl<M: Machine> Executor for CudaExecutor<M> {
         let mut logits = vec![0.0; streams * self.spec().classes.len()];
         let mut states: Vec<StreamState> = (0..streams).map(|_| self.fresh_state()).collect();
         let mut states: Vec<&mut StreamState> = states.iter_mut().collect();
-        self.step(&frames, &mut states, &mut logits)?;
+        self.step(frames.frames(), &mut states, &mut logits)?;
         Ok(true)
     }
 

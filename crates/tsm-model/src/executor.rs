@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Frames and logits cross the seam as plain slices, so that an executor without allocation can
-//! stand behind it. Nothing above knows how a state looks inside.
+//! stand behind it; frames as normalised numbers or as bytes, in whichever form its memory for them
+//! has ([`Executor::frame_memory`]). Nothing above knows how a state looks inside.
 
 use std::any::Any;
 use std::fmt;
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::Tensor;
 use tsm_kernels::blocked::Team;
-use tsm_kernels::frame_memory::{FrameMemory, ordinary};
+use tsm_kernels::frames::{FrameMemory, Frames, NormalisedFrames};
 
 use crate::architecture::Architecture;
 use crate::device::ComputeError;
@@ -228,11 +229,10 @@ pub trait Executor: Send {
     /// A state for a stream that has seen nothing.
     fn fresh_state(&self) -> StreamState;
 
-    /// Zeros for `streams` frames, `[streams, 3, size, size]`. Frames may lie anywhere; from here they come soonest to
-    /// the device.
+    /// Zeros for `streams` frames, in the form in which they come to the device soonest. Frames may lie anywhere, and
+    /// be of either form; from here they come soonest.
     fn frame_memory(&self, streams: usize) -> FrameMemory {
-        let size = self.spec().input.size_px;
-        ordinary(streams * 3 * size * size)
+        FrameMemory::normalised(streams * 3 * self.spec().input.pixels())
     }
 
     /// Does what the first step of `streams` streams would be slower for; `false` where that is nothing to speak of.
@@ -245,14 +245,15 @@ pub trait Executor: Send {
 
     /// Labels the next frame of each of n independent streams.
     ///
-    /// `frames` is `[n, 3, size, size]`, normalised, row-major; `states` the n streams' states, which
+    /// `frames` is `[n, 3, size, size]`, normalised, row-major, or `[n, size, size, 3]` of bytes, which
+    /// are normalised as the model's input says; `states` the n streams' states, which
     /// move on by one frame; `logits` `[n, classes]` is overwritten. The states are as before if it fails.
     ///
     /// # Errors
     /// [`StepError`]; see its cases.
     fn step(
         &mut self,
-        frames: &[f32],
+        frames: Frames<'_>,
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError>;
@@ -290,16 +291,24 @@ pub trait Executor: Send {
     fn export_state(&self, state: &StreamState) -> Result<Vec<StateTensor>, StepError>;
 }
 
+/// `frames` as normalised numbers, for who takes nothing else; in the memory of `kept` if they are bytes.
+pub(crate) fn normalised<'a>(
+    spec: &ModelSpec,
+    frames: Frames<'a>,
+    kept: &'a mut NormalisedFrames,
+) -> &'a [f32] {
+    kept.of(frames, spec.input.pixels(), spec.input.mean, spec.input.std)
+}
+
 /// Checks the lengths that every step relies on.
 pub(crate) fn check_lengths(
     spec: &ModelSpec,
-    frames: &[f32],
+    frames: Frames<'_>,
     streams: usize,
     logits: &[f32],
 ) -> Result<(), StepError> {
-    let size = spec.input.size_px;
     let lengths = [
-        ("frames", frames.len(), streams * 3 * size * size),
+        ("frames", frames.len(), streams * 3 * spec.input.pixels()),
         ("logits", logits.len(), streams * spec.classes.len()),
     ];
     for (what, found, needed) in lengths {

@@ -6,8 +6,8 @@
 //!                                                            (seam)    └─ forward_clip ─► logits
 //! ```
 //!
-//! It knows no clock and no video: frames come in as normalised numbers, and what runs on several threads within a step
-//! is over when the step is.
+//! It knows no clock and no video: frames come in as normalised numbers or bytes, and what runs on several threads
+//! within a step is over when the step is.
 //!
 //! ```no_run
 //! use tsm_model::checkpoint::{Checkpoint, SpecOverrides};
@@ -58,4 +58,4 @@ pub use preprocess::InputSpec;
 pub use shift::{ShiftKind, ShiftPlace, ShiftSpec};
 pub use spec::{Backbone, ModelSpec, MotionFeatures};
 pub use tsm_kernels::blocked::Team;
-pub use tsm_kernels::frame_memory::FrameMemory;
+pub use tsm_kernels::frames::{FrameForm, FrameMemory, FrameMut, Frames};

@@ -11,7 +11,7 @@ use std::num::NonZeroUsize;
 
 use candle_core::{DType, Device, Tensor};
 use tsm_kernels::blocked::Team;
-use tsm_kernels::frame_memory::FrameMemory;
+use tsm_kernels::frames::{FrameMemory, Frames};
 
 use crate::architecture::Architecture;
 use crate::candle_executor::CandleExecutor;
@@ -159,16 +159,17 @@ impl Model {
         }
     }
 
-    /// Labels the next frame of each of n streams; see [`Executor::step`].
+    /// Labels the next frame of each of n streams, normalised numbers or bytes; see [`Executor::step`].
     ///
     /// # Errors
     /// [`StepError`]; the states are then as before.
-    pub fn step(
+    pub fn step<'a>(
         &mut self,
-        frames: &[f32],
+        frames: impl Into<Frames<'a>>,
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError> {
+        let frames = frames.into();
         match &mut self.motion {
             Some(head) => head.step(&mut *self.executor, &mut self.spare, frames, states, logits),
             None => self.executor.step(frames, states, logits),

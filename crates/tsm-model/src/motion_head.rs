@@ -25,6 +25,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
 use tsm_kernels::flow::{self, FlowEstimator, Grey, Histograms, Pyramid};
+use tsm_kernels::frames::Frames;
 
 use crate::architecture::Architecture;
 use crate::checkpoint::Checkpoint;
@@ -266,7 +267,7 @@ impl MotionHead {
         &mut self,
         executor: &mut dyn Executor,
         spare: &mut SpareThreads,
-        frames: &[f32],
+        frames: Frames<'_>,
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError> {

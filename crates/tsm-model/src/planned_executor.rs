@@ -16,6 +16,7 @@ use std::num::NonZeroUsize;
 use candle_core::{DType, Device, Tensor};
 use tsm_kernels::blocked::{Team, planar_from_state};
 use tsm_kernels::cpu_level::CpuLevel;
+use tsm_kernels::frames::{Frames, NormalisedFrames};
 
 use crate::architecture::Architecture;
 use crate::candle_executor::CandleExecutor;
@@ -23,6 +24,7 @@ use crate::checkpoint::{Checkpoint, Weights};
 use crate::device::ComputeError;
 use crate::executor::{
     ClipLogits, Executor, ExecutorId, StateBody, StateTensor, StepError, StreamState, check_lengths,
+    normalised,
 };
 use crate::spec::ModelSpec;
 
@@ -98,6 +100,7 @@ pub struct PlannedExecutor {
     team: Team,
     /// `[fold, h, w]` of each shifted block.
     state_shapes: Vec<[usize; 3]>,
+    normalised: NormalisedFrames,
     /// What evaluates clips, from the first one on.
     clips: Option<CandleExecutor>,
 }
@@ -148,7 +151,8 @@ impl PlannedExecutor {
         let state_shapes = architecture.state_shapes(&spec.shift, spec.input.size_px);
         let state_shapes = state_shapes.into_iter().filter(is_moved).collect();
         let (id, clips_are) = (ExecutorId::unique(), options.clips);
-        Ok(Self { id, checkpoint, clips_are, plan, team, state_shapes, clips: None })
+        let normalised = NormalisedFrames::default();
+        Ok(Self { id, checkpoint, clips_are, plan, team, state_shapes, normalised, clips: None })
     }
 }
 
@@ -175,7 +179,7 @@ impl Executor for PlannedExecutor {
 
     fn step(
         &mut self,
-        frames: &[f32],
+        frames: Frames<'_>,
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError> {
@@ -186,6 +190,7 @@ impl Executor for PlannedExecutor {
         if states.is_empty() {
             return Ok(());
         }
+        let frames = normalised(&self.checkpoint.spec, frames, &mut self.normalised);
         // Nothing below can fail, so the states may change as the frame passes.
         self.plan.run(&mut self.team, frames, logits, &mut |stream, range, change| {
             if let Some(folds) = states[stream].body_mut::<Folds>(self.id) {

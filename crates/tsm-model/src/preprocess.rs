@@ -64,6 +64,11 @@ impl InputSpec {
         Self { size_px, short_side_px: size_px * 256 / 224, ..Self::default() }
     }
 
+    /// Pixels of what the network sees.
+    pub const fn pixels(&self) -> usize {
+        self.size_px * self.size_px
+    }
+
     /// Scaled size and crop for a picture whose display shape is `width_px` x `height_px`.
     ///
     /// Both must be at least 1. Source: MIT `transforms.py` (`GroupScale`, `GroupCenterCrop`);

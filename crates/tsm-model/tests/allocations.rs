@@ -7,8 +7,8 @@ use std::num::NonZeroUsize;
 
 use tsm_kernels::allocations::CountingAllocator;
 use tsm_model::{
-    Backbone, DType, Device, ExecutorChoice, Model, ModelSpec, MotionFeatures, PlanOptions, ShiftKind,
-    ShiftPlace, StreamState,
+    Backbone, DType, Device, ExecutorChoice, FrameForm, Frames, Model, ModelSpec, MotionFeatures,
+    PlanOptions, ShiftKind, ShiftPlace, StreamState,
 };
 
 use still::Still;
@@ -41,15 +41,18 @@ fn a_step_allocates_nothing_once_its_batch_size_was_seen() {
         let threads = NonZeroUsize::new(2).unwrap();
         let choice = ExecutorChoice::Fastest(PlanOptions { threads, ..PlanOptions::default() });
         let model = Model::load_with(&checkpoint, Device::Cpu, DType::F32, choice).unwrap();
-        check(model, &format!("{backbone}, {motion_features:?}"));
+        check(model, FrameForm::Normalised, &format!("{backbone}, {motion_features:?}"));
     }
     // Motion beside an executor that has no threads, as on a GPU.
     let spec = spec(Backbone::MobilenetV2, MotionFeatures::Flow);
     let checkpoint = made_up::checkpoint(spec.clone(), 1);
     for threads in [1, 3] {
-        let executor = Box::new(Still::new(&spec, None));
-        let model = Model::seeing_motion(executor, &checkpoint, NonZeroUsize::new(threads).unwrap()).unwrap();
-        check(model, &format!("{threads} threads beside a step"));
+        for form in [FrameForm::Normalised, FrameForm::Rgb] {
+            let executor = Box::new(Still::new(&spec, None));
+            let threads = NonZeroUsize::new(threads).unwrap();
+            let model = Model::seeing_motion(executor, &checkpoint, threads).unwrap();
+            check(model, form, &format!("{threads} threads beside a step of {form:?} frames"));
+        }
     }
     #[cfg(any(feature = "cuda", feature = "cuda-host-twins"))]
     check_cuda_executor();
@@ -93,15 +96,19 @@ fn spec(backbone: Backbone, motion_features: MotionFeatures) -> ModelSpec {
 }
 
 /// Steps of one stream up to five.
-fn check(mut model: Model, what: &str) {
+fn check(mut model: Model, form: FrameForm, what: &str) {
     const STREAMS: usize = 5;
     let classes = model.spec().classes.len();
-    let frames = vec![0.1; STREAMS * FRAME];
+    let (values, bytes) = (vec![0.1; STREAMS * FRAME], vec![100; STREAMS * FRAME]);
+    let frames = match form {
+        FrameForm::Normalised => Frames::Normalised(&values),
+        FrameForm::Rgb => Frames::Rgb(&bytes),
+    };
     let mut logits = vec![0.0; STREAMS * classes];
     let mut states: Vec<StreamState> = (0..STREAMS).map(|_| model.fresh_state()).collect();
     let mut states: Vec<&mut StreamState> = states.iter_mut().collect();
     let mut step = |n: usize| {
-        model.step(&frames[..n * FRAME], &mut states[..n], &mut logits[..n * classes]).unwrap();
+        model.step(frames.first(n * FRAME), &mut states[..n], &mut logits[..n * classes]).unwrap();
     };
     // The largest twice: the second time the threads have slept and been woken as well.
     [1, 2, 3, 4, 5, 5].into_iter().for_each(&mut step);

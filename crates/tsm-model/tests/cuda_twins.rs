@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 use tsm_kernels::cuda::Twins;
-use tsm_model::{Backbone, CudaExecutor, DType, Device, Model, ModelSpec, ShiftKind, ShiftPlace};
+use tsm_kernels::normalise::planar_from_rgb;
+use tsm_model::{
+    Backbone, CudaExecutor, DType, Device, FrameForm, Frames, Model, ModelSpec, ShiftKind, ShiftPlace,
+};
 
 use crate::executors::{check_within, reference};
 use crate::ledger;
@@ -100,18 +103,48 @@ proptest! {
     }
 }
 
+/// Frames of bytes, and what a CPU makes of them.
+fn bytes_and_numbers(spec: &ModelSpec, streams: usize, seed: u8) -> (Vec<u8>, Vec<f32>) {
+    let values = 3 * spec.input.pixels();
+    let rgb: Vec<u8> = (seed..=255).cycle().step_by(7).take(streams * values).collect();
+    let mut numbers = vec![0.0; rgb.len()];
+    for (rgb, frame) in rgb.chunks_exact(values).zip(numbers.chunks_exact_mut(values)) {
+        planar_from_rgb(rgb, spec.input.mean, spec.input.std, frame);
+    }
+    (rgb, numbers)
+}
+
+#[test]
+fn frames_of_bytes_have_the_bits_of_normalised_ones() {
+    for dtype in [DType::F32, DType::F16] {
+        let mut spec = spec(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, 32);
+        spec.input.mean = [0.1, 0.5, 0.9];
+        let mut model = twins(spec.clone(), 8, dtype, 132);
+        let classes = spec.classes.len();
+        let mut states: Vec<_> = (0..4).map(|_| model.fresh_state()).collect();
+        let (ours, theirs) = states.split_at_mut(2);
+        let (mut ours, mut theirs): (Vec<_>, Vec<_>) =
+            (ours.iter_mut().collect(), theirs.iter_mut().collect());
+        for frame in 0..3 {
+            let (rgb, numbers) = bytes_and_numbers(&spec, 2, frame);
+            let [mut found, mut expected] = [vec![0.0; 2 * classes], vec![0.0; 2 * classes]];
+            model.step(Frames::Rgb(&rgb), &mut ours, &mut found).unwrap();
+            model.step(&numbers, &mut theirs, &mut expected).unwrap();
+            assert_eq!(found, expected, "{dtype:?}, frame {frame}");
+        }
+    }
+}
+
 #[test]
 fn frames_that_are_there_are_stepped_again_and_warming_up_changes_nothing() {
     let spec = spec(Backbone::MobilenetV2, ShiftKind::Causal, ShiftPlace::Blockres, 32);
     let (mut warm, mut cold) =
-        (tuned_twins(spec.clone(), 4, DType::F32, 132), twins(spec, 4, DType::F32, 132));
+        (tuned_twins(spec.clone(), 4, DType::F32, 132), twins(spec.clone(), 4, DType::F32, 132));
     assert!(warm.warm_up(3).unwrap());
+    let (rgb, numbers) = bytes_and_numbers(&spec, 2, 3);
     let mut frames = warm.frame_memory(2);
-    assert_eq!(frames.len(), 2 * 3 * 32 * 32);
-    frames
-        .iter_mut()
-        .zip((0u8..199).cycle())
-        .for_each(|(pixel, value)| *pixel = f32::from(value) / 99.0 - 1.0);
+    assert_eq!(frames.frames().form(), FrameForm::Rgb);
+    frames.write_rgb(&rgb, 32 * 32, spec.input.mean, spec.input.std);
     let classes = warm.spec().classes.len();
     let [mut ours, mut expected] = [vec![0.0; 2 * classes], vec![0.0; 2 * classes]];
     let mut states: Vec<_> = [&warm, &warm, &cold, &cold].map(Model::fresh_state).into_iter().collect();
@@ -123,7 +156,7 @@ fn frames_that_are_there_are_stepped_again_and_warming_up_changes_nothing() {
         } else {
             assert!(warm.step_again(of_warm, &mut ours).unwrap());
         }
-        cold.step(&frames, of_cold, &mut expected).unwrap();
+        cold.step(&numbers, of_cold, &mut expected).unwrap();
         let largest = expected.iter().fold(0.0f32, |most, value| most.max(value.abs()));
         assert!(ours.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 1e-4 * largest), "step {turn}");
     }

@@ -2,10 +2,11 @@
 //! the future does not reach back.
 
 use proptest::prelude::*;
+use tsm_kernels::normalise::planar_from_rgb;
 use tsm_model::motion_head::{self, MotionReader};
 use tsm_model::{
-    Architecture, Backbone, Device, Model, ModelSpec, MotionFeatures, ShiftKind, ShiftPlace, StepError,
-    StreamState, Tensor,
+    Architecture, Backbone, Device, Frames, Model, ModelSpec, MotionFeatures, ShiftKind, ShiftPlace,
+    StepError, StreamState, Tensor,
 };
 
 use crate::made_up::{Numbers, checkpoint, model, on_both, spec};
@@ -127,6 +128,35 @@ fn a_clip_of_another_size_does_not_disturb_a_stream() {
         {
             clip_of(&mut model, &Numbers::new(8).take(2 * 3 * 96 * 32), [96, 32]);
             assert_eq!(row(&mut model, &mut state, frame), undisturbed);
+        }
+    }
+}
+
+#[test]
+fn frames_of_bytes_have_the_bits_of_normalised_ones() {
+    let blind = spec(Backbone::Resnet18, ShiftKind::Causal, ShiftPlace::Block, 32);
+    for mut spec in [blind, seeing_motion(Backbone::MobilenetV2, ShiftKind::Causal, 64)] {
+        (spec.input.mean, spec.input.std) = ([0.1, 0.5, 0.9], [0.2, 0.3, 0.4]);
+        for mut model in on_both(&spec, 1) {
+            let pixels = spec.input.pixels();
+            let mut states: Vec<_> = (0..4).map(|_| model.fresh_state()).collect();
+            let (ours, theirs) = states.split_at_mut(2);
+            let mut normalised = vec![0.0; 2 * 3 * pixels];
+            for frame in 0u8..3 {
+                let rgb: Vec<u8> = (frame..=255).cycle().step_by(11).take(2 * 3 * pixels).collect();
+                for (rgb, frame) in rgb.chunks_exact(3 * pixels).zip(normalised.chunks_exact_mut(3 * pixels))
+                {
+                    planar_from_rgb(rgb, spec.input.mean, spec.input.std, frame);
+                }
+                let [mut found, mut expected] = [vec![0.0; 2 * CLASSES], vec![0.0; 2 * CLASSES]];
+                let mut stepped: Vec<_> = ours.iter_mut().collect();
+                model.step(Frames::Rgb(&rgb), &mut stepped, &mut found).unwrap();
+                let mut stepped: Vec<_> = theirs.iter_mut().collect();
+                model.step(&normalised, &mut stepped, &mut expected).unwrap();
+                assert_eq!(found, expected, "frame {frame}");
+            }
+            let short = model.step(Frames::Rgb(&[0; 5]), &mut [&mut ours[0]], &mut [0.0; CLASSES]);
+            assert!(matches!(short, Err(StepError::Length { what: "frames", .. })), "{short:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tsm_kernels::cuda::{FoldsOf, Machine, MachineError, Program};
-use tsm_model::{CudaExecutor, DType, Device, ModelSpec};
+use tsm_model::{CudaExecutor, DType, Device, Frames, ModelSpec};
 
 use crate::made_up;
 
@@ -55,7 +55,7 @@ impl Machine for Ledger {
 
     fn step(
         &mut self,
-        _frames: &[f32],
+        _frames: Frames<'_>,
         streams: usize,
         folds: &FoldsOf<'_, Page>,
         logits: &mut [f32],
@@ -82,6 +82,6 @@ impl Machine for Ledger {
         logits: &mut [f32],
     ) -> Result<(), MachineError> {
         assert_eq!(streams, self.last, "the frames of another step are there");
-        self.step(&[], streams, folds, logits)
+        self.step(Frames::Normalised(&[]), streams, folds, logits)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tsm_kernels::blocked::Team;
 use tsm_model::executor::{ExecutorId, StateBody};
-use tsm_model::{ClipLogits, Executor, ModelSpec, StateTensor, StepError, StreamState, Tensor};
+use tsm_model::{ClipLogits, Executor, Frames, ModelSpec, StateTensor, StepError, StreamState, Tensor};
 
 /// Logits of zeros, and nothing to remember.
 pub(crate) struct Still {
@@ -54,7 +54,7 @@ impl Executor for Still {
 
     fn step(
         &mut self,
-        _frames: &[f32],
+        _frames: Frames<'_>,
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError> {

@@ -58,6 +58,30 @@ impl Off {
     }
 }
 
+/// How many values were compared, and how many are not the same bits.
+#[derive(Debug, Default)]
+pub(crate) struct Compared {
+    values: usize,
+    others: usize,
+}
+
+impl Compared {
+    pub(crate) fn add(&mut self, expected: &[f32], found: &[f32]) {
+        let others = expected.iter().zip(found).filter(|(a, b)| a.to_bits() != b.to_bits());
+        self.others += others.count() + expected.len().abs_diff(found.len());
+        self.values += expected.len();
+    }
+
+    pub(crate) fn finding(&self, what: &str) -> Finding {
+        let Self { values, others } = self;
+        Finding {
+            holds: *values > 0 && *others == 0,
+            expected: format!("the {what}, to the bit"),
+            got: format!("{others} of {values} values differ"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +102,14 @@ mod tests {
         let off = Off::between(&[1.0, -4.0], &[1.5, -4.0]);
         assert!((off.relative() - 0.125).abs() < 1e-12);
         assert!(Off::between(&[1.0], &[1.0, 2.0]).relative().is_infinite());
+    }
+
+    #[test]
+    fn another_bit_or_another_length_does_not_hold() {
+        for (expected, found) in [(&[0.0, 1.0][..], &[-0.0, 1.0][..]), (&[1.0], &[1.0, 2.0]), (&[], &[])] {
+            let mut compared = Compared::default();
+            compared.add(expected, found);
+            assert!(!compared.finding("numbers").holds, "{expected:?}, {found:?}");
+        }
     }
 }

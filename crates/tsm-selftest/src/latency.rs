@@ -95,7 +95,9 @@ fn steps(
 ) -> Result<(Vec<f64>, Vec<f64>), SelftestError> {
     let mut model = Model::load_as(checkpoint, device.clone(), data_type.dtype())?;
     let mut frames = model.frame_memory(streams);
-    frames.copy_from_slice(&made_up::frames(61, streams, checkpoint.spec.input.size_px));
+    let input = &checkpoint.spec.input;
+    let bytes = made_up::bytes(61, streams * 3 * input.pixels());
+    frames.write_rgb(&bytes, input.pixels(), input.mean, input.std);
     let mut logits = vec![0.0; streams * checkpoint.spec.classes.len()];
     let mut states: Vec<StreamState> = (0..streams).map(|_| model.fresh_state()).collect();
     let mut borrowed: Vec<&mut StreamState> = states.iter_mut().collect();

@@ -1,10 +1,12 @@
-//! What must hold for any weights: streaming is the causal clip, streams do not see each other, a reset forgets all.
+//! What must hold for any weights: streaming is the causal clip, streams do not see each other, a reset forgets all,
+//! and frames of bytes are the frames that a CPU normalises.
 
 use candle_core::{DType, Device, Tensor};
-use tsm_model::{Model, StreamState};
+use tsm_kernels::normalise::planar_from_rgb;
+use tsm_model::{Frames, Model, StreamState};
 
 use crate::error::SelftestError;
-use crate::finding::{Finding, Off};
+use crate::finding::{Compared, Finding, Off};
 use crate::made_up;
 use crate::plan::DataType;
 use crate::streamed::{frame_len, streamed_afresh};
@@ -72,4 +74,23 @@ pub(crate) fn neighbours_do_not_meet(
         off = off.and(Off::between(&alone, found));
     }
     Ok(Finding::of("logit of the streams alone", off, data_type))
+}
+
+/// Frames of bytes, which the device normalises, have the logits of those that are normalised here.
+pub(crate) fn bytes_are_frames(model: &mut Model) -> Result<Finding, SelftestError> {
+    let (input, classes, len) = (model.spec().input.clone(), model.spec().classes.len(), frame_len(model));
+    let fresh = |model: &Model| -> Vec<StreamState> { (0..STREAMS).map(|_| model.fresh_state()).collect() };
+    let [mut ours, mut theirs] = [fresh(model), fresh(model)];
+    let [mut found, mut expected] = [vec![0.0; STREAMS * classes], vec![0.0; STREAMS * classes]];
+    let (mut compared, mut normalised) = (Compared::default(), vec![0.0; STREAMS * len]);
+    for seed in 26..29 {
+        let rgb = made_up::bytes(seed, STREAMS * len);
+        for (rgb, frame) in rgb.chunks_exact(len).zip(normalised.chunks_exact_mut(len)) {
+            planar_from_rgb(rgb, input.mean, input.std, frame);
+        }
+        model.step(Frames::Rgb(&rgb), &mut ours.iter_mut().collect::<Vec<_>>(), &mut found)?;
+        model.step(&normalised, &mut theirs.iter_mut().collect::<Vec<_>>(), &mut expected)?;
+        compared.add(&expected, &found);
+    }
+    Ok(compared.finding("logits of normalised frames"))
 }

@@ -69,6 +69,12 @@ fn values(name: &str, shape: &[usize], numbers: &mut Numbers, count: usize) -> V
     }
 }
 
+/// `count` bytes of any level.
+pub fn bytes(seed: u64, count: usize) -> Vec<u8> {
+    let mut numbers = Numbers::new(seed);
+    (0..count).map(|_| numbers.next_number().to_bits().to_le_bytes()[2]).collect()
+}
+
 /// `count` normalised frames `[count, 3, size_px, size_px]` of the stream `seed`.
 pub fn frames(seed: u64, count: usize, size_px: usize) -> Vec<f32> {
     Numbers::new(seed).take(count * 3 * size_px * size_px)

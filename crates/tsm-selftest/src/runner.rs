@@ -101,6 +101,7 @@ impl Runner<'_> {
             twin::device_is_the_reference(&mut model, reference, data_type)
         });
         self.check("batch", name, data_type, |_| laws::neighbours_do_not_meet(&mut model, data_type));
+        self.check("bytes", name, data_type, |_| laws::bytes_are_frames(&mut model));
     }
 
     fn drift(&mut self, backbone: Backbone, data_type: DataType) {

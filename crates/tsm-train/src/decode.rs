@@ -18,6 +18,7 @@ use std::time::Duration;
 use tsm_ingest::{Flow, Frame, FrameFormat, Pts, Session, SessionEvent, SessionOptions, Source, SourceError};
 
 use tsm_live::{PreprocessError, Preprocessor};
+use tsm_model::FrameMut;
 
 use crate::dataset::{Clip, Span};
 
@@ -223,7 +224,7 @@ impl ShownFrame<'_> {
     /// [`PreprocessError`] if it has no usable size.
     pub fn prepare(&self, with: &mut Preprocessor, input: &mut [f32]) -> Result<(), PreprocessError> {
         match self {
-            Self::Decoded(frame) => with.run(frame, input),
+            Self::Decoded(frame) => with.run(frame, FrameMut::Normalised(input)),
             Self::Stored(frame) => with.run_picture(frame.format(), &frame.picture()?, input),
         }
     }

@@ -88,8 +88,9 @@ fn measure(model: &mut Model, batch: usize, threads: Option<usize>) -> Result<Fi
     let classes = model.spec().classes.len();
     let multiply_adds = model.multiply_adds() * batch;
     let mut frames = model.frame_memory(batch);
-    let values = (0u8..251).map(|i| f32::from(i) / 125.0 - 1.0).cycle();
-    frames.iter_mut().zip(values).for_each(|(pixel, value)| *pixel = value);
+    let input = &model.spec().input;
+    let levels: Vec<u8> = (0u8..251).cycle().take(frames.frames().len()).collect();
+    frames.write_rgb(&levels, input.pixels(), input.mean, input.std);
     let mut logits = vec![0.0; batch * classes];
     let mut states: Vec<StreamState> = (0..batch).map(|_| model.fresh_state()).collect();
     let mut borrowed: Vec<&mut StreamState> = states.iter_mut().collect();

@@ -94,6 +94,7 @@ fn what(check: &str) -> &str {
         "clip" => "streaming = the causal clip",
         "reference" => "this device = the reference on a CPU",
         "batch" => "a stream alone = in a batch, reset",
+        "bytes" => "frames of bytes = normalised ones",
         "drift" => "no drift",
         "training" => "training: a loss that falls",
         "step" => "latency of a step",

@@ -1,16 +1,19 @@
-//! An NVIDIA GPU that runs a program: memory for the largest batch so far, one graph a batch size.
+//! An NVIDIA GPU that runs a program: memory for the largest batch so far, one graph a kind of step.
 //!
 //! ```text
 //! host    pinned [ table of memories │ frames ] ── as it is written ──► device [ table │ frames ]
 //!                                                                     ▼ launches, in order   ┐ one CUDA graph,
-//! host    pinned [ logits ] ◄────────────────────── one copy ── device [ logits ]            ┘ recorded once a size
+//! host    pinned [ logits ] ◄────────────────────── one copy ── device [ logits ]            ┘ recorded once a kind
 //! ```
 //!
-//! The frames of a large batch go up in pieces, so that one piece is copied into pinned memory while another is on its
-//! way; frames that lie in pinned memory already ([`Machine::frame_memory`]) are fetched from there. The first step of
-//! a power of two of streams finds out which way of each layer is the fastest (`tuner.rs`), for batches of up to twice
-//! as many. A graph names addresses, so memory that grows for a larger batch throws away all graphs; what was found
-//! out stays.
+//! Frames go up as bytes, which the first launch normalises, or normalised, in up to four times as many. Those of a
+//! large batch go in pieces, so that one piece is copied into pinned memory while another is on its way; bytes that
+//! lie in pinned memory already ([`Machine::frame_memory`]) are fetched from there. A kind of step is a number of
+//! streams and the form of their frames.
+//!
+//! The first step of a power of two of streams finds out which way of each layer is the fastest (`tuner.rs`), for
+//! batches of up to twice as many. A graph names addresses, so memory that grows for a larger batch throws away all
+//! graphs; what was found out stays.
 //!
 //! For bug reports: `TSM_CUDA_GRAPH=off` makes the same launches one by one, `TSM_CUDA_OVERLAP=off` lets each begin
 //! behind the one ahead of it (`overlap.rs`), `TSM_CUDA_TUNE=off` takes the ways that a model says, without asking the
@@ -32,7 +35,7 @@ use super::machine::{FoldsOf, Machine, MachineError, check};
 use super::program::{Element, Program};
 use super::tuner::{self, Known, Tuned};
 use super::ways::Scale;
-use crate::frame_memory::{FrameMemory, ordinary};
+use crate::frames::{ByteMemory, FrameForm, Frames};
 
 mod arena;
 mod graph;
@@ -46,7 +49,7 @@ use arena::Arena;
 use graph::Begin;
 pub(crate) use graph::launch;
 pub use memory::DeviceMemory;
-use memory::{Idle, PinnedFloats, bind};
+use memory::{Idle, PinnedBytes, bind};
 use recorded::{Recorded, function};
 use trial::Trial;
 
@@ -81,10 +84,17 @@ pub struct Gpu {
     arena: Option<Arena>,
     /// The fastest ways for each power of two of streams.
     tuned: HashMap<usize, Tuned>,
-    /// Whether launches begin early, for each power of two of streams.
-    overlaps: HashMap<usize, bool>,
-    /// What was recorded for each batch size.
-    recorded: HashMap<usize, Recorded>,
+    /// Whether launches begin early, for each power of two of streams and each form of frames.
+    overlaps: HashMap<StepKind, bool>,
+    /// What was recorded for each kind of step.
+    recorded: HashMap<StepKind, Recorded>,
+}
+
+/// What launches differ by from step to step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct StepKind {
+    streams: usize,
+    form: FrameForm,
 }
 
 /// Why there is memory in a step.
@@ -182,16 +192,16 @@ impl Gpu {
 }
 
 impl Gpu {
-    /// Frames up (none: they are there), the step, logits back; says whether this size is new.
-    fn run(&mut self, frames: Option<&[f32]>, streams: usize) -> Result<bool, MachineError> {
+    /// Frames up (none: they are there), the step, logits back; says whether this kind is new.
+    fn run(&mut self, frames: Option<Frames<'_>>, step: StepKind) -> Result<bool, MachineError> {
         // An error or a panic may not leave a copy under way.
         let idle = Idle::before(&self.stream);
-        self.arena.as_mut().expect(RESERVED).upload(frames, streams, &self.program)?;
-        let is_new = self.record(streams)?;
-        let recorded = &self.recorded[&streams];
+        self.arena.as_mut().expect(RESERVED).upload(&self.stream, frames, step.streams, &self.program)?;
+        let is_new = self.record(step)?;
+        let recorded = &self.recorded[&step];
         match &recorded.graph {
             Some(graph) => graph.launch().map_err(doing("launching a graph"))?,
-            None => self.issue(streams, &recorded.launches, Begin::Behind)?,
+            None => self.issue(step.streams, &recorded.launches, Begin::Behind)?,
         }
         idle.wait().map_err(doing("running a step"))?;
         Ok(is_new)
@@ -209,28 +219,29 @@ impl Gpu {
     /// A step of frames, or of those that are there, whose lengths were checked.
     fn step_of(
         &mut self,
-        frames: Option<&[f32]>,
-        streams: usize,
+        frames: Option<Frames<'_>>,
+        step: StepKind,
         folds: &FoldsOf<'_, DeviceMemory>,
         logits: &mut [f32],
     ) -> Result<(), MachineError> {
         let needed = self.program.fold_len() * self.program.element().bytes();
-        self.arena.as_mut().expect(RESERVED).write_table(streams, folds, needed)?;
-        let is_new = self.run(frames, streams)?;
+        self.arena.as_mut().expect(RESERVED).write_table(step.streams, folds, needed)?;
+        let is_new = self.run(frames, step)?;
         self.arena.as_ref().expect(RESERVED).read_logits(logits);
         if is_new {
-            self.report(streams);
+            self.report(step);
         }
         Ok(())
     }
 
     /// Writes what each launch takes, where the environment asks for it: the first size over what was in the file,
     /// others behind it. A file that cannot be written fails no step.
-    fn report(&self, streams: usize) {
+    fn report(&self, step: StepKind) {
+        let StepKind { streams, form } = step;
         let Some(path) = std::env::var_os("TSM_CUDA_LAYERS") else { return };
         let refused = self.tuned.get(&power_below(streams)).map_or(&[][..], |tuned| &tuned.refused);
-        let table = match layers::table(&self.stream, &self.recorded[&streams].launches, refused) {
-            Ok(table) => format!("streams: {streams}\n{table}"),
+        let table = match layers::table(&self.stream, &self.recorded[&step].launches, refused) {
+            Ok(table) => format!("streams: {streams}, frames: {form:?}\n{table}"),
             Err(error) => return tracing::warn!("TSM_CUDA_LAYERS: launches cannot be timed: {error}"),
         };
         let has_reported = HAS_REPORTED.swap(true, Ordering::Relaxed);
@@ -298,28 +309,29 @@ impl Machine for Gpu {
         }
     }
 
-    fn frame_memory(&self, floats: usize) -> FrameMemory {
-        match PinnedFloats::new(&self.stream, floats) {
+    fn byte_memory(&self, bytes: usize) -> ByteMemory {
+        match PinnedBytes::new(&self.stream, bytes) {
             Ok(pinned) => Box::new(pinned),
             // The system locks no more memory: any other does, too.
-            Err(_refused) => ordinary(floats),
+            Err(_refused) => Box::new(vec![0; bytes]),
         }
     }
 
     fn step(
         &mut self,
-        frames: &[f32],
+        frames: Frames<'_>,
         streams: usize,
         folds: &FoldsOf<'_, DeviceMemory>,
         logits: &mut [f32],
     ) -> Result<(), MachineError> {
-        check(&self.program, frames.len(), streams, logits.len())?;
+        let form = frames.form();
+        check(&self.program, form, frames.len(), streams, logits.len())?;
         self.begin()?;
         if streams == 0 {
             return Ok(());
         }
         self.reserve(streams)?;
-        self.step_of(Some(frames), streams, folds, logits)
+        self.step_of(Some(frames), StepKind { streams, form }, folds, logits)
     }
 
     fn step_again(
@@ -332,8 +344,9 @@ impl Machine for Gpu {
         if streams == 0 {
             return Ok(());
         }
-        let uploaded = self.arena.as_ref().map_or(0, |arena| arena.uploaded);
-        check(&self.program, uploaded * self.program.frame_floats(), streams, logits.len())?;
-        self.step_of(None, streams, folds, logits)
+        let uploaded = self.arena.as_ref().and_then(|arena| arena.uploaded);
+        let step = uploaded.unwrap_or(StepKind { streams: 0, form: FrameForm::Normalised });
+        check(&self.program, step.form, step.streams * self.program.frame_values(), streams, logits.len())?;
+        self.step_of(None, step, folds, logits)
     }
 }

@@ -8,6 +8,7 @@
 //! Pictures have any two sides, folds end anywhere, and no memory is longer than it must be
 //! (`memories.rs`). Whole networks are compared in tsm-model, which knows some.
 
+use half::f16;
 use proptest::prelude::*;
 
 use super::args::Launch;
@@ -17,6 +18,7 @@ use super::program::{Element, Input, Map, Program, Slot};
 use super::twins::run;
 use super::ways::{Scale, Stage, Way, Work};
 use crate::bias_activation::Activation;
+use crate::normalise::planar_from_rgb;
 use case::{Built, Case, OwnedLayer, What, cases};
 use memories::{Memories, Tolerance};
 use oracle::{Numbers, Tensor};
@@ -203,6 +205,38 @@ proptest! {
             let plan = [Stage { work: Work::Layer(0), way: Way::Only }, Stage { work: Work::Layer(1), way }];
             memories.check(&program, &plan, scale, &made, (&expected, within), None);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn frames_of_bytes_become_what_the_cpu_makes_of_them(
+        element in prop::sample::select(vec![Element::F32, Element::F16]),
+        pictures in 1usize..=5,
+        half in 1usize..=24,
+        mean in prop::array::uniform3(0.0f32..1.0),
+        std in prop::array::uniform3(0.1f32..1.0),
+        seed: u64,
+    ) {
+        let mut program = Program::new(element, 2 * half, 1);
+        program.take_bytes(mean, std);
+        let mut numbers = Numbers::new(seed, Element::F32);
+        let values = pictures * program.frame_values();
+        let bytes: Vec<u8> = numbers.take(values).iter().map(|value| value.to_bits().to_le_bytes()[2]).collect();
+        let mut expected = vec![0.0; values];
+        let frames = bytes.chunks_exact(program.frame_values());
+        for (rgb, planes) in frames.zip(expected.chunks_exact_mut(program.frame_values())) {
+            planar_from_rgb(rgb, mean, std, planes);
+        }
+        if element == Element::F16 {
+            expected.iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32());
+        }
+        let memories = Memories::new(&program, &[], &[program.frames()], &vec![vec![]; pictures]);
+        let found = memories.planes_of(&program, pictures, &bytes);
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(&found), bits(&expected));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::program::Program;
-use crate::frame_memory::{FrameMemory, ordinary};
+use crate::frames::{ByteMemory, FrameForm, FrameMemory, Frames};
 
 /// Why a machine could not do its part.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,9 @@ pub enum MachineError {
         /// As many as fit.
         most: usize,
     },
+    /// The program normalises no bytes.
+    #[error("this program takes normalised frames, and no bytes")]
+    NoBytes,
     /// The lengths of a step's inputs do not fit each other, or a memory is of another program.
     #[error("a step of {streams} streams was given {what} of {found} instead of {needed}")]
     Length {
@@ -85,21 +88,31 @@ pub trait Machine: Send + fmt::Debug {
     /// If the machine fails.
     fn read(&self, folds: &Self::Folds) -> Result<Vec<f32>, MachineError>;
 
-    /// So many zeros, for frames, where the machine fetches them best.
-    fn frame_memory(&self, floats: usize) -> FrameMemory {
-        ordinary(floats)
+    /// So many zeros, where the machine fetches them best.
+    fn byte_memory(&self, bytes: usize) -> ByteMemory {
+        Box::new(vec![0; bytes])
     }
 
-    /// One frame of each of `streams` streams: `frames` `[streams, 3, side, side]`, `logits` `[streams, classes]`.
+    /// Zeros for the frames of `streams` streams: bytes, if the program takes them.
+    fn frame_memory(&self, streams: usize) -> FrameMemory {
+        let values = streams * self.program().frame_values();
+        if self.program().takes(FrameForm::Rgb) {
+            FrameMemory::Rgb(self.byte_memory(values))
+        } else {
+            FrameMemory::normalised(values)
+        }
+    }
+
+    /// One frame of each of `streams` streams; `logits` are `[streams, classes]`.
     ///
     /// `folds` gives each stream's memories, which must be distinct ones. The first is not written. Allocates nothing
-    /// once the number of streams was seen.
+    /// once the number of streams was seen with frames of that form.
     ///
     /// # Errors
     /// If lengths do not fit, or the machine fails; what was to be written is then undefined.
     fn step(
         &mut self,
-        frames: &[f32],
+        frames: Frames<'_>,
         streams: usize,
         folds: &FoldsOf<'_, Self::Folds>,
         logits: &mut [f32],
@@ -120,16 +133,20 @@ pub trait Machine: Send + fmt::Debug {
 /// Checks what every step relies on.
 pub(super) fn check(
     program: &Program,
+    form: FrameForm,
     frames: usize,
     streams: usize,
     logits: usize,
 ) -> Result<(), MachineError> {
+    if !program.takes(form) {
+        return Err(MachineError::NoBytes);
+    }
     let most = program.most_streams();
     if streams > most {
         return Err(MachineError::TooMany { streams, most });
     }
     let needs = [
-        ("frames", frames, streams * program.frame_floats()),
+        ("frames", frames, streams * program.frame_values()),
         ("logits", logits, streams * program.classes()),
     ];
     for (what, found, needed) in needs {
@@ -148,11 +165,12 @@ mod tests {
     #[test]
     fn a_step_whose_tensors_the_kernels_cannot_count_is_refused() {
         let program = Program::new(Element::F32, 224, 5);
-        let (floats, most) = (program.frame_floats(), program.most_streams());
-        let elements = most as u64 * floats as u64;
-        assert!(elements < 1 << 31 && elements + floats as u64 >= 1 << 31, "{most}");
-        check(&program, most * floats, most, most * 5).unwrap();
-        let refused = check(&program, (most + 1) * floats, most + 1, (most + 1) * 5).unwrap_err();
+        let (values, most) = (program.frame_values(), program.most_streams());
+        let elements = most as u64 * values as u64;
+        assert!(elements < 1 << 31 && elements + values as u64 >= 1 << 31, "{most}");
+        let form = FrameForm::Normalised;
+        check(&program, form, most * values, most, most * 5).unwrap();
+        let refused = check(&program, form, (most + 1) * values, most + 1, (most + 1) * 5).unwrap_err();
         assert!(matches!(refused, MachineError::TooMany { .. }), "{refused}");
     }
 }

@@ -7,6 +7,8 @@
 //! ```
 
 use crate::bias_activation::Activation;
+use crate::frames::FrameForm;
+use crate::normalise;
 
 use super::args::{LayerArgs, int};
 
@@ -148,6 +150,8 @@ pub struct Program {
     layers: Vec<Layer>,
     weights: Vec<f32>,
     biases: Vec<f32>,
+    /// Where in the weights stands what each level of red, green and blue becomes, `[3, 256]`, if bytes are taken.
+    levels_at: Option<usize>,
     /// Elements a picture of each slot.
     slots: [usize; SLOTS],
     fold_len: usize,
@@ -166,11 +170,22 @@ impl Program {
             layers: Vec::new(),
             weights: Vec::new(),
             biases: Vec::new(),
+            levels_at: None,
             slots: [0; SLOTS],
             fold_len: 0,
         };
         program.reserve(program.frames());
         program
+    }
+
+    /// Lets it take frames of bytes as well, normalised by `mean` and `std` in a launch ahead of all layers; but for
+    /// frames of an odd side: a thread has four pixels at once.
+    pub fn take_bytes(&mut self, mean: [f32; 3], std: [f32; 3]) {
+        if !(self.side * self.side).is_multiple_of(4) {
+            return;
+        }
+        let levels = [0, 1, 2].map(|channel| normalise::table(mean[channel], std[channel]));
+        self.levels_at = Some(self.weights_of(3, 256, |channel, level| levels[channel][level]));
     }
 
     /// The frames, as a map.
@@ -287,9 +302,19 @@ impl Program {
         self.classes
     }
 
-    /// Floats of a frame.
-    pub const fn frame_floats(&self) -> usize {
+    /// Numbers of a frame.
+    pub const fn frame_values(&self) -> usize {
         3 * self.side * self.side
+    }
+
+    /// Whether it takes frames of this form.
+    pub const fn takes(&self, form: FrameForm) -> bool {
+        matches!(form, FrameForm::Normalised) || self.levels_at.is_some()
+    }
+
+    /// Where the levels' values stand in the weights.
+    pub(super) const fn levels_at(&self) -> Option<usize> {
+        self.levels_at
     }
 
     /// Elements of a stream's memory, gaps included.
@@ -299,11 +324,11 @@ impl Program {
 
     /// Streams of the largest step whose tensors have fewer than 2^31 elements, as the kernels count.
     pub fn most_streams(&self) -> usize {
-        let largest = self.slots.iter().copied().chain([self.frame_floats(), 1]).max().unwrap_or(1);
+        let largest = self.slots.iter().copied().chain([self.frame_values(), 1]).max().unwrap_or(1);
         i32::MAX as usize / largest
     }
 
-    /// Kernels of a step, each layer by itself.
+    /// Kernels of a step of normalised frames, each layer by itself.
     pub fn launch_count(&self) -> usize {
         self.layers.len()
     }

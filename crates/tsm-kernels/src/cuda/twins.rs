@@ -17,6 +17,7 @@ use super::machine::{FoldsOf, Machine, MachineError, check};
 use super::program::{Element, Program, SLOTS, Slot};
 use super::tuner::{self, Bench, Known, Tuned};
 use super::ways::{Scale, Stage};
+use crate::frames::{FrameForm, FrameMemory, Frames};
 
 mod interpreted;
 
@@ -78,7 +79,7 @@ pub struct Twins {
     /// What was found for each number of streams.
     tuned: HashMap<usize, Vec<Stage>>,
     /// Those of the last step.
-    frames: Vec<f32>,
+    frames: FrameMemory,
 }
 
 impl Twins {
@@ -95,7 +96,7 @@ impl Twins {
             biases,
             clock: None,
             tuned: HashMap::new(),
-            frames: Vec::new(),
+            frames: FrameMemory::normalised(0),
         }
     }
 
@@ -205,13 +206,15 @@ impl Machine for Twins {
 
     fn step(
         &mut self,
-        frames: &[f32],
+        frames: Frames<'_>,
         streams: usize,
         folds: &FoldsOf<'_, HostMemory>,
         logits: &mut [f32],
     ) -> Result<(), MachineError> {
-        self.frames.clear();
-        self.frames.extend_from_slice(frames);
+        self.frames = match frames {
+            Frames::Normalised(values) => FrameMemory::Normalised(values.to_vec()),
+            Frames::Rgb(bytes) => FrameMemory::Rgb(Box::new(bytes.to_vec())),
+        };
         self.step_again(streams, folds, logits)
     }
 
@@ -221,7 +224,9 @@ impl Machine for Twins {
         folds: &FoldsOf<'_, HostMemory>,
         logits: &mut [f32],
     ) -> Result<(), MachineError> {
-        check(&self.program, self.frames.len(), streams, logits.len())?;
+        let frames = self.frames.frames();
+        let form = frames.form();
+        check(&self.program, form, frames.len(), streams, logits.len())?;
         let sizes = Sizes::of(&self.program, streams, self.multiprocessors);
         let mut slots: [HostMemory; SLOTS] = std::array::from_fn(|slot| {
             let memory = HostMemory::zeros(sizes.slots[slot]);
@@ -229,7 +234,13 @@ impl Machine for Twins {
             memory.write(0, &vec![0xFF; sizes.slots[slot]]);
             memory
         });
-        slots[Slot::Frames as usize] = HostMemory::of_floats(&self.frames, self.program.element());
+        let bytes = match frames {
+            Frames::Normalised(values) => {
+                slots[Slot::Frames as usize] = HostMemory::of_floats(values, self.program.element());
+                HostMemory::default()
+            }
+            Frames::Rgb(bytes) => HostMemory::of_bytes(bytes),
+        };
         let table: Vec<StreamFolds> = (0..streams)
             .map(|stream| {
                 let (read, write) = folds(stream);
@@ -240,12 +251,16 @@ impl Machine for Twins {
         let addresses = Addresses {
             weights: self.weights.address(),
             biases: self.biases.address(),
+            bytes: bytes.address(),
             slots: std::array::from_fn(|slot| slots[slot].address()),
             streams: table.as_ptr() as u64,
             partial: partial.address(),
             counters: counters.address(),
         };
         let scale = Scale { pictures: streams, multiprocessors: self.multiprocessors };
+        if form == FrameForm::Rgb {
+            run(&self.program.normalising(streams, &addresses).ok_or(MachineError::NoBytes)?)?;
+        }
         let plan = self.plan(scale, &addresses, &slots)?;
         for stage in plan {
             run(&self.program.launch(stage, scale, &addresses))?;

@@ -153,6 +153,32 @@ impl Program {
         }
     }
 
+    /// The launch that makes planes of frames of bytes, if it takes them: ahead of all others.
+    pub(super) fn normalising(&self, pictures: usize, at: &Addresses) -> Option<Launch> {
+        /// As `NORMALISE_THREADS` there.
+        const THREADS: usize = 256;
+        let levels_at = self.levels_at()?;
+        let frames = self.frames();
+        let pixels = pictures * frames.height * frames.width;
+        let args = LayerArgs {
+            x: at.bytes,
+            weight: at.weights + (levels_at * self.element().bytes()) as u64,
+            y: at.slots[frames.slot as usize],
+            pictures: int(pictures),
+            in_h: int(frames.height),
+            in_w: int(frames.width),
+            in_c: int(frames.channels),
+            out_h: int(frames.height),
+            out_w: int(frames.width),
+            out_c: int(frames.channels),
+            rows: int(pixels),
+            ..LayerArgs::default()
+        };
+        let kernel = format!("normalise_{}", self.element().suffix());
+        let grid = [grid_size((pixels / 4).div_ceil(THREADS)), 1, 1];
+        Some(Launch { kernel, grid, threads: 256, args })
+    }
+
     /// The layer that makes the outputs of `work`.
     fn product_of(&self, work: Work) -> &Layer {
         match work {

@@ -22,7 +22,7 @@ except ModuleNotFoundError as absent:
 
 CLASSES = 400
 # Streams up to which all ways stay on the GPU for the second round: with more their memory together is too large.
-MOST_KEPT = 64
+MOST_KEPT = 32
 DTYPES = {"f32": torch.float32, "f16": torch.float16}
 
 
@@ -59,7 +59,7 @@ def main():
 def arguments():
     here = pathlib.Path(__file__).resolve()
     parser = argparse.ArgumentParser(prog="run")
-    parser.add_argument("--short", action="store_true", help="1 and 64 streams, folded batch norm: within two minutes")
+    parser.add_argument("--short", action="store_true", help="1 and 64 streams, folded batch norm: a few minutes")
     parser.add_argument("--dry-run", action="store_true", help="on a CPU, with small pictures; the figures mean nothing")
     parser.add_argument("--tsm", help="the program [target/release/tsm, in a package ../tsm]")
     parser.add_argument("--cuda-libs", help="handed on to tsm [PyTorch's own]")
@@ -90,21 +90,22 @@ def words(text):
 
 def row(args, name, network, model, dtype, streams, device):
     """All ways of PyTorch, ours, and all of PyTorch again: what disturbs the machine disturbs both."""
-    ways = [(way, layout, norm) for way in ("eager", "graph")
-            for layout in ("contiguous", "channels_last") for norm in args.norms]
+    ways = [(way, layout, frames, norm) for way in ("eager", "graph") for layout in ("contiguous", "channels_last")
+            for frames in ("bytes", "numbers") for norm in args.norms]
     millis, device_millis, kept = {}, {}, {}
     ours = None
     for round_number in range(2):
-        for index, (way, layout, norm) in enumerate(ways):
+        for index, (way, layout, frames, norm) in enumerate(ways):
             try:
-                step = kept.get((way, layout, norm)) or TorchStep(network, streams, args.size, device, DTYPES[dtype], way, layout, norm)
+                step = kept.get((way, layout, frames, norm)) or TorchStep(
+                    network, streams, args.size, device, DTYPES[dtype], way, layout, frames, norm)
                 key = (way, step.name)
                 millis.setdefault(key, []).extend(step.end_to_end(args.secs / 2))
                 device_millis.setdefault(key, []).append(step.device_only(args.secs / 2))
                 if streams <= MOST_KEPT:
-                    kept[way, layout, norm] = step
+                    kept[way, layout, frames, norm] = step
             except torch.OutOfMemoryError:
-                print(f"skipped: {name} {dtype} {streams} streams, {way}: the GPU is too small", file=sys.stderr)
+                print(f"skipped: {name} {dtype} {streams} streams, {way}, {layout}, {frames}: the GPU is too small", file=sys.stderr)
             step = None
             if device.type == "cuda" and streams > MOST_KEPT:
                 torch.cuda.empty_cache()

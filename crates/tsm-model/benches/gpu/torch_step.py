@@ -1,4 +1,5 @@
-"""One way to run a step in PyTorch: eager or as a CUDA graph, contiguous or channels_last, batch norm folded or not."""
+"""One way to run a step in PyTorch: eager or as a CUDA graph, contiguous or channels_last, frames that come as bytes or
+as normalised numbers, batch norm folded or not."""
 
 import copy
 import statistics
@@ -7,11 +8,12 @@ import time
 import torch
 
 from networks import fold_norms
+from vectors import MEAN, STD
 
 
 class TorchStep:
-    def __init__(self, network, streams, size, device, dtype, way, layout, norm):
-        self.name = f"{way}, {layout}, batch norm {norm}"
+    def __init__(self, network, streams, size, device, dtype, way, layout, frames, norm):
+        self.name = f"{way}, {layout}, {frames}, batch norm {norm}"
         self.device, self.is_cuda = device, device.type == "cuda"
         network = copy.deepcopy(network)
         if norm == "folded":
@@ -22,8 +24,16 @@ class TorchStep:
         self.frames = place(streams, 3, size, size)
         self.folds = [place(streams, *shape) for shape in network.fold_shapes(size)]
         pin = {"pin_memory": True} if self.is_cuda else {}
-        # What a camera's frames are: single precision on the host, in the order of the network.
-        self.host_frames = torch.randn(streams, 3, size, size).to(dtype).to(memory_format=form)
+        self.bytes = None
+        if frames == "bytes":
+            # As `tsm` has them: red, green and blue of each pixel, normalised on the device.
+            self.host_frames = torch.randint(0, 256, (streams, size, size, 3), dtype=torch.uint8)
+            self.bytes = torch.zeros(streams, size, size, 3, dtype=torch.uint8, device=device)
+            mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
+            self.scale, self.offset = ((1 / (255 * std)).to(device, dtype), (-mean / std).to(device, dtype))
+        else:
+            self.host_frames = torch.randn(streams, 3, size, size).to(dtype).to(memory_format=form)
+        self.arrived = self.frames if self.bytes is None else self.bytes
         if self.is_cuda:
             self.host_frames = self.host_frames.pin_memory()
         self.host_logits = torch.zeros(streams, 400, dtype=dtype, **pin)
@@ -47,6 +57,8 @@ class TorchStep:
 
     def work(self):
         """The step itself, on the device: the folds stay where they are and are overwritten."""
+        if self.bytes is not None:
+            self.frames.copy_(self.bytes.permute(0, 3, 1, 2)).mul_(self.scale).add_(self.offset)
         logits, new = self.network(self.frames, self.folds)
         for fold, value in zip(self.folds, new):
             fold.copy_(value)
@@ -67,7 +79,7 @@ class TorchStep:
         millis, end = [], time.perf_counter() + secs
         while len(millis) < 5 or time.perf_counter() < end:
             began = time.perf_counter()
-            self.frames.copy_(self.host_frames, non_blocking=True)
+            self.arrived.copy_(self.host_frames, non_blocking=True)
             self.step()
             self.host_logits.copy_(self.logits, non_blocking=True)
             self.synchronise()

@@ -26,7 +26,8 @@ pub(super) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(spec: &'a ModelSpec, weights: &'a Weights, element: Element) -> Self {
-        let program = Program::new(element, spec.input.size_px, spec.classes.len());
+        let mut program = Program::new(element, spec.input.size_px, spec.classes.len());
+        program.take_bytes(spec.input.mean, spec.input.std);
         Self { spec, weights, program, places: Vec::new() }
     }
 

@@ -11,6 +11,7 @@
 //! memories change places, and whoever is free takes the next stream.
 
 use tsm_kernels::blocked::Shared;
+use tsm_kernels::frames::{FrameForm, Frames, NormalisedFrames};
 
 use super::{FEATURES, Layer, MotionMemory, MotionReader};
 use crate::executor::{Executor, StepError, StreamState};
@@ -28,7 +29,9 @@ pub(super) struct Streams {
 /// What one thread reads with.
 #[derive(Debug)]
 struct Reader {
-    reader: MotionReader,
+    motion: MotionReader,
+    /// A frame of bytes, normalised.
+    normalised: NormalisedFrames,
     /// `[FEATURES]`.
     features: Vec<f32>,
 }
@@ -51,7 +54,7 @@ impl Streams {
         layer: &Layer,
         executor: &mut dyn Executor,
         spare: &mut SpareThreads,
-        frames: &[f32],
+        frames: Frames<'_>,
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError> {
@@ -91,20 +94,20 @@ impl Streams {
         layer: &Layer,
         executor: &mut dyn Executor,
         spare: &mut SpareThreads,
-        frames: &[f32],
+        frames: Frames<'_>,
         states: &mut [&mut StreamState],
         logits: &mut [f32],
     ) -> Result<(), StepError> {
         let n = states.len();
         if executor.team().is_none() {
             let team = spare.team_for(n);
-            self.make_readers(layer, team.parts().min(n));
+            self.make_readers(layer, frames.form(), team.parts().min(n));
             let job = job(layer, &mut self.readers, &mut self.motions[..n], frames);
             return team.run_beside(&job, || executor.step(frames, states, logits));
         }
         executor.step(frames, states, logits)?;
         let team = executor.team();
-        self.make_readers(layer, team.as_ref().map_or(1, |team| team.parts()).min(n));
+        self.make_readers(layer, frames.form(), team.as_ref().map_or(1, |team| team.parts()).min(n));
         let job = job(layer, &mut self.readers, &mut self.motions[..n], frames);
         match team {
             Some(team) if n > 1 => team.run(&job),
@@ -113,11 +116,16 @@ impl Streams {
         Ok(())
     }
 
-    /// Sees that there are `count` readers.
-    fn make_readers(&mut self, layer: &Layer, count: usize) {
+    /// Sees that there are `count` readers, all with room for a frame of `form`: any of them may have the next one.
+    fn make_readers(&mut self, layer: &Layer, form: FrameForm, count: usize) {
         while self.readers.len() < count {
-            let reader = MotionReader::with_room(&layer.input, layer.size_px());
-            self.readers.push(Reader { reader, features: vec![0.0; FEATURES] });
+            let motion = MotionReader::with_room(&layer.input, layer.size_px());
+            let (normalised, features) = (NormalisedFrames::default(), vec![0.0; FEATURES]);
+            self.readers.push(Reader { motion, normalised, features });
+        }
+        if form == FrameForm::Rgb {
+            let [height, width] = layer.size_px();
+            self.readers.iter_mut().for_each(|reader| reader.normalised.reserve(3 * height * width));
         }
     }
 }
@@ -127,17 +135,18 @@ fn job<'a>(
     layer: &'a Layer,
     readers: &'a mut [Reader],
     streams: &'a mut [StreamMotion],
-    frames: &'a [f32],
+    frames: Frames<'a>,
 ) -> impl Fn(usize) + Sync + 'a {
     let [height, width] = layer.size_px();
     let readers = Shared::new(readers.iter_mut());
-    let streams = Shared::new(streams.iter_mut().zip(frames.chunks_exact(3 * height * width)));
+    let streams = Shared::new(streams.iter_mut().zip(frames.each(3 * height * width)));
     move |_part| {
         // More parts than streams: the others have them all.
-        let Some(Reader { reader, features }) = readers.take_next() else { return };
+        let Some(Reader { motion, normalised, features }) = readers.take_next() else { return };
         while let Some((stream, frame)) = streams.take_next() {
             let StreamMotion { before, after, logits } = stream;
-            reader.look(before, frame, [height, width], after, features);
+            let frame = normalised.of(frame, height * width, layer.input.mean, layer.input.std);
+            motion.look(before, frame, [height, width], after, features);
             layer.weigh(features, logits);
         }
     }

@@ -14,6 +14,7 @@ use rayon::prelude::{IndexedParallelIterator, ParallelIterator, ParallelSlice, P
 
 use crate::cuda::args::StreamFolds;
 use crate::cuda::program::Element;
+use crate::frames::Frames;
 
 /// Makes `context` the calling thread's. Unlike cudarc's own it does not stop at an error that another call left.
 pub(super) fn bind(context: &CudaContext) -> Result<(), DriverError> {
@@ -71,7 +72,7 @@ impl DeviceMemory {
         if bytes > 0 {
             // SAFETY: a plain allocation in the context that was bound.
             memory.address = unsafe { result::malloc_sync(bytes) }?;
-            memory.fill(0, bytes)?;
+            memory.fill(0, 0..bytes)?;
             wait(stream)?;
         }
         Ok(memory)
@@ -114,14 +115,16 @@ impl DeviceMemory {
         Ok(values)
     }
 
-    /// Asks for the first `bytes` to be set to `value`.
-    pub(super) fn fill(&self, value: u8, bytes: usize) -> Result<(), DriverError> {
-        assert!(bytes <= self.bytes, "{bytes} bytes of a memory of {}", self.bytes);
-        if bytes == 0 {
+    /// Asks for `bytes` of it to be set to `value`.
+    pub(super) fn fill(&self, value: u8, bytes: Range<usize>) -> Result<(), DriverError> {
+        let Range { start, end } = bytes;
+        assert!(start <= end && end <= self.bytes, "bytes {start} to {end} of a memory of {}", self.bytes);
+        if start == end {
             return Ok(()); // of no memory the driver would not hear
         }
+        let first = self.address + start as u64;
         // SAFETY: within the memory, as just checked; who reads it afterwards waits for the stream.
-        unsafe { result::memset_d8_async(self.address, value, bytes, self.stream.cu_stream()) }
+        unsafe { result::memset_d8_async(first, value, end - start, self.stream.cu_stream()) }
     }
 }
 
@@ -145,10 +148,10 @@ pub(super) struct PinnedMemory {
 // SAFETY: plain memory, reached only through this value's references; the GPU's copies are waited for by its owner.
 unsafe impl Send for PinnedMemory {}
 
-/// Floats that one thread copies: enough to be worth a thread.
-const FLOATS_A_TASK: usize = 1 << 17;
-/// Floats that go up together: few enough for the GPU's copy to begin early, enough for a copy to be worth its call.
-const FLOATS_A_PIECE: usize = 1 << 20;
+/// Bytes that one thread writes: enough to be worth a thread.
+const BYTES_A_TASK: usize = 1 << 19;
+/// Bytes that go up together: few enough for the GPU's copy to begin early, enough for a copy to be worth its call.
+const BYTES_A_PIECE: usize = 1 << 22;
 
 /// Numbers of which any bits are one.
 ///
@@ -159,14 +162,17 @@ pub(super) unsafe trait PlainNumber: Copy + Default + Send {}
 unsafe impl PlainNumber for f32 {}
 // SAFETY: any 16 bits are a number.
 unsafe impl PlainNumber for f16 {}
+// SAFETY: any 8 bits are a number.
+unsafe impl PlainNumber for u8 {}
 
 /// Fills `to` from `from` by `put`, with several threads if they are many.
-fn write<T: PlainNumber>(to: &mut [T], from: &[f32], put: impl Fn(&mut [T], &[f32]) + Sync) {
-    if from.len() <= 2 * FLOATS_A_TASK {
+fn write<T: PlainNumber, F: Sync>(to: &mut [T], from: &[F], put: impl Fn(&mut [T], &[F]) + Sync) {
+    let task = BYTES_A_TASK / size_of::<T>();
+    if from.len() <= 2 * task {
         put(to, from);
         return;
     }
-    to.par_chunks_mut(FLOATS_A_TASK).zip(from.par_chunks(FLOATS_A_TASK)).for_each(|(to, from)| put(to, from));
+    to.par_chunks_mut(task).zip(from.par_chunks(task)).for_each(|(to, from)| put(to, from));
 }
 
 impl PinnedMemory {
@@ -181,15 +187,17 @@ impl PinnedMemory {
         Ok(memory)
     }
 
-    fn floats(&self, at: usize, count: usize) -> &[f32] {
+    fn values<T: PlainNumber>(&self, at: usize, count: usize) -> &[T] {
+        let bytes = count * size_of::<T>();
         assert!(
-            at.is_multiple_of(4) && at + count * 4 <= self.bytes,
-            "{count} floats of pinned memory at {at}"
+            at.is_multiple_of(size_of::<T>()) && at + bytes <= self.bytes,
+            "{bytes} bytes of pinned memory at {at}"
         );
         // SAFETY: `at` lies within the allocation, as just checked.
         let start = unsafe { self.start.byte_add(at) };
-        // SAFETY: initialised when it was made, aligned (the driver gives pages), and long enough. The GPU writes the
-        // logits alone, between a launch and the wait for it, where `Gpu` holds no reference; frames it only reads.
+        // SAFETY: initialised when it was made, of numbers of which any bits are one, aligned (the driver gives pages),
+        // and long enough. The GPU writes the logits alone, between a launch and the wait for it, where `Gpu` holds no
+        // reference; frames it only reads.
         unsafe { std::slice::from_raw_parts(start.cast(), count) }
     }
 
@@ -207,39 +215,41 @@ impl PinnedMemory {
         unsafe { std::slice::from_raw_parts_mut(start.cast(), count) }
     }
 
-    /// Asks for everything before byte `at`, and behind it `frames` as `element`, to be copied to `device`.
+    /// Asks for `frames` to be copied to `device` from byte `at` on, normalised ones as `element`.
     ///
-    /// `frames` go by way of this memory, in pieces, so that one is written while the one before is on its way; or
-    /// straight from where they are, if the GPU can fetch them there. So they must stay until the stream was waited
-    /// for.
+    /// They go by way of this memory, in pieces, so that one is written while the one before is on its way.
     pub(super) fn send(
         &mut self,
         device: &DeviceMemory,
         at: usize,
-        frames: &[f32],
+        frames: Frames<'_>,
         element: Element,
     ) -> Result<(), DriverError> {
-        if element == Element::F32 && is_pinned(frames) {
-            assert!(at + size_of_val(frames) <= device.bytes(), "frames at {at} of {}", device.bytes());
-            self.copy_to(device, 0..at)?;
-            // SAFETY: within the device's memory, as just checked; both live until the stream was waited for, which
-            // `Gpu::run` does before it is left, by an error or a panic, too.
-            return unsafe {
-                result::memcpy_htod_async(device.address() + at as u64, frames, self.stream.cu_stream())
-            };
-        }
-        let mut sent = 0;
-        for (index, piece) in frames.chunks(FLOATS_A_PIECE).enumerate() {
-            let from = at + index * FLOATS_A_PIECE * element.bytes();
-            match element {
-                Element::F32 => write(self.values_mut(from, piece.len()), piece, <[f32]>::copy_from_slice),
-                Element::F16 => write(self.values_mut::<f16>(from, piece.len()), piece, |to, from| {
-                    to.convert_from_f32_slice(from);
-                }),
+        match (frames, element) {
+            (Frames::Rgb(bytes), _) => self.send_pieces(device, at, bytes, <[u8]>::copy_from_slice),
+            (Frames::Normalised(values), Element::F32) => {
+                self.send_pieces(device, at, values, <[f32]>::copy_from_slice)
             }
-            let end = from + piece.len() * element.bytes();
-            self.copy_to(device, sent..end)?;
-            sent = end;
+            (Frames::Normalised(values), Element::F16) => {
+                self.send_pieces(device, at, values, |to: &mut [f16], from: &[f32]| {
+                    to.convert_from_f32_slice(from);
+                })
+            }
+        }
+    }
+
+    /// Writes `values` by `put`, piece by piece, and asks for a copy of each.
+    fn send_pieces<T: PlainNumber, F: Sync>(
+        &mut self,
+        device: &DeviceMemory,
+        at: usize,
+        values: &[F],
+        put: impl Fn(&mut [T], &[F]) + Sync,
+    ) -> Result<(), DriverError> {
+        for (index, piece) in values.chunks(BYTES_A_PIECE / size_of::<T>()).enumerate() {
+            let (start, bytes) = (index * BYTES_A_PIECE, piece.len() * size_of::<T>());
+            write(self.values_mut(start, piece.len()), piece, &put);
+            self.copy_to(device, at + start, start..start + bytes)?;
         }
         Ok(())
     }
@@ -256,20 +266,24 @@ impl PinnedMemory {
 
     /// Copies the first floats out.
     pub(super) fn read_floats(&self, values: &mut [f32]) {
-        values.copy_from_slice(self.floats(0, values.len()));
+        values.copy_from_slice(self.values(0, values.len()));
     }
 
-    /// Asks for a copy of `bytes` to the same place of `device`.
-    pub(super) fn copy_to(&self, device: &DeviceMemory, bytes: Range<usize>) -> Result<(), DriverError> {
+    /// Asks for a copy of `bytes` to `device`, from byte `at` on.
+    pub(super) fn copy_to(
+        &self,
+        device: &DeviceMemory,
+        at: usize,
+        bytes: Range<usize>,
+    ) -> Result<(), DriverError> {
         let Range { start, end } = bytes;
-        assert!(start <= end && end <= device.bytes() && end <= self.bytes, "bytes {start} to {end}");
+        assert!(start <= end && end <= self.bytes, "bytes {start} to {end} of {}", self.bytes);
         // SAFETY: `start` lies within the allocation, as just checked.
         let first = unsafe { self.start.byte_add(start) };
         // SAFETY: initialised when it was made, and within the allocation; nobody writes these bytes before their owner
         // has waited for the stream.
         let own: &[u8] = unsafe { std::slice::from_raw_parts(first.cast(), end - start) };
-        // SAFETY: both are long enough, and live until their owner has waited for the stream.
-        unsafe { result::memcpy_htod_async(device.address() + start as u64, own, self.stream.cu_stream()) }
+        fetch(device, at, own)
     }
 
     /// Asks for a copy of the first `bytes` of `device`.
@@ -293,39 +307,49 @@ impl Drop for PinnedMemory {
     }
 }
 
-/// Whether the GPU can fetch `values` by itself.
-fn is_pinned(values: &[f32]) -> bool {
+/// Asks for a copy of `bytes` to `device`, from byte `at` on, for which its stream has to be waited before they change
+/// or go.
+pub(super) fn fetch(device: &DeviceMemory, at: usize, bytes: &[u8]) -> Result<(), DriverError> {
+    assert!(at + bytes.len() <= device.bytes(), "{} bytes at {at} of {}", bytes.len(), device.bytes());
+    let to = device.address() + at as u64;
+    // SAFETY: within the device's memory, as just checked. Both live until the stream was waited for, which `Gpu::run`
+    // does before it is left, by an error or a panic, too.
+    unsafe { result::memcpy_htod_async(to, bytes, device.stream.cu_stream()) }
+}
+
+/// Whether the GPU can fetch `bytes` by itself.
+pub(super) fn is_pinned(bytes: &[u8]) -> bool {
     let mut kind: u32 = 0;
     let attribute = sys::CUpointer_attribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE;
     // SAFETY: this attribute is a number of 32 bits; of an address that it does not know the driver says so.
     let answer =
-        unsafe { sys::cuPointerGetAttribute((&raw mut kind).cast(), attribute, values.as_ptr() as u64) };
+        unsafe { sys::cuPointerGetAttribute((&raw mut kind).cast(), attribute, bytes.as_ptr() as u64) };
     answer == sys::CUresult::CUDA_SUCCESS && kind == sys::CUmemorytype::CU_MEMORYTYPE_HOST as u32
 }
 
-/// Floats in pinned memory, for frames.
-pub(super) struct PinnedFloats {
+/// Bytes in pinned memory, for frames.
+pub(super) struct PinnedBytes {
     memory: PinnedMemory,
     count: usize,
 }
 
-impl PinnedFloats {
+impl PinnedBytes {
     /// So many zeros.
     pub(super) fn new(stream: &Arc<CudaStream>, count: usize) -> Result<Self, DriverError> {
-        Ok(Self { memory: PinnedMemory::new(stream, count * size_of::<f32>())?, count })
+        Ok(Self { memory: PinnedMemory::new(stream, count)?, count })
     }
 }
 
-impl Deref for PinnedFloats {
-    type Target = [f32];
+impl Deref for PinnedBytes {
+    type Target = [u8];
 
-    fn deref(&self) -> &[f32] {
-        self.memory.floats(0, self.count)
+    fn deref(&self) -> &[u8] {
+        self.memory.values(0, self.count)
     }
 }
 
-impl DerefMut for PinnedFloats {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl DerefMut for PinnedBytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
         self.memory.values_mut(0, self.count)
     }
 }

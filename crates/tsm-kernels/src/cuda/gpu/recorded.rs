@@ -1,8 +1,8 @@
-//! The launches of a step of one batch size, as one graph where they can be recorded.
+//! The launches of a step of so many streams and one form of frames, as one graph where they can be recorded.
 //!
 //! ```text
-//! the fastest ways ─► launches ─┬─ each behind the one ahead ─► graph ─┐
-//!                               └─ each beginning early ──────► graph ─┴─ the faster (overlap.rs)
+//! (bytes to planes), the fastest ways ─► launches ─┬─ each behind the one ahead ─► graph ─┐
+//!                                                  └─ each beginning early ──────► graph ─┴─ the faster (overlap.rs)
 //! ```
 
 use std::collections::HashMap;
@@ -13,12 +13,13 @@ use cudarc::driver::{CudaFunction, CudaModule};
 
 use super::graph::{self, Begin, Graph};
 use super::overlap::Verdict;
-use super::{Gpu, RESERVED, doing, overlap, power_below};
+use super::{Gpu, RESERVED, StepKind, doing, overlap, power_below};
 use crate::cuda::args::Launch;
 use crate::cuda::machine::MachineError;
 use crate::cuda::ways::Scale;
+use crate::frames::FrameForm;
 
-/// A step of one batch size.
+/// A step of one kind.
 pub(super) struct Recorded {
     /// The launches with the copy of the logits, unless graphs are switched off. It goes before the kernels it names.
     pub(super) graph: Option<Graph>,
@@ -26,32 +27,49 @@ pub(super) struct Recorded {
 }
 
 impl Gpu {
-    /// Looks the kernels up, and records the graph if there are graphs; says whether this size is new. The frames and
+    /// Looks the kernels up, and records the graph if there are graphs; says whether this kind is new. The frames and
     /// the table of memories of a step are on their way already: finding out what is fastest needs them.
-    pub(super) fn record(&mut self, streams: usize) -> Result<bool, MachineError> {
-        if self.recorded.contains_key(&streams) {
+    pub(super) fn record(&mut self, step: StepKind) -> Result<bool, MachineError> {
+        if self.recorded.contains_key(&step) {
             return Ok(false);
         }
-        let power = power_below(streams);
+        let (streams, power) = (step.streams, power_below(step.streams));
+        let normalising = self.normalising(step)?;
         if self.is_tuned && !self.tuned.contains_key(&power) {
+            // The layers are tried on the planes of these frames.
+            if let Some((function, launch)) = &normalising {
+                graph::launch(function, launch, &self.stream).map_err(doing("normalising frames"))?;
+            }
             self.tune(power)?;
         }
         let addresses = self.arena.as_ref().expect(RESERVED).addresses(&self.weights, &self.biases);
         let scale = Scale { pictures: streams, multiprocessors: self.multiprocessors };
         let stages = self.tuned.get(&power).map(|tuned| tuned.stages.clone());
         let stages = stages.unwrap_or_else(|| self.program.estimated(scale));
-        let mut launches = Vec::with_capacity(stages.len());
+        let mut launches = Vec::with_capacity(stages.len() + 1);
+        launches.extend(normalising);
         for stage in stages {
             let launch = self.program.launch(stage, scale, &addresses);
             launches.push((function(&self.module, &mut self.functions, &launch.kernel)?, launch));
         }
-        let graph = if self.has_graphs { self.graph(streams, &launches) } else { None };
-        self.recorded.insert(streams, Recorded { graph, launches });
+        let graph = if self.has_graphs { self.graph(step, &launches) } else { None };
+        self.recorded.insert(step, Recorded { graph, launches });
         Ok(true)
     }
 
+    /// What makes planes of frames of bytes.
+    fn normalising(&mut self, step: StepKind) -> Result<Option<(CudaFunction, Launch)>, MachineError> {
+        if step.form == FrameForm::Normalised {
+            return Ok(None);
+        }
+        let addresses = self.arena.as_ref().expect(RESERVED).addresses(&self.weights, &self.biases);
+        let launch = self.program.normalising(step.streams, &addresses).ok_or(MachineError::NoBytes)?;
+        Ok(Some((function(&self.module, &mut self.functions, &launch.kernel)?, launch)))
+    }
+
     /// The step of `launches` as a graph, unless it cannot be recorded.
-    fn graph(&mut self, streams: usize, launches: &[(CudaFunction, Launch)]) -> Option<Graph> {
+    fn graph(&mut self, step: StepKind, launches: &[(CudaFunction, Launch)]) -> Option<Graph> {
+        let streams = step.streams;
         let recorded = |begin| graph::record(&self.stream, || self.issue(streams, launches, begin));
         let behind = match recorded(Begin::Behind) {
             Ok(graph) => graph,
@@ -61,7 +79,7 @@ impl Gpu {
                 return None;
             }
         };
-        let power = power_below(streams);
+        let power = StepKind { streams: power_below(streams), ..step };
         if !self.has_overlap || self.overlaps.get(&power) == Some(&false) || !overlap::is_possible(launches) {
             return Some(behind);
         }

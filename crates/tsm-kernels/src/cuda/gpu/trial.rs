@@ -71,8 +71,8 @@ impl Bench for Trial<'_> {
         let element = if data.args.is_f32_out != 0 { Element::F32 } else { self.element };
         let values = usize::try_from(i64::from(data.args.rows) * i64::from(data.args.out_c)).unwrap_or(0);
         let run = || -> Result<Vec<f32>, DriverError> {
-            slot.fill(0xFF, values * element.bytes())?;
-            self.partial.fill(0xFF, self.partial.bytes())?;
+            slot.fill(0xFF, 0..values * element.bytes())?;
+            self.partial.fill(0xFF, 0..self.partial.bytes())?;
             launch(&function, data, self.stream)?;
             let mut seen = Vec::with_capacity(STRETCHES * STRETCH);
             for Range { start, end } in stretches(values) {

@@ -158,6 +158,27 @@ impl Memories {
         floats(&self.slots[slot].contents(&what), program.slot_element(slot))
     }
 
+    /// What the launch ahead of all others makes of `pictures` frames of bytes: planes in the slot of the frames, and
+    /// nothing else.
+    pub(super) fn planes_of(&self, program: &Program, pictures: usize, bytes: &[u8]) -> Vec<f32> {
+        let (given, planes) = (Watched::of(bytes.to_vec()), Slot::Frames as usize);
+        let addresses = Addresses {
+            weights: self.weights.memory.address(),
+            bytes: given.memory.address(),
+            slots: std::array::from_fn(|slot| self.slots[slot].memory.address()),
+            ..Addresses::default()
+        };
+        let before = self.contents("before");
+        let launch = program.normalising(pictures, &addresses).expect("the program takes bytes");
+        run(&launch).unwrap();
+        let after = self.contents(&launch.kernel);
+        for (slot, (before, after)) in before.iter().zip(&after).enumerate() {
+            assert!(slot == planes || before == after, "memory {slot} is written: {}", launch.kernel);
+        }
+        assert_eq!(given.contents(&launch.kernel), bytes, "bytes are written: {}", launch.kernel);
+        floats(&after[planes], program.slot_element(planes))
+    }
+
     /// What the streams remember: the first channels of each pixel in the place of the fold, and nothing beside it.
     fn check_folds(&self, expected: &Tensor, tolerance: Tolerance, fold: Option<Fold>, what: &str) {
         let [_, height, width, channels] = expected.shape;

@@ -246,6 +246,7 @@ fn a_known_shape_is_not_asked_again_wherever_its_memory_lies() {
     let mut known = Known::new();
     let first = tune(&program, SCALE, &Addresses::default(), &mut made(kernel, |_| 1.0), &mut known).unwrap();
     let elsewhere = Addresses {
+        bytes: 8 << 20,
         weights: 1 << 10,
         biases: 1 << 11,
         slots: std::array::from_fn(|slot| (slot as u64 + 1) << 20),
