@@ -4,8 +4,9 @@
 #   . FOLDER/env.sh && scripts/check-without-gpu.sh GPU_BUILD     FOLDER: of cuda-home.sh; after a build with --features cuda
 #
 # First the interpreter itself, then a clip of this repository: in f32, the fastest way of each layer asked for, recorded
-# with launches behind each other and early; and in halves by the likeliest ways, two streams. Then every way of every layer, looking for races, once for each state of the kernels; and the same
-# of kernels without their last barrier, in which races have to be found. $TSM_INTERPRETER keeps what is built.
+# with launches behind each other and early; in halves by the likeliest ways, two streams; and with calls that the driver
+# refuses. Then every way of every layer, looking for races, once for each state of the kernels; and the same of kernels
+# without their last barrier, in which races have to be found. $TSM_INTERPRETER keeps what is built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -53,7 +54,28 @@ PY
 }
 scripts/without-gpu.sh python3 tests/gpu/check_instructions.py
 labels_are_the_processors f32 1e-4 "$clip" --frames 3
-TSM_CUDA_TUNE=off labels_are_the_processors f16 1e-2 "$clip" "$clip" --frames 4
+export TSM_CUDA_TUNE=off
+labels_are_the_processors f16 1e-2 "$clip" "$clip" --frames 4
+# What a driver refuses: without pinned memory frames go another way, and a copy that fails ends the run in one line.
+TSM_PTX_FAIL=cuMemHostAlloc:1 labels_are_the_processors f16 1e-2 "$clip" --frames 3
+grep "1 of . calls of cuMemHostAlloc failed" "$work/said" || fail "pinned memory was not refused: $(cat "$work/said")"
+code=0
+TSM_PTX_FAIL=cuMemcpyHtoDAsync_v2:11+ scripts/without-gpu.sh "$gpu_build" live "$clip" --device cuda --frames 3 \
+  > "$work/labels" 2> "$work/said" || code=$?
+[ "$code" = 2 ] && [ "$(grep -c "^tsm: .*CUDA, while" "$work/said")" = 1 ] && ! grep -q panicked "$work/said" ||
+  fail "a copy that fails ended live with code $code: $(cat "$work/said")"
+# Whole clips go up as normalised frames, where live hands over bytes.
+"$cpu_build" infer "$clip" --device cpu --format jsonl > "$work/cpu.jsonl" 2> "$work/said" || fail "$(cat "$work/said")"
+scripts/without-gpu.sh "$gpu_build" infer "$clip" --device cuda --format jsonl > "$work/gpu.jsonl" 2> "$work/said" ||
+  fail "infer --device cuda ended with code $?: $(cat "$work/said")"
+python3 - "$work/cpu.jsonl" "$work/gpu.jsonl" <<'PY'
+import json, sys
+
+cpu, gpu = (json.loads(open(path).read()) for path in sys.argv[1:])
+if cpu["label"] != gpu["label"] or abs(cpu["confidence"] - gpu["confidence"]) > 1e-4:
+    sys.exit(f"check-without-gpu: the clip is {gpu} and not {cpu}")
+PY
+unset TSM_CUDA_TUNE
 
 # The twins' tests, on the PTX. What makes build scripts run again is left out.
 layer_tests() {

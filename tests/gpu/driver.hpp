@@ -53,7 +53,7 @@ CUresult enqueue(CUstream stream, Work work);
 
 // Says why, if asked to, and returns the error.
 CUresult refuse(const char* who, CUresult error, const char* why);
-// CUDA_SUCCESS where the call may be made: this thread has a context.
+// CUDA_SUCCESS where the call may be made: this thread has a context, and nobody wants it to fail (driver_failures.hpp).
 CUresult expect_context(const char* who);
 // And, besides, no capture is under way that it would break; it is broken, then.
 CUresult expect_no_capture(const char* who);

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "driver.hpp"
+#include "driver_failures.hpp"
 #include "fault.hpp"
 #include "memories.hpp"
 #include "module.hpp"
@@ -11,7 +12,9 @@ static int the_context;
 static thread_local CUcontext current = nullptr;
 
 CUresult expect_context(const char* who) {
-    return current ? CUDA_SUCCESS : refuse(who, CUDA_ERROR_INVALID_CONTEXT, "the thread has no context");
+    if (!current) return refuse(who, CUDA_ERROR_INVALID_CONTEXT, "the thread has no context");
+    const CUresult failed = let_fail(who);
+    return failed ? refuse(who, failed, "TSM_PTX_FAIL") : CUDA_SUCCESS;
 }
 
 // That of the PTX which stands for the program's own kernels, so that they are ones for this device.
