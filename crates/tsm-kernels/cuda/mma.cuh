@@ -8,7 +8,8 @@
 //
 //   SLICES = 4: every warp has the whole tile, and a quarter of each stretch of depth; their sums meet there, too.
 //
-//   The sums leave through shared memory, so that a thread writes four neighbouring channels and a warp whole lines.
+//   The sums leave through shared memory, so that a thread writes four neighbouring channels and a warp whole lines; the
+//   left and the right half of a wide tile one after the other, for both of which it has no room.
 #pragma once
 #include "conv.cuh"
 
@@ -76,9 +77,9 @@ TSM_INLINE void load8_patches(
     }
 #else
 #define TSM_TENSOR_SUMS(tile, tiles, sums, pieces)                                                                    \
-    TSM_SHARED(float, sums, [tile::Sums::FLOATS]);                                                                   \
+    TSM_SHARED(float, sums, [tile::PARTS * tile::Sums::FLOATS]);                                                     \
     float* pieces = sums;                                                                                            \
-    for (int i = 0; i < tile::Sums::FLOATS; ++i) sums[i] = 0.0f;
+    for (int i = 0; i < tile::PARTS * tile::Sums::FLOATS; ++i) sums[i] = 0.0f;
 #endif
 
 template <int SOURCE, int TM, int TN, int DK, int SLICES>
@@ -88,7 +89,8 @@ struct TensorTile {
     static constexpr int B_STEP = THREADS / (TN / 8), B_LOADS = (DK + B_STEP - 1) / B_STEP;
     static constexpr int A_LINE = DK + 8, B_LINE = TN + 8;
     static constexpr int WARP_M = TM / WARPS_M / 16, WARP_N = TN / WARPS_N / 16, WARP_DK = DK / SLICES;
-    using Sums = SharedSums<half_t, TM, TN, THREADS, SLICES>;
+    static constexpr int PARTS = TM * TN > 128 * 64 ? 2 : 1, PART_N = TN / PARTS;
+    using Sums = SharedSums<half_t, TM, PART_N, THREADS, SLICES>;
     static constexpr int TILE_BYTES = 2 * (TM * A_LINE + DK * B_LINE) * 2, SUM_BYTES = Sums::FLOATS * 4;
     static constexpr int BYTES = TILE_BYTES > SUM_BYTES ? TILE_BYTES : SUM_BYTES;
 #ifdef __CUDACC__
@@ -96,6 +98,7 @@ struct TensorTile {
 #endif
     static_assert(TM % A_STEP == 0 && (DK % B_STEP == 0 || B_STEP > DK), "every thread loads as often as every other");
     static_assert(SLICES == 1 || SLICES == 2 || SLICES == 4, "four warps share the tile and the depth");
+    static_assert(WARPS_N % PARTS == 0, "each part of a tile is some warps' own");
     static_assert(WARP_M > 0 && WARP_N > 0 && WARP_DK % 16 == 0, "a warp multiplies pieces of 16 x 16, 16 deep");
 
     TSM_INLINE void run(const LayerArgs& a, Place place) {
@@ -145,17 +148,25 @@ struct TensorTile {
     // The pieces through shared memory. Nobody reads tiles any more.
     template <class Pieces>
     TSM_INLINE void leave(const LayerArgs& a, Place place, [[maybe_unused]] Pieces& pieces, float* sums) {
+        for (int part = 0; part < PARTS; ++part) {
+            if (part > 0) TSM_BARRIER();  // the part before has left
 #ifdef __CUDACC__
-        const Warp warp = own_warp();
-        TSM_UNROLL for (int i = 0; i < WARP_M; ++i) {
-            TSM_UNROLL for (int j = 0; j < WARP_N; ++j) {
-                float* to = sums + warp.slice * Sums::SLICE + (warp.row + i * 16) * Sums::LINE + warp.column + j * 16;
-                nvcuda::wmma::store_matrix_sync(to, pieces[i][j], Sums::LINE, nvcuda::wmma::mem_row_major);
+            const Warp warp = own_warp();
+            if (PARTS == 1 || warp.column / PART_N == part) {
+                float* own = sums + warp.slice * Sums::SLICE + warp.row * Sums::LINE + warp.column % PART_N;
+                TSM_UNROLL for (int i = 0; i < WARP_M; ++i) {
+                    TSM_UNROLL for (int j = 0; j < WARP_N; ++j) {
+                        float* to = own + i * 16 * Sums::LINE + j * 16;
+                        nvcuda::wmma::store_matrix_sync(to, pieces[i][j], Sums::LINE, nvcuda::wmma::mem_row_major);
+                    }
+                }
             }
-        }
+            TSM_BARRIER();
+            Sums::leave(a, Place{place.x, place.y * PARTS + part, place.z}, sums);
+#else
+            Sums::leave(a, Place{place.x, place.y * PARTS + part, place.z}, sums + part * Sums::FLOATS);
 #endif
-        TSM_BARRIER();
-        Sums::leave(a, place, sums);
+        }
     }
 
     TSM_INLINE half_t* patches(half_t* tiles, int side) { return tiles + side * TM * A_LINE; }
@@ -221,14 +232,15 @@ struct TensorTile {
         }
     }
 #else
-    // All slices' sums in the first one's place.
+    // All slices' sums in the first one's place; parts one behind the other.
     TSM_INLINE void multiply(const half_t* patches, const half_t* weights, float* sums) {
         for (int k = 0; k < DK; ++k) {
             float right[TN];
             for (int column = 0; column < TN; ++column) right[column] = (float)weights[k * B_LINE + column];
             for (int row = 0; row < TM; ++row) {
                 const float left = (float)patches[row * A_LINE + k];
-                for (int column = 0; column < TN; ++column) sums[row * Sums::LINE + column] += left * right[column];
+                for (int column = 0; column < TN; ++column)
+                    sums[column / PART_N * Sums::FLOATS + row * Sums::LINE + column % PART_N] += left * right[column];
             }
         }
     }

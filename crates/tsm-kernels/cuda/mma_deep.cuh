@@ -102,3 +102,19 @@ struct DeepTensorTile {
         go_on<SOURCE>(a, depth, DK);
     }
 };
+
+// For large batches, 128 x 128: it fetches two thirds of what 128 x 64 does for as many products.
+template <int SOURCE>
+struct WideTensorTile {
+    TSM_INLINE void run(const LayerArgs& a, Place place) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+        // Before 9.0 its sums leave no registers for what ends them: one half after the other.
+        using Half = DeepTensorTile<SOURCE, 128, 64, 32, 3, 1>;
+        Half::run(a, Place{place.x, place.y * 2, place.z});
+        TSM_BARRIER();
+        Half::run(a, Place{place.x, place.y * 2 + 1, place.z});
+#else
+        DeepTensorTile<SOURCE, 128, 128, 16, 4, 1>::run(a, place);
+#endif
+    }
+};

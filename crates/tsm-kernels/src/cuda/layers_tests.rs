@@ -250,8 +250,8 @@ fn every_kernel_is_among_the_ways_of_the_layers_it_is_compiled_for() {
         (What::Pair, Element::F32, 5),
         (What::Depthwise, Element::F32, 3),
         (What::Frames, Element::F16, 7),
-        (What::Pointwise, Element::F16, 11),
-        (What::Patches, Element::F16, 11),
+        (What::Pointwise, Element::F16, 12),
+        (What::Patches, Element::F16, 12),
         (What::Pair, Element::F16, 7),
         (What::Depthwise, Element::F16, 3),
     ] {

@@ -77,11 +77,12 @@ const F32_TILES: [Tile; 8] = [
 ];
 
 /// By the tensor cores; `deep` with more stretches of depth on their way at once; `plain` without tensor cores.
-const F16_TILES: [Tile; 11] = [
+const F16_TILES: [Tile; 12] = [
     tile("128x64", [128, 64, 32], 128, 3, 1000.0, MAPS),
     tile("128x32", [128, 32, 32], 128, 4, 700.0, ALL),
     tile("64x64", [64, 64, 32], 128, 4, 700.0, ALL),
     tile("32x32", [32, 32, 32], 128, 8, 350.0, ALL),
+    tile("128x128_deep", [128, 128, 16], 128, 2, 1200.0, MAPS),
     tile("128x64_deep", [128, 64, 32], 128, 3, 1100.0, MAPS),
     tile("64x64_deep", [64, 64, 32], 128, 4, 800.0, MAPS),
     tile("32x32_sliced", [32, 32, 64], 128, 4, 400.0, MAPS),
