@@ -26,6 +26,7 @@ mod fit;
 mod import;
 mod naming;
 mod own;
+mod paddle;
 mod pickle;
 mod raw;
 mod recognise;
@@ -130,7 +131,7 @@ impl Checkpoint {
     }
 
     fn read(path: &Path, bytes: &[u8], overrides: &SpecOverrides) -> Result<Self, CheckpointError> {
-        match content::parse(bytes).map_err(|fault| fault.at(path))? {
+        match content::parse(bytes).map_err(|fault| paddle::named(fault, path, bytes).at(path))? {
             content::Content::Own { description, tensors } => {
                 own::open(path, &description, tensors, overrides)
             }
