@@ -68,7 +68,11 @@ pub enum VerifyError {
         name: String,
     },
     /// There is no such tensor.
-    #[error("the vectors hold no `{name}`; they hold {}", found.join(", "))]
+    #[error(
+        "the vectors hold no `{name}`, but {}; give --vectors files in which the reference recorded `frames_u8` \
+         [T, H, W, 3] (8-bit RGB) and the `logits` or `probabilities` that came out",
+        some_of(found)
+    )]
     Missing {
         /// What was looked for.
         name: String,
@@ -106,6 +110,22 @@ pub enum VerifyError {
 impl From<candle_core::Error> for VerifyError {
     fn from(error: candle_core::Error) -> Self {
         Self::Compute(error.into())
+    }
+}
+
+/// The first of these names, and how many more there are: a file of weights has hundreds.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    const LONGEST: usize = 40;
+    let short = |name: &String| name.chars().take(LONGEST).collect();
+    let mut told: Vec<String> = names.iter().take(SHOWN).map(short).collect();
+    if names.len() > SHOWN {
+        told.push(format!("{} more", names.len() - SHOWN));
+    }
+    match told.pop() {
+        None => "nothing at all".to_owned(),
+        Some(last) if told.is_empty() => last,
+        Some(last) => format!("{} and {last}", told.join(", ")),
     }
 }
 
@@ -279,4 +299,25 @@ fn largest(a: &[f32], b: &[f32]) -> f64 {
 
 fn shape(name: &str, tensor: &Tensor, needed: &str) -> VerifyError {
     VerifyError::Shape { name: name.to_owned(), found: tensor.dims().to_vec(), needed: needed.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_of_another_kind_are_told_by_a_few_names_and_what_is_wanted() {
+        let line = |count: usize| {
+            let found = (0..count).map(|index| format!("layer{index}.{}", "x".repeat(200))).collect();
+            VerifyError::Missing { name: "logits".to_owned(), found }.to_string()
+        };
+        assert!(
+            line(0).starts_with("the vectors hold no `logits`, but nothing at all; give --vectors files")
+        );
+        for (count, says) in [(1, "but layer0.xxx"), (2, "x and layer1.xxx"), (500, "x and 497 more; give")] {
+            let line = line(count);
+            assert!(line.contains(says) && line.contains("`frames_u8` [T, H, W, 3]"), "{line}");
+            assert!(line.len() < 400, "{line}");
+        }
+    }
 }
