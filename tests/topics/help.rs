@@ -79,6 +79,8 @@ fn every_mistake_is_one_line_and_exit_code_2() {
         "train clips",
         "train clips --bogus",
         "train --config nowhere.toml",
+        "compare a b",
+        "compare clip.mp4",
         "devices --bogus",
         "doctor nowhere.mp4 more",
         "convert nowhere.pth",

@@ -14,6 +14,9 @@ use super::Cli;
 use crate::exit_code::Exit;
 use crate::talk;
 
+/// How reports are given to be compared.
+const COMPARE_USAGE: &str = "give reports as --first A/validation.json --second B/validation.json";
+
 /// Answers `--help` and `--version`, or says in one line what is wrong with the flags.
 pub(crate) fn explain(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
@@ -41,6 +44,10 @@ fn said(error: &clap::Error, command: Option<&str>) -> String {
     let text: Vec<&str> = rendered.lines().map(str::trim).filter(says).collect();
     let text = text.join(" ").replace(" tip: ", "; ");
     let text = text.strip_prefix("error: ").unwrap_or(&text);
+    if command == Some("compare") && error.kind() == ErrorKind::UnknownArgument {
+        // Reports are given by flags, which a person who names two files cannot know.
+        return format!("{text}; {COMPARE_USAGE}");
+    }
     match number_wanted(error, command) {
         Some((complaint, wanted)) => {
             format!("{}: {wanted}", text.strip_suffix(&format!(": {complaint}")).unwrap_or(text))

@@ -69,7 +69,11 @@ pub enum SideBySideError {
         source: std::io::Error,
     },
     /// A file is no report with clips.
-    #[error("{}: is no report of `tsm eval --json` or of a training run with its clips ({reason})", path.display())]
+    #[error(
+        "{}: is no report with its clips ({reason}); give the validation.json of a run's report folder, or what \
+         `tsm eval --json FILE` wrote",
+        path.display()
+    )]
     NoReport {
         /// The file.
         path: PathBuf,
@@ -229,5 +233,6 @@ mod tests {
         std::fs::write(&text, "{}").unwrap();
         let error = side_by_side(&[one], &[text], &settings).unwrap_err().to_string();
         assert!(error.contains("missing field `predictions`"), "{error}");
+        assert!(error.ends_with("what `tsm eval --json FILE` wrote"), "{error}");
     }
 }
