@@ -8,6 +8,7 @@
 use std::error::Error;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use tsm_train::dataset::{self, groups::GroupRule};
 
@@ -15,7 +16,19 @@ mod tasks;
 
 use tasks::Task;
 
-fn main() -> Result<(), Box<dyn Error>> {
+/// What is said where the arguments are not enough.
+const USAGE: &str = "\
+usage: time_tasks slides|reversed CLIPS_DIR OUT_DIR [GROUPS.csv]
+       time_tasks directions VALIDATION.json";
+
+fn main() -> ExitCode {
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    // A closed stderr is nobody to talk to.
+    let _closed = writeln!(std::io::stderr(), "{error}");
+    ExitCode::from(2)
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, task, report] = &arguments[..]
         && task == "directions"
@@ -23,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return tell_directions(Path::new(report));
     }
     let [_, task, folder, output, rest @ ..] = &arguments[..] else {
-        return Err("usage: time_tasks slides|reversed CLIPS_DIR OUT_DIR [GROUPS.csv]\n       time_tasks directions VALIDATION.json".into());
+        return Err(USAGE.into());
     };
     let task = match task.as_str() {
         "slides" => Task::Slides,
