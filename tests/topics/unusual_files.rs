@@ -208,6 +208,15 @@ fn a_model_is_not_written_over_its_source() {
     std::fs::copy(source, &model).unwrap();
     let model = model.to_str().unwrap();
     run(&["convert", model, model]).assert_bad_input("is IN, too");
+    let video = folder.path().join("clip.mp4");
+    std::fs::write(&video, b"\0\0\0\x20ftypisom").unwrap();
+    let mut rights = std::fs::metadata(&video).unwrap().permissions();
+    rights.set_readonly(true);
+    std::fs::set_permissions(&video, rights).unwrap();
+    run(&["convert", model, video.to_str().unwrap()])
+        .assert_bad_input("clip.mp4: is there and no .safetensors file");
+    assert_eq!(std::fs::read(&video).unwrap(), b"\0\0\0\x20ftypisom");
+    std::fs::remove_file(&video).unwrap();
     run(&["convert", model, "/dev/null"]).assert_bad_input("/dev/null: cannot be written");
     let folder = folder.path().to_str().unwrap();
     run(&["convert", model, folder]).assert_bad_input("it is a folder");

@@ -121,6 +121,19 @@ impl Checkpoint {
         Self::read(Path::new(name), bytes, overrides)
     }
 
+    /// Whether a model may be written to `path`: over an older one, but over nothing else.
+    ///
+    /// # Errors
+    /// `NotWrittenOver` for a file that is no `.safetensors`, `Read` where that cannot be told. Of folders, pipes and
+    /// devices [`Checkpoint::save`] says that they are none.
+    pub fn check_target(path: &Path) -> Result<(), CheckpointError> {
+        let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
+        if is_file && !content::is_replaceable(path)? {
+            return Err(CheckpointError::NotWrittenOver { path: path.to_owned() });
+        }
+        Ok(())
+    }
+
     /// Writes the own format; a file of this name is replaced only by a complete one.
     ///
     /// # Errors

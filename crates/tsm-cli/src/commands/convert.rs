@@ -9,7 +9,7 @@ use crate::{model_source, talk};
 /// Writes the model file and says what it holds.
 ///
 /// # Errors
-/// An input that is no model or contradicts the flags; an output that cannot be written.
+/// An input that is no model or contradicts the flags; an output that cannot be written, or is a file of another kind.
 pub(crate) fn run(args: &ConvertArgs) -> Result<Exit, Failure> {
     let SpecArgs { backbone, shift, place, shift_div, segments, ref labels } = args.spec;
     let spec = SpecArgs { backbone, shift, place, shift_div, segments, labels: labels.clone() };
@@ -22,6 +22,7 @@ pub(crate) fn run(args: &ConvertArgs) -> Result<Exit, Failure> {
         return Err(Failure::bad_input(format!("{}: is IN, too; name another OUT", args.output.display())));
     }
     checkpoint.save(&args.output, args.storage.into())?;
+    Checkpoint::check_target(&args.output)?;
     let (output, text) = (args.output.display(), super::info::one_line(&checkpoint.spec));
     talk::result(&talk::escaped(&format!("{output}: {text}")))?;
     Ok(Exit::Done)

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tsm_model::checkpoint::Checkpoint;
 use tsm_model::path_fault::NO_FOLDER;
 use tsm_train::clip_store::ClipStore;
 use tsm_train::evaluate::{EvaluateError, Evaluation};
@@ -240,7 +241,7 @@ fn resumed(args: &TrainArgs, folder: &RunFolder, output: &Path) -> Result<Option
     Err(Failure::bad_input(format!("{}: {left}; {what}", folder.path().display())))
 }
 
-/// An output that cannot be written is told before hours of training, not after.
+/// An output that cannot be written, or would cost another file, is told before hours of training, not after.
 fn check_output(output: &Path) -> Result<(), Failure> {
     let named = |what: &str| Failure::bad_input(format!("{}: {what}", output.display()));
     if output.is_dir() {
@@ -248,7 +249,7 @@ fn check_output(output: &Path) -> Result<(), Failure> {
     }
     match output.parent() {
         Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(named(NO_FOLDER)),
-        _ => Ok(()),
+        _ => Ok(Checkpoint::check_target(output)?),
     }
 }
 

@@ -52,6 +52,17 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     Ok(bytes)
 }
 
+/// Whether a regular file is a `.safetensors` in good order, or has nothing in it to lose.
+pub(super) fn is_replaceable(path: &Path) -> Result<bool, CheckpointError> {
+    let failed = |source| CheckpointError::Read { path: path.to_owned(), source };
+    let is_empty = std::fs::metadata(path).map_err(failed)?.len() == 0;
+    match read(path) {
+        Ok(bytes) => Ok(SafeTensors::read_metadata(&bytes).is_ok()),
+        Err(CheckpointError::NotAModel { .. } | CheckpointError::Damaged { .. }) => Ok(is_empty),
+        Err(error) => Err(error),
+    }
+}
+
 /// Tells the formats apart and finds the tensors.
 pub(super) fn parse(bytes: &[u8]) -> Result<Content<'_>, Fault> {
     match kind(bytes, bytes.len() as u64)? {

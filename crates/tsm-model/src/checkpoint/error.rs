@@ -32,6 +32,12 @@ pub enum CheckpointError {
         /// What the system says.
         source: io::Error,
     },
+    /// What stands where a model is to be written is none, and may be all that there is of it.
+    #[error("{}: is there and no .safetensors file, so it is not written over; name another file", path.display())]
+    NotWrittenOver {
+        /// The file.
+        path: PathBuf,
+    },
     /// Neither a `.safetensors` nor a checkpoint of torch.
     #[error("{} is not a model: {found}", path.display())]
     NotAModel {

@@ -61,6 +61,27 @@ fn a_layer_on_motion_is_described_saved_and_missed() {
     assert!(error.contains("motion.weight"), "what nobody reads is not written: {error}");
 }
 
+#[test]
+fn a_model_may_be_written_over_a_model_or_nothing_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    model().save(&path("m.safetensors"), Storage::F32).unwrap();
+    std::fs::write(path("foreign.safetensors"), made::as_safetensors(&made::tiny(), None)).unwrap();
+    std::fs::write(path("empty"), b"").unwrap();
+    for free in ["m.safetensors", "foreign.safetensors", "empty", "absent", "."] {
+        Checkpoint::check_target(&path(free)).unwrap();
+    }
+    let whole = std::fs::read(path("m.safetensors")).unwrap();
+    std::fs::write(path("cut.safetensors"), &whole[..whole.len() - 1]).unwrap();
+    std::fs::write(path("clip.mp4"), b"\0\0\0\x20ftypisom").unwrap();
+    std::fs::write(path("notes.txt"), b"what I know").unwrap();
+    std::fs::write(path("ckpt.pth"), made::as_zip(&made::tiny())).unwrap();
+    for taken in ["cut.safetensors", "clip.mp4", "notes.txt", "ckpt.pth"] {
+        let line = Checkpoint::check_target(&path(taken)).unwrap_err().to_string();
+        assert!(line.contains(taken) && line.ends_with("not written over; name another file"), "{line}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_is_written_through_and_what_is_no_file_is_refused() {
