@@ -68,7 +68,21 @@ fn an_offline_checkpoint_is_verified_by_clips_and_refused_for_streams() {
         ["verify", "--model", offline, "--shift", "paddle", "--vectors", &frames, "--vectors", &logits];
     assert_eq!(run(&reversed).code(), 1, "the other fold order is another network");
     let clip = shared::clip("asl-walk.mkv");
-    run(&["live", clip.to_str().unwrap(), "--model", offline]).assert_bad_input("causal");
+    run(&["live", clip.to_str().unwrap(), "--model", offline])
+        .assert_bad_input(&format!("{offline}: a two-way shift needs frames that are still to come"));
+    let asked = ["live", clip.to_str().unwrap(), "--model", offline, "--shift", "causal", "--frames", "1"];
+    let warned = run(&asked);
+    assert_eq!(warned.code(), 0, "{}", warned.stderr);
+    let told = "its weights learned with the shift mit, as the file or its name says; with --shift causal labels may be wrong";
+    assert_eq!(warned.stderr.lines().filter(|line| line.contains(told)).count(), 1, "{}", warned.stderr);
+    let quiet = run(&[&asked[..], &["--quiet"]].concat());
+    assert_eq!((quiet.code(), quiet.stderr.as_str()), (0, ""));
+    // The weights are no vectors.
+    let weights = folder.path().join("weights.safetensors");
+    assert_eq!(run(&["convert", offline, weights.to_str().unwrap()]).code(), 0);
+    let refused = run(&["verify", "--model", offline, "--vectors", weights.to_str().unwrap()]);
+    refused.assert_bad_input("the vectors hold no `logits`, but ");
+    assert!(refused.stderr.len() < 400, "{}", refused.stderr);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use tsm_model::label_map::read_labels;
 
 use crate::args::ModelArgs;
 use crate::exit_code::Failure;
+use crate::talk;
 
 /// The model that ships: see `crates/tsm-cli/models/README.md`.
 static SHIPPED: &[u8] = include_bytes!("../models/actions.safetensors");
@@ -48,6 +49,22 @@ pub(crate) fn open(args: &ModelArgs) -> Result<Checkpoint, Failure> {
     open_from(&source(args), &overrides(args)?)
 }
 
+/// As [`open`], for a command that labels streams.
+///
+/// # Errors
+/// As [`open`], or a model that needs frames that are still to come.
+pub(crate) fn open_for_streams(args: &ModelArgs) -> Result<Checkpoint, Failure> {
+    let (source, overrides) = (source(args), overrides(args)?);
+    let checkpoint = read(&source, &overrides)?;
+    if !checkpoint.spec.shift.is_streamable() {
+        let text = "a two-way shift needs frames that are still to come, so it cannot label a stream; \
+                    label whole files with it by tsm infer or tsm eval, or give a causal model";
+        return Err(Failure::bad_input(format!("{source}: {text}")));
+    }
+    warn_of_other_shift(&source, &overrides);
+    Ok(checkpoint)
+}
+
 /// The model that ships, as it is.
 ///
 /// # Errors
@@ -61,6 +78,26 @@ pub(crate) fn shipped() -> Result<Checkpoint, Failure> {
 /// # Errors
 /// As [`open`].
 pub(crate) fn open_from(source: &ModelSource, overrides: &SpecOverrides) -> Result<Checkpoint, Failure> {
+    let checkpoint = read(source, overrides)?;
+    warn_of_other_shift(source, overrides);
+    Ok(checkpoint)
+}
+
+/// Says that weights run with another shift than they learned with: flags go first, but labels may be wrong then.
+fn warn_of_other_shift(source: &ModelSource, overrides: &SpecOverrides) {
+    let (ModelSource::File(path), Some(flag)) = (source, overrides.shift) else { return };
+    // The file has been opened; what cannot be told now is no more than a warning's loss.
+    let told = Checkpoint::told_shift(path).ok().flatten();
+    if let Some(told) = told.filter(|told| *told != flag) {
+        let (path, flag, told) = (path.display().to_string(), flag.name(), told.name());
+        tracing::warn!(
+            "{}: its weights learned with the shift {told}, as the file or its name says; with --shift {flag} labels may be wrong",
+            talk::escaped(&path)
+        );
+    }
+}
+
+fn read(source: &ModelSource, overrides: &SpecOverrides) -> Result<Checkpoint, Failure> {
     Ok(match source {
         ModelSource::Shipped => Checkpoint::from_bytes("built-in model", SHIPPED, overrides)?,
         ModelSource::File(path) => Checkpoint::open(path, overrides)?,

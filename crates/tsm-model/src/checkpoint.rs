@@ -134,6 +134,21 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// What a file, its tensors' names or its own name say of the shift that its weights learned with; `None` where
+    /// they say nothing. A flag that says otherwise goes first.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`].
+    pub fn told_shift(path: &Path) -> Result<Option<ShiftKind>, CheckpointError> {
+        let bytes = content::read(path)?;
+        match content::parse(&bytes).map_err(|fault| fault.at(path))? {
+            content::Content::Own { description, .. } => own::told_shift(path, &description).map(Some),
+            content::Content::Foreign(tensors) => {
+                import::told_shift(path, tensors).map_err(|fault| fault.at(path))
+            }
+        }
+    }
+
     /// Writes the own format; a file of this name is replaced only by a complete one.
     ///
     /// # Errors

@@ -53,7 +53,7 @@ struct Figures {
 /// # Errors
 /// A model that cannot be used, or that cannot label a stream.
 pub(crate) fn run(args: &BenchArgs) -> Result<Exit, Failure> {
-    let checkpoint = model_source::open(&args.model)?;
+    let checkpoint = model_source::open_for_streams(&args.model)?;
     let mut options = PlanOptions::default();
     options.threads = args.threads.unwrap_or(options.threads);
     let choice = ExecutorChoice::Fastest(options);

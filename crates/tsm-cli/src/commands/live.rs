@@ -33,7 +33,7 @@ pub(crate) fn run(args: &LiveArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let stop = signals::stop_signal()?;
     tsm_ingest::init()?;
     let sources = sources(args)?;
-    let checkpoint = model_source::open(&args.model)?;
+    let checkpoint = model_source::open_for_streams(&args.model)?;
     let settings = settings(args, &checkpoint.spec)?;
     // Nobody asks for whole clips here: the tensors they need go with the checkpoint.
     let choice = ExecutorChoice::Fastest(PlanOptions { clips: Clips::Refused, ..PlanOptions::default() });

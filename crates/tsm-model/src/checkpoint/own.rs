@@ -41,6 +41,11 @@ pub(super) fn open(
     Ok(Checkpoint { spec, weights, origin: Origin::Own })
 }
 
+/// The shift that the description tells.
+pub(super) fn told_shift(path: &Path, description: &str) -> Result<ShiftKind, CheckpointError> {
+    Ok(parse(path, description)?.shift.kind)
+}
+
 fn check(path: &Path, spec: &ModelSpec) -> Result<(), CheckpointError> {
     spec_check::check(spec).map_err(|what| Fault::BadSpec(what).at(path))
 }

@@ -66,6 +66,7 @@ fn a_model_may_be_written_over_a_model_or_nothing_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     model().save(&path("m.safetensors"), Storage::F32).unwrap();
+    assert_eq!(Checkpoint::told_shift(&path("m.safetensors")).unwrap(), Some(ShiftKind::Causal));
     std::fs::write(path("foreign.safetensors"), made::as_safetensors(&made::tiny(), None)).unwrap();
     std::fs::write(path("empty"), b"").unwrap();
     for free in ["m.safetensors", "foreign.safetensors", "empty", "absent", "."] {
