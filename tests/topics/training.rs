@@ -174,7 +174,8 @@ fn clips_that_cannot_be_learned_from_are_refused_in_one_line() {
     let output = folder.path().join("m.safetensors");
     train(&data, &output, &[]).assert_bad_input("golf");
     std::fs::create_dir(data.join("empty")).unwrap();
-    train(&data, &output, &[]).assert_bad_input("'empty' has no clips");
+    train(&data, &output, &[])
+        .assert_bad_input("'empty' has no clips; put clips in it, or give the folder that");
     let list = folder.path().join("list.txt");
     std::fs::write(&list, "clips/golf/absent.mp4 0\n").unwrap();
     let listed = |more: &[&str]| {

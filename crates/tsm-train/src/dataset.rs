@@ -300,7 +300,11 @@ pub enum DatasetError {
         source: io::Error,
     },
     /// A class without a clip.
-    #[error("{}: the class folder '{class}' has no clips; put clips in it or remove it", path.display())]
+    #[error(
+        "{}: the folder '{class}' has no clips; put clips in it, or give the folder that holds nothing but a folder of \
+         clips for each class",
+        path.display()
+    )]
     EmptyClass {
         /// The folder of classes.
         path: PathBuf,

@@ -127,7 +127,9 @@ mod tests {
     fn trees_that_teach_nothing_are_refused() {
         let message = |root: &Path| read(root).unwrap_err().to_string();
         let empty = tree(&["sit/a.mp4", "walk/.hidden"]);
-        assert!(message(empty.path()).contains("'walk' has no clips"));
+        let of_empty = message(empty.path());
+        assert!(of_empty.contains("the folder 'walk' has no clips; put clips in it, or give "), "{of_empty}");
+        assert!(!of_empty.contains("remove"), "it may be nobody's class: {of_empty}");
         assert!(message(tree(&["sit/a.mp4"]).path()).contains("only the class 'sit'"));
         assert!(message(tree(&[]).path()).contains("no class folders"));
         assert!(message(&empty.path().join("nowhere")).contains("no such folder"));
