@@ -10,7 +10,7 @@
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use clap::{Arg, ArgAction, Args as _, Command};
 use toml::Value;
@@ -197,10 +197,24 @@ fn split_pair(pair: &mut Value) -> Result<(), String> {
 /// Paths as the program finds them.
 fn located(value: &mut Value, folder: &Path) {
     match value {
-        Value::String(path) => *path = folder.join(&path).to_string_lossy().into_owned(),
+        Value::String(path) => *path = without_detours(&folder.join(&path)).to_string_lossy().into_owned(),
         Value::Array(paths) => paths.iter_mut().for_each(|path| located(path, folder)),
         _ => {}
     }
+}
+
+/// `a/../b` as `b`, where `a` is a folder itself: up from a folder behind a link leads elsewhere than the names say.
+fn without_detours(path: &Path) -> PathBuf {
+    let mut way = PathBuf::new();
+    for part in path.components() {
+        let is_folder = || way.symlink_metadata().is_ok_and(|found| found.is_dir());
+        if part == Component::ParentDir && way.file_name().is_some() && is_folder() {
+            way.pop();
+        } else {
+            way.push(part);
+        }
+    }
+    if way.as_os_str().is_empty() { PathBuf::from(".") } else { way }
 }
 
 fn unknown(name: &str, options: &[ConfigOption]) -> String {
@@ -301,6 +315,26 @@ mod tests {
             ],
         );
         check("pretrained = \"a\"\nfrom-scratch = false\nresume = false\nrestart = true", &[]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn paths_take_no_detour_but_where_a_link_makes_one() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        std::fs::create_dir_all(at("m-report/deep")).unwrap();
+        std::os::unix::fs::symlink(at("m-report/deep"), at("link")).unwrap();
+        for (given, expected) in [
+            ("m-report/../m.safetensors", "m.safetensors"),
+            ("m-report/deep/../../clips", "clips"),
+            ("m-report/../link/../clips", "link/../clips"),
+            ("absent/../clips", "absent/../clips"),
+            ("m-report/..", ""),
+        ] {
+            assert_eq!(without_detours(&at(given)), at(expected), "{given}");
+        }
+        assert_eq!(without_detours(Path::new("src/..")), Path::new("."));
+        assert_eq!(without_detours(Path::new("../src/../x")), Path::new("../src/../x"));
     }
 
     #[test]
