@@ -188,11 +188,11 @@ fn clips_that_cannot_be_learned_from_are_refused_in_one_line() {
     std::fs::write(&list, format!("{} 7\n", clip.display())).unwrap();
     listed(&["--classes", text(&names)]).assert_bad_input("line 1");
     train(&data, &output, &["--resume"]).assert_bad_input("empty");
-    train(&folder.path().join("nowhere"), &output, &[]).assert_bad_input("no such file or folder");
     let notes = folder.path().join("notes.txt");
     std::fs::write(&notes, b"what I know").unwrap();
     train(&data, &notes, &[]).assert_bad_input("notes.txt: is there and no .safetensors file");
     assert!(std::fs::read(&notes).unwrap() == b"what I know" && !report(&notes).exists());
+    train(&folder.path().join("nowhere"), &output, &[]).assert_bad_input("no such file or folder");
     assert!(!output.exists() && !folder.path().join("m-report").exists(), "nothing is half-written");
 }
 
@@ -247,12 +247,15 @@ fn a_run_is_repeated_from_what_it_prints_from_its_report_and_from_its_model() {
     let again = folder.path().join("again.safetensors");
     let repeated = train(&["--config", text(&config), "-o", text(&again)]);
     assert_eq!(repeated.code(), 0, "{}", repeated.stderr);
+    assert!(!repeated.stderr.contains("replaces"), "{}", repeated.stderr);
     assert!(weights(&again) == first, "the printed options repeat the run");
     // The report's file finds clips and model from where it lies.
-    std::fs::remove_file(&model).unwrap();
     let kept = report(&model).join("config.toml");
-    let repeated = train(&["--config", text(&kept), "--quiet"]);
+    let repeated = train(&["--config", text(&kept)]);
     assert_eq!(repeated.code(), 0, "{}", repeated.stderr);
+    let replaced = format!("tsm: {} and {} are of an earlier run; ", text(&model), text(&report(&model)));
+    assert!(repeated.stderr.contains(&replaced), "{}", repeated.stderr);
+    assert!(!repeated.stderr.contains("/../"), "a path takes a detour: {}", repeated.stderr);
     assert!(model.is_file() && weights(&model) == first, "the report's options repeat the run");
     let info = run(&["info", text(&model)]);
     for line in ["    clips-dir = \"clips\"", "    seed = 3"] {

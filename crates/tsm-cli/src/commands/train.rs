@@ -74,6 +74,9 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
         folder: folder.clone(),
     };
     if !is_quiet {
+        if job.resume.is_none() && settings.run().restart != Some(true) {
+            tell_replaced(settings.output(), &folder);
+        }
         tell_settings(&settings.own_text(&recipe, train.len()), &folder);
     }
     let mut bar = Bar::new(is_quiet);
@@ -130,6 +133,18 @@ fn tell_settings(text: &str, folder: &RunFolder) {
         "# this run's options where they are not the preset's; all are in {all}, for tsm train --config"
     ));
     talk::line(text.trim_end());
+}
+
+/// What of an earlier run goes, where nobody asked for that with `--restart`: its report now, its model at the end.
+fn tell_replaced(output: &Path, folder: &RunFolder) {
+    let (model, report) = (output.display(), folder.path().display());
+    let text = match (output.exists(), folder.last().exists()) {
+        (true, true) => format!("{model} and {report} are of an earlier run; this one replaces both"),
+        (true, false) => format!("{model} is there from before; this run replaces it"),
+        (false, true) => format!("{report} is of an earlier run; this one replaces it"),
+        (false, false) => return,
+    };
+    talk::line(&format!("tsm: {}", talk::escaped(&text)));
 }
 
 /// How the clips are divided, for the code and in words.
