@@ -191,12 +191,12 @@ fn tell_run(finished: &Finished, folder: &RunFolder, is_quiet: bool) {
     }
     if !is_quiet {
         talk::line(&format!(
-            "{} epochs, {}; {:.0} s here, of which the model waited {:.1} s for clips; {} clips left out",
-            finished.record.history.len(),
-            kept(finished),
+            "{}, {}; {:.0} s here, of which the model waited {:.1} s for clips; {} left out",
+            counted(finished.record.history.len(), "epoch"),
+            kept(finished.record.best.as_ref(), finished.record.history.len(), finished.end),
             finished.elapsed.as_secs_f64(),
             finished.waited.as_secs_f64(),
-            finished.record.skipped.len()
+            counted(finished.record.skipped.len(), "clip")
         ));
     }
     if finished.end == End::Stopped {
@@ -205,13 +205,25 @@ fn tell_run(finished: &Finished, folder: &RunFolder, is_quiet: bool) {
 }
 
 /// Which of a run's models is the best so far.
-fn kept(Finished { record, end, .. }: &Finished) -> String {
-    match record.best {
-        None if !record.history.is_empty() => "the last is kept".to_owned(),
-        None if *end == End::Stopped => "none is kept yet".to_owned(),
-        None | Some(Best { is_start: true, .. }) => "what it starts from is kept".to_owned(),
-        Some(Best { epoch, .. }) => format!("that of epoch {} is kept", epoch + 1),
+fn kept(best: Option<&Best>, epochs: usize, end: End) -> String {
+    let is_over = end == End::Complete;
+    match best {
+        None if epochs > 0 => "the last is kept".to_owned(),
+        None if !is_over => "none is kept yet".to_owned(),
+        None | Some(Best { is_start: true, .. }) if epochs == 0 => {
+            "the model is the one that training starts from".to_owned()
+        }
+        Some(Best { is_start: false, epoch, .. }) => format!("that of epoch {} is kept", epoch + 1),
+        _ => {
+            let (so_far, kept) = if is_over { ("", "is written") } else { (" so far", "is kept") };
+            format!("none{so_far} better than the model that training started from, so that one {kept}")
+        }
     }
+}
+
+/// `1 epoch`, `2 epochs`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn tell_stopped(folder: &RunFolder) {
@@ -294,4 +306,27 @@ fn is_out_of_room(error: &(dyn std::error::Error + 'static)) -> bool {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let mut kinds = causes.filter_map(|cause| Some(cause.downcast_ref::<std::io::Error>()?.kind()));
     kinds.any(|kind| matches!(kind, FileTooLarge | QuotaExceeded | StorageFull))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_that_is_kept_is_told_so_that_a_newcomer_understands() {
+        let best = |is_start| Best { epoch: 1, is_start, top1: 0.5, loss: 1.0 };
+        let check = |is_start: Option<bool>, epochs, end, expected: &str| {
+            let told = kept(is_start.map(best).as_ref(), epochs, end);
+            assert_eq!(format!("{}, {told}", counted(epochs, "epoch")), expected);
+        };
+        let start = "better than the model that training started from, so that one is";
+        check(Some(true), 1, End::Complete, &format!("1 epoch, none {start} written"));
+        check(Some(true), 2, End::Stopped, &format!("2 epochs, none so far {start} kept"));
+        check(Some(true), 0, End::Complete, "0 epochs, the model is the one that training starts from");
+        check(Some(true), 0, End::Stopped, "0 epochs, the model is the one that training starts from");
+        check(None, 0, End::Complete, "0 epochs, the model is the one that training starts from");
+        check(None, 0, End::Stopped, "0 epochs, none is kept yet");
+        check(None, 3, End::Complete, "3 epochs, the last is kept");
+        check(Some(false), 3, End::Complete, "3 epochs, that of epoch 2 is kept");
+    }
 }
