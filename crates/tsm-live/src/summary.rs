@@ -26,11 +26,11 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Labelled frames a second.
+    /// Labelled frames a second; none of fewer than two frames, or where no time passed between them.
     #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 frames")]
-    pub fn labelled_hz(&self) -> f64 {
-        let intervals = self.processed.saturating_sub(1) as f64;
-        if self.elapsed.is_zero() { 0.0 } else { intervals / self.elapsed.as_secs_f64() }
+    pub fn labelled_hz(&self) -> Option<f64> {
+        let intervals = self.processed.checked_sub(1).filter(|&n| n > 0)? as f64;
+        (!self.elapsed.is_zero()).then(|| intervals / self.elapsed.as_secs_f64())
     }
 }
 
@@ -43,10 +43,23 @@ impl fmt::Display for Summary {
         }
         let percentile = |share| self.latency.percentile(share).map_or(0.0, millis);
         let (p50, p95, p99) = (percentile(0.5), percentile(0.95), percentile(0.99));
-        write!(
-            f,
-            "; latency p50 {p50:.1} ms, p95 {p95:.1} ms, p99 {p99:.1} ms; {:.1} fps",
-            self.labelled_hz()
-        )
+        write!(f, "; latency p50 {p50:.1} ms, p95 {p95:.1} ms, p99 {p99:.1} ms")?;
+        self.labelled_hz().map_or(Ok(()), |hz| write!(f, "; {hz:.1} fps"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_takes_two_frames() {
+        let said = |processed| {
+            Summary { processed, elapsed: Duration::from_millis(500), ..Summary::default() }.to_string()
+        };
+        assert!(said(2).ends_with("; 2.0 fps"), "{}", said(2));
+        for too_few in [0, 1] {
+            assert!(said(too_few).ends_with("p99 0.0 ms"), "{}", said(too_few));
+        }
     }
 }
