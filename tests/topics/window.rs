@@ -129,3 +129,17 @@ fn a_window_opens_on_a_screen_that_starts_over_when_its_last_client_leaves() {
 fn without_a_display_one_line_says_so() {
     run(&["live", shared::clip("asl-walk.mkv").to_str().unwrap(), "--show"]).assert_bad_input("display");
 }
+
+#[test]
+fn a_display_that_cannot_be_reached_is_named_in_one_line() {
+    let clip = shared::clip("asl-walk.mkv");
+    let live = |displays: &[(&str, &str)], needle: &str| {
+        let arguments = ["live", clip.to_str().unwrap(), "--show", "--frames", "3"];
+        Running::start_with(&arguments, displays).finish().assert_bad_input(needle);
+    };
+    live(
+        &[("DISPLAY", "127.0.0.1:999")],
+        "display: DISPLAY=127.0.0.1:999 cannot be opened; run on a desktop",
+    );
+    live(&[("WAYLAND_DISPLAY", "/nowhere/wayland-0")], "WAYLAND_DISPLAY=/nowhere/wayland-0 cannot be opened");
+}

@@ -6,6 +6,9 @@
 //!
 //! Runs as a small pipeline of its own, so that a slow or closed window never holds up recognition.
 
+use std::ffi::OsString;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::Once;
 
 use gstreamer as gst;
@@ -73,19 +76,21 @@ impl Preview {
         /// `GLib` warns on stderr where it is told twice.
         static NAMED: Once = Once::new();
         crate::library::init().map_err(|e| PreviewError::Other { message: e.to_string() })?;
-        if ["DISPLAY", "WAYLAND_DISPLAY"]
-            .iter()
-            .all(|name| std::env::var_os(name).is_none_or(|v| v.is_empty()))
-        {
+        let displays = Displays::named();
+        if displays.are_none() {
             return Err(PreviewError::NoDisplay {
                 reason: "neither DISPLAY nor WAYLAND_DISPLAY is set".to_owned(),
             });
         }
         let (pipeline, pictures, bus) = built()?;
+        // Where no display can be reached, autovideosink shows nothing in silence, or crashes in a sink that it tries.
+        let held = HeldScreen::connect();
+        if held.is_none() && !displays.is_wayland_reachable() {
+            return Err(PreviewError::NoDisplay { reason: displays.unreachable() });
+        }
         // X11 sinks show the title of the stream, and behind it the application's name, which all windows share.
         NAMED.call_once(|| gst::glib::set_application_name("tsm"));
         let mut preview = Self { pipeline, pictures, bus, title: Some(title.to_owned()), closed: false };
-        let held = HeldScreen::connect();
         preview.start()?;
         drop(held);
         Ok(preview)
@@ -186,12 +191,46 @@ impl Preview {
     }
 }
 
+/// The displays that the environment names.
+struct Displays {
+    x11: Option<OsString>,
+    wayland: Option<OsString>,
+}
+
+impl Displays {
+    fn named() -> Self {
+        let named = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        Self { x11: named("DISPLAY"), wayland: named("WAYLAND_DISPLAY") }
+    }
+
+    fn are_none(&self) -> bool {
+        self.x11.is_none() && self.wayland.is_none()
+    }
+
+    /// Whether a compositor listens. Its socket lies in the user's runtime folder, unless a whole path is given.
+    fn is_wayland_reachable(&self) -> bool {
+        self.wayland.as_ref().is_some_and(|socket| {
+            let folder = PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").unwrap_or_default());
+            UnixStream::connect(folder.join(socket)).is_ok()
+        })
+    }
+
+    /// What to say where neither can be reached.
+    fn unreachable(&self) -> String {
+        let named = [("DISPLAY", &self.x11), ("WAYLAND_DISPLAY", &self.wayland)];
+        let named = named.map(|(name, value)| {
+            value.as_ref().map(|value| format!("{name}={} cannot be opened", value.to_string_lossy()))
+        });
+        named.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// A connection to the X server while sinks are tried: `autovideosink` closes that of one before it opens the next, and
 /// a server that starts over whenever its last client leaves, as `xvfb-run`'s does, refuses whoever comes meanwhile.
 struct HeldScreen(gst::Element);
 
 impl HeldScreen {
-    /// Connects; nothing where there is no X server, of which the window's own sinks tell.
+    /// Connects; nothing where no X server can be reached.
     fn connect() -> Option<Self> {
         let held = Self(gst::ElementFactory::make("ximagesink").build().ok()?);
         held.0.set_state(gst::State::Ready).is_ok().then_some(held)
