@@ -29,8 +29,11 @@ const CODECS: [(&str, &str, &str); 7] = [
     ("MPEG-4", "video/mpeg,mpegversion=4,systemstream=false", "gstreamer1.0-libav"),
 ];
 
-/// Element name prefixes and the packages they come in; the first that fits wins.
-const ELEMENT_PACKAGES: [(&str, &str); 45] = [
+/// What elements' names begin with, and the package that these come in.
+type ElementPackage = (&'static str, &'static str);
+
+/// The first that fits wins.
+const ELEMENT_PACKAGES: [ElementPackage; 45] = [
     ("avdec_", "gstreamer1.0-libav"),
     ("pipewire", "gstreamer1.0-pipewire"),
     ("x264enc", "gstreamer1.0-plugins-ugly"),
@@ -108,14 +111,38 @@ pub fn decoders() -> Vec<DecoderStatus> {
 
 /// The error for an element that cannot be made.
 pub(crate) fn missing_element(name: &str) -> SourceError {
-    let known = ELEMENT_PACKAGES.iter().find(|(prefix, _)| name.starts_with(prefix));
-    match known {
+    absent_element(name, is_installed)
+}
+
+/// A package that is installed does not bring the element: then no package that we know of does.
+fn absent_element(name: &str, is_installed: impl Fn(&ElementPackage) -> bool) -> SourceError {
+    match package_of(name).filter(|known| known.0 == name || !is_installed(known)) {
         Some((_, package)) => SourceError::MissingPlugin {
             what: format!("the GStreamer element '{name}'"),
             package: (*package).to_owned(),
         },
         None => SourceError::UnknownElement { name: name.to_owned() },
     }
+}
+
+fn package_of(name: &str) -> Option<&'static ElementPackage> {
+    ELEMENT_PACKAGES.iter().find(|(prefix, _)| name.starts_with(prefix))
+}
+
+/// Whether other elements that begin so, and come in the same package, are there.
+fn is_installed(known: &ElementPackage) -> bool {
+    // `gstreamer1.0-plugins-good` is built of the sources `gst-plugins-good`; other packages are named otherwise.
+    let sources = known.1.strip_prefix("gstreamer1.0-").map(|name| format!("gst-{name}"));
+    let sources = sources.filter(|name| name.starts_with("gst-plugins-"));
+    let is_brought = |factory: &gst::ElementFactory| {
+        package_of(&factory.name()) == Some(known)
+            && sources
+                .as_ref()
+                .is_none_or(|sources| factory.plugin().is_some_and(|plugin| plugin.source() == *sources))
+    };
+    gst::ElementFactory::factories_with_type(gst::ElementFactoryType::ANY, gst::Rank::NONE)
+        .iter()
+        .any(is_brought)
 }
 
 /// The error for compressed video nothing installed decodes; `description` is `GStreamer`'s name for it.
@@ -141,17 +168,26 @@ mod tests {
             let SourceError::MissingPlugin { package, .. } = error else { panic!("{error}") };
             assert_eq!(package, expected);
         };
-        check(missing_element("rtspsrc"), "gstreamer1.0-plugins-good");
-        check(missing_element("pipewiresrc"), "gstreamer1.0-pipewire");
-        check(missing_element("videoconvert"), "gstreamer1.0-plugins-base");
+        let absent = |name| absent_element(name, |_package| false);
+        check(absent("rtspsrc"), "gstreamer1.0-plugins-good");
+        check(absent("pipewiresrc"), "gstreamer1.0-pipewire");
+        check(absent("videoconvert"), "gstreamer1.0-plugins-base");
         for good in ["videoflip", "videocrop", "autovideosink", "ximagesrc"] {
-            check(missing_element(good), "gstreamer1.0-plugins-good");
+            check(absent(good), "gstreamer1.0-plugins-good");
         }
         // A package of somebody else's, or a name that nobody has.
         let said = missing_element("nvv4l2decoder").to_string();
         assert!(said.contains("no GStreamer element 'nvv4l2decoder'") && !said.contains("apt-get"), "{said}");
         let h264: gst::Caps = "video/x-h264,profile=high".parse().unwrap();
         check(missing_decoder("H.264 decoder", Some(&h264)), "gstreamer1.0-libav");
+    }
+
+    #[test]
+    fn a_misspelt_element_names_no_package_that_is_installed() {
+        crate::init().unwrap();
+        let said = missing_element("videotestsrk").to_string();
+        assert!(said.contains("'videotestsrk'") && said.contains("spelling"), "{said}");
+        assert!(!said.contains("apt-get"), "{said}");
     }
 
     #[test]

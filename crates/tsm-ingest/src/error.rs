@@ -73,7 +73,8 @@ pub enum SourceError {
     },
     /// An element that is not installed, and that no package we know of brings.
     #[error(
-        "no GStreamer element '{name}' is installed; check its name, or install the plug-in that brings it"
+        "no GStreamer element '{name}' is installed; check its spelling (gst-inspect-1.0 lists those there are), \
+         or install the plug-in that brings it"
     )]
     UnknownElement {
         /// Its name.
