@@ -69,7 +69,9 @@ pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, 
             if let Some(file) = &file {
                 file::uri_of(&file.path)?;
             }
-            let parts = template::built(custom.launch()).map_err(|fault| fault.at(custom.path()))?;
+            let parts = template::built(custom.launch())
+                .and_then(|parts| template::no_path_is_an_address(&parts.0).map(|()| parts))
+                .map_err(|fault| fault.at(custom.path()))?;
             let (kind, age_source) = match custom_kind(&parts.0) {
                 (Kind::Uri, age_source) if file.is_some() => (Kind::File, age_source),
                 others => others,

@@ -26,6 +26,13 @@ pub(crate) const FILE: &str = include_str!("../../../pipelines/file.launch");
 /// The moving test picture.
 pub(crate) const TEST: &str = include_str!("../../../pipelines/test.launch");
 
+/// What SOURCE is put in place of.
+const PLACEHOLDERS: [&str; 2] = ["{uri}", "{device}"];
+
+/// What to do about a text that is none.
+const HOW_TEMPLATES_ARE: &str =
+    "templates are written as for gst-launch-1.0 and end in 'appsink name=tsm': see pipelines/README.md";
+
 /// Why a template makes no pipeline.
 #[derive(Debug)]
 pub(crate) enum TemplateFault {
@@ -38,10 +45,16 @@ pub(crate) enum TemplateFault {
 /// The text without comment lines, with the placeholders filled.
 ///
 /// # Errors
-/// Where a placeholder stands without an argument to fill it.
+/// Where a placeholder stands without an argument to fill it, or is none that we know.
 pub(crate) fn filled(text: &str, argument: Option<&str>) -> Result<String, TemplateFault> {
     let mut launch = without_comments(text);
-    for placeholder in ["{uri}", "{device}"] {
+    if let Some(unknown) = unknown_placeholder(&launch) {
+        return Err(TemplateFault::Wrong(format!(
+            "the template holds {unknown}, which is no placeholder; SOURCE is filled in for {}",
+            PLACEHOLDERS.join(" and ")
+        )));
+    }
+    for placeholder in PLACEHOLDERS {
         if !launch.contains(placeholder) {
             continue;
         }
@@ -62,6 +75,17 @@ pub(crate) fn filled(text: &str, argument: Option<&str>) -> Result<String, Templ
 /// Whether the template reads the address it is given.
 pub(crate) fn asks_for_uri(text: &str) -> bool {
     without_comments(text).contains("{uri}")
+}
+
+/// A word in braces that is none of [`PLACEHOLDERS`]. `GStreamer`'s own lists in braces are of several values, or have
+/// blanks inside.
+fn unknown_placeholder(launch: &str) -> Option<String> {
+    launch.split('{').skip(1).find_map(|rest| {
+        let (word, _) = rest.split_once('}')?;
+        let is_word = !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
+        let braced = format!("{{{word}}}");
+        (is_word && !PLACEHOLDERS.contains(&braced.as_str())).then_some(braced)
+    })
 }
 
 fn without_comments(text: &str) -> String {
@@ -103,6 +127,10 @@ fn fill(launch: &str, placeholder: &str, argument: &str) -> String {
 /// # Errors
 /// As [`TemplateFault`].
 pub(crate) fn built(launch: &str) -> Result<(gst::Pipeline, gst_app::AppSink), TemplateFault> {
+    // Any other text may be read as names of elements, and is none.
+    if !launch.contains("appsink") {
+        return Err(no_sink());
+    }
     let mut context = gst::ParseContext::new();
     let flags = gst::ParseFlags::FATAL_ERRORS | gst::ParseFlags::PLACE_IN_BIN;
     let element = gst::parse::launch_full(launch, Some(&mut context), flags).map_err(|error| {
@@ -110,6 +138,9 @@ pub(crate) fn built(launch: &str) -> Result<(gst::Pipeline, gst_app::AppSink), T
             (Some(gst::ParseError::NoSuchElement), Some(name)) => {
                 TemplateFault::MissingElement(String::from(name.as_str()))
             }
+            (Some(gst::ParseError::Syntax), _) => TemplateFault::Wrong(format!(
+                "GStreamer cannot parse this as a pipeline; {HOW_TEMPLATES_ARE}"
+            )),
             _ => TemplateFault::Wrong(format!(
                 "GStreamer cannot parse the template: {}",
                 redacted(error.message())
@@ -125,10 +156,33 @@ pub(crate) fn built(launch: &str) -> Result<(gst::Pipeline, gst_app::AppSink), T
         }
     };
     let sink =
-        pipeline.by_name("tsm").and_then(|e| e.downcast::<gst_app::AppSink>().ok()).ok_or_else(|| {
-            TemplateFault::Wrong("the template has no 'appsink name=tsm'; end it with one".to_owned())
-        })?;
+        pipeline.by_name("tsm").and_then(|e| e.downcast::<gst_app::AppSink>().ok()).ok_or_else(no_sink)?;
     Ok((pipeline, sink))
+}
+
+fn no_sink() -> TemplateFault {
+    TemplateFault::Wrong(
+        "the template has no 'appsink name=tsm'; end it with one, as pipelines/README.md tells".to_owned(),
+    )
+}
+
+/// Refuses a `filesrc` that is given an address, which it takes for the name of a file.
+///
+/// # Errors
+/// What to write in its place.
+pub(crate) fn no_path_is_an_address(pipeline: &gst::Pipeline) -> Result<(), TemplateFault> {
+    let reads_address = |element: gst::Element| {
+        element.factory().is_some_and(|factory| factory.name() == "filesrc")
+            && element.property::<Option<String>>("location").is_some_and(|path| path.contains("://"))
+    };
+    if pipeline.iterate_recurse().into_iter().flatten().any(reads_address) {
+        return Err(TemplateFault::Wrong(
+            "filesrc reads a path, and {uri} is an address; write 'uridecodebin uri={uri}', \
+             or 'urisourcebin uri={uri}', in its place"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 impl TemplateFault {
@@ -161,5 +215,45 @@ mod tests {
     fn a_placeholder_without_argument_and_an_empty_template_are_refused() {
         assert!(matches!(filled("a uri={uri}", None), Err(TemplateFault::Wrong(_))));
         assert!(matches!(filled("# nothing\n", None), Err(TemplateFault::Wrong(_))));
+    }
+
+    fn wrong<T: std::fmt::Debug>(result: Result<T, TemplateFault>) -> String {
+        match result {
+            Err(TemplateFault::Wrong(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_unknown_placeholder_is_named_with_the_known_ones_and_gstreamers_own_braces_stay() {
+        let reason = wrong(filled("filesrc location={file} ! appsink name=tsm", Some("a.mp4")));
+        for name in ["{file}", "{uri}", "{device}"] {
+            assert!(reason.contains(name), "{reason}");
+        }
+        for braces in ["{ I420, NV12 }", "{I420,NV12}", "{ rgb }", "{bt601,bt709}", "{(int)1,(int)2}", "{}"] {
+            let text = format!("videotestsrc ! video/x-raw,format={braces} ! appsink name=tsm");
+            assert_eq!(filled(&text, None).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_template_is_told_what_one_is() {
+        crate::init().unwrap();
+        for text in ["A text of words.", "# Words! (and braces) = no appsink !"] {
+            let reason = wrong(built(text));
+            assert!(reason.contains("pipelines/README.md"), "{text}: {reason}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_an_address_is_refused() {
+        crate::init().unwrap();
+        let checked = |location: &str| {
+            let launch = format!("filesrc location=\"{location}\" ! appsink name=tsm");
+            no_path_is_an_address(&built(&launch).unwrap().0)
+        };
+        let reason = wrong(checked("file:///clips/a.mp4"));
+        assert!(reason.contains("uridecodebin uri={uri}"), "{reason}");
+        checked("/clips/a.mp4").unwrap();
     }
 }
