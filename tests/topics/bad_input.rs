@@ -215,7 +215,7 @@ fn servers_that_refuse_are_told_apart_and_no_password_is_shown() {
         }
     };
     refused(&address("ada:wrongpass@", "cam"), "401");
-    refused(&address("", "cam"), "401");
+    refused(&address("", "cam"), "asks for a user and password (401)");
     refused(&address("ada:lovelace@", "nothere"), "404");
     refused("rtsp://ada:wrongpass@127.0.0.1:9/cam", "connect");
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

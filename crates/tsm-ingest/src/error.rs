@@ -102,6 +102,16 @@ pub enum SourceError {
         /// The address without credentials.
         place: String,
     },
+    /// The camera asks for a user and password, and the address has none.
+    // `user:password@` in one word would be cut out as somebody's.
+    #[error(
+        "{place}: the server asks for a user and password (401); \
+         put user:password and an @ before the host in the address"
+    )]
+    LoginWanted {
+        /// The address, which has no credentials.
+        place: String,
+    },
     /// The camera has no such stream.
     #[error("{place}: the server has no such stream (404); check the path after the host")]
     RtspNotFound {
@@ -230,6 +240,7 @@ impl SourceError {
             | Self::Truncated { .. }
             | Self::Corrupt { .. }
             | Self::Unauthorised { .. }
+            | Self::LoginWanted { .. }
             | Self::RtspNotFound { .. }
             | Self::PermissionDenied { .. }
             | Self::Template { .. }

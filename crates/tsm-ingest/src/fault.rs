@@ -28,6 +28,16 @@ pub(crate) struct Context {
     pub(crate) place: String,
     /// How an RTSP server was asked, and what it has said it has; none of other sources and of users' own templates.
     pub(crate) offer: Option<(Transport, Arc<Offer>)>,
+    pub(crate) login: Login,
+}
+
+/// Whether the server was told a user and password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// It was not.
+    Absent,
+    /// It was, or may have been: a template of the user's own has its own ways.
+    Given,
 }
 
 /// Which reading of a fault is right.
@@ -209,11 +219,20 @@ impl Faults {
         SourceError::Refused { place: self.context.place.clone(), detail: detail.to_owned() }
     }
 
+    /// A server that lets nobody in without the right login.
+    fn unauthorised(&self) -> SourceError {
+        let place = self.context.place.clone();
+        match self.context.login {
+            Login::Absent => SourceError::LoginWanted { place },
+            Login::Given => SourceError::Unauthorised { place },
+        }
+    }
+
     fn of_rtsp(&self, error: gst::ResourceError, status: Option<u32>, text: &str, seen: Seen) -> SourceError {
         let place = self.context.place.clone();
         let no_answer = SourceError::NoAnswer { place: place.clone(), timeout: self.connect_timeout };
         match (error, status) {
-            (gst::ResourceError::NotAuthorized, _) | (_, Some(401)) => SourceError::Unauthorised { place },
+            (gst::ResourceError::NotAuthorized, _) | (_, Some(401)) => self.unauthorised(),
             (gst::ResourceError::NotFound, _) | (_, Some(404)) => SourceError::RtspNotFound { place },
             _ if seen == Seen::Frames => SourceError::ConnectionLost { place, detail: text.to_owned() },
             (gst::ResourceError::Settings, None) if text.contains("no streams") => SourceError::NoVideo {
@@ -266,9 +285,7 @@ impl Faults {
             gst::ResourceError::NotFound if self.context.kind == Kind::File => {
                 SourceError::NotFound { path: place.into() }
             }
-            gst::ResourceError::NotAuthorized if self.context.kind == Kind::Uri => {
-                SourceError::Unauthorised { place }
-            }
+            gst::ResourceError::NotAuthorized if self.context.kind == Kind::Uri => self.unauthorised(),
             _ if seen == Seen::Nothing && self.context.kind == Kind::Uri => self.unreachable(text),
             _ => self.lost_or_other(text, seen),
         }
@@ -349,7 +366,11 @@ mod tests {
     use super::*;
 
     fn faults(kind: Kind) -> Faults {
-        Faults::new(Context { kind, place: "here".to_owned(), offer: None }, Duration::from_secs(3))
+        Faults::new(context(kind, "here"), Duration::from_secs(3))
+    }
+
+    fn context(kind: Kind, place: &str) -> Context {
+        Context { kind, place: place.to_owned(), offer: None, login: Login::Given }
     }
 
     fn classified<E: gst::glib::error::ErrorDomain>(
@@ -377,6 +398,19 @@ mod tests {
             classified(Kind::Rtsp, R::Read, late, Seen::Frames),
             SourceError::ConnectionLost { .. }
         ));
+    }
+
+    #[test]
+    fn a_server_that_was_told_no_password_asks_for_one() {
+        let said = |login| {
+            let context = Context { login, ..context(Kind::Rtsp, "rtsp://cam:554/1") };
+            let refusal = gst::glib::Error::new(gst::ResourceError::NotAuthorized, "Unauthorized");
+            let faults = Faults::new(context, Duration::from_secs(3));
+            faults.classified(&refusal, Some(401), "Unauthorized", Seen::Nothing).to_string()
+        };
+        let wanted = said(Login::Absent);
+        assert!(wanted.contains("user:password") && redacted(&wanted) == wanted, "{wanted}");
+        assert!(said(Login::Given).contains("refuses the user or password"));
     }
 
     #[test]

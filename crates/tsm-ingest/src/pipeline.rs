@@ -11,9 +11,10 @@ use gstreamer_app as gst_app;
 use crate::colour;
 use crate::decoder_threads;
 use crate::error::SourceError;
-use crate::fault::{Context, Kind};
+use crate::fault::{Context, Kind, Login};
 use crate::file::{self, RecordedFile};
 use crate::pipewire;
+use crate::redact::redacted;
 use crate::rtsp;
 use crate::session::{SessionOptions, Transport};
 use crate::source::Source;
@@ -85,8 +86,18 @@ pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, 
     if sink.caps().is_none_or(|caps| caps.is_any()) {
         sink.set_caps(Some(&colour::readable_caps()));
     }
-    let context = Context { kind, place: source.to_string(), offer };
+    let context = Context { kind, place: source.to_string(), offer, login: login(source) };
     Ok(Built { pipeline, sink, context, age_source, file })
+}
+
+/// Whether the server of `source` is told a user and password.
+fn login(source: &Source) -> Login {
+    let is_absent = match source {
+        Source::Rtsp(address) => address.credentials().is_none(),
+        Source::Uri(uri) => redacted(uri.as_given()) == uri.as_given(),
+        _ => false,
+    };
+    if is_absent { Login::Absent } else { Login::Given }
 }
 
 /// What the elements of a user's template make it.
