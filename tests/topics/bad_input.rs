@@ -1,5 +1,7 @@
 //! Everything that can be wrong with what the user gives: one line, exit code 2.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 
 use tsm_tests::program::{Running, run};
@@ -218,11 +220,46 @@ fn servers_that_refuse_are_told_apart_and_no_password_is_shown() {
     refused(&address("", "cam"), "asks for a user and password (401)");
     refused(&address("ada:lovelace@", "nothere"), "404");
     refused("rtsp://ada:wrongpass@127.0.0.1:9/cam", "connect");
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let finished =
         run(&["live", &format!("rtsp://ada:wrongpass@127.0.0.1:{port}/x"), "--connect-timeout", "2"]);
     finished.assert_bad_input("no answer");
+}
+
+/// A web server that gives everybody the same answer; its thread ends with the test's process.
+fn web_server(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let mut lines = BufReader::new(client.try_clone().unwrap()).lines().map_while(Result::ok);
+            // Closed with a request unread, the connection would be reset, answer and all.
+            let _end_of_request = lines.find(String::is_empty);
+            // A client that went away has no need of it.
+            let _written = client.write_all(answer.as_bytes());
+        }
+    });
+    format!("http://127.0.0.1:{port}/cam")
+}
+
+#[test]
+fn web_addresses_that_give_no_video_are_told_apart() {
+    let live = |address: &str, needle: &str| {
+        let finished = run(&["live", address]);
+        finished.assert_bad_input(needle);
+        assert!(!finished.stderr.contains("NULL"), "{}", finished.stderr);
+    };
+    let empty = "Content-Length: 0\r\nConnection: close\r\n\r\n";
+    let answering = |status: &str| web_server(format!("HTTP/1.1 {status}\r\n{empty}").leak());
+    live(&answering("503 Service Unavailable"), "the server refuses: Service Unavailable (503)");
+    live(&answering("404 Not Found"), "404");
+    live(&answering("403 Forbidden"), "Forbidden (403)");
+    live(&answering("401 Unauthorized\r\nWWW-Authenticate: Basic realm=cam"), "asks for a user and password");
+    live(&web_server("RTSP/1.0 400 Bad Request\r\n\r\n"), "usually is at rtsp://");
+    let page = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html\r\n\r\n\
+                <!DOCTYPE html><html><head><title>camera</title></head><body>Log in</body></html>";
+    live(&web_server(page), "a web page");
 }
 
 #[test]

@@ -114,12 +114,15 @@ pub enum SourceError {
     },
     /// The camera has no such stream.
     #[error("{place}: the server has no such stream (404); check the path after the host")]
-    RtspNotFound {
+    StreamNotFound {
         /// The address without credentials.
         place: String,
     },
     /// The name does not resolve, or the port refuses.
-    #[error("{place}: cannot connect ({detail}); check host, port and that the camera is on")]
+    #[error(
+        "{place}: cannot connect ({detail}); check host, port and that the camera is on{}",
+        camera_hint(place)
+    )]
     Refused {
         /// The address without credentials.
         place: String,
@@ -214,6 +217,12 @@ pub enum SourceError {
     },
 }
 
+/// Cameras have web pages too, on another port.
+fn camera_hint(place: &str) -> &'static str {
+    let is_web = place.starts_with("http://") || place.starts_with("https://");
+    if is_web { "; a camera's video usually is at rtsp://" } else { "" }
+}
+
 impl SourceError {
     /// Whether trying again without changing anything cannot help: wrong password, missing file, missing plug-in.
     #[must_use]
@@ -241,7 +250,7 @@ impl SourceError {
             | Self::Corrupt { .. }
             | Self::Unauthorised { .. }
             | Self::LoginWanted { .. }
-            | Self::RtspNotFound { .. }
+            | Self::StreamNotFound { .. }
             | Self::PermissionDenied { .. }
             | Self::Template { .. }
             | Self::OldGStreamer { .. } => true,

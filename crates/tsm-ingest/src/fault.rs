@@ -107,6 +107,11 @@ impl Faults {
             "element" => {
                 missing_element(structure.and_then(|s| s.get::<&str>("detail").ok()).unwrap_or_default())
             }
+            // Before the subtitles, whose kinds begin so, too.
+            _ if media == "text/html" => SourceError::NotMedia {
+                place: self.context.place.clone(),
+                detail: " (a web page)".to_owned(),
+            },
             _ if media.starts_with("audio/")
                 || media.starts_with("text/")
                 || media.starts_with("subpicture/") =>
@@ -233,7 +238,7 @@ impl Faults {
         let no_answer = SourceError::NoAnswer { place: place.clone(), timeout: self.connect_timeout };
         match (error, status) {
             (gst::ResourceError::NotAuthorized, _) | (_, Some(401)) => self.unauthorised(),
-            (gst::ResourceError::NotFound, _) | (_, Some(404)) => SourceError::RtspNotFound { place },
+            (gst::ResourceError::NotFound, _) | (_, Some(404)) => SourceError::StreamNotFound { place },
             _ if seen == Seen::Frames => SourceError::ConnectionLost { place, detail: text.to_owned() },
             (gst::ResourceError::Settings, None) if text.contains("no streams") => SourceError::NoVideo {
                 place,
@@ -285,9 +290,31 @@ impl Faults {
             gst::ResourceError::NotFound if self.context.kind == Kind::File => {
                 SourceError::NotFound { path: place.into() }
             }
-            gst::ResourceError::NotAuthorized if self.context.kind == Kind::Uri => self.unauthorised(),
-            _ if seen == Seen::Nothing && self.context.kind == Kind::Uri => self.unreachable(text),
+            gst::ResourceError::NotAuthorized
+                if self.context.kind == Kind::Uri && http_status(text).is_none_or(|status| status == 401) =>
+            {
+                self.unauthorised()
+            }
+            _ if seen == Seen::Nothing && self.context.kind == Kind::Uri => {
+                http_status(text).map_or_else(|| self.unreachable(text), |status| self.of_http(status, text))
+            }
             _ => self.lost_or_other(text, seen),
+        }
+    }
+
+    /// What a web server answers in place of a video.
+    fn of_http(&self, status: u32, text: &str) -> SourceError {
+        let place = self.context.place.clone();
+        match status {
+            404 => SourceError::StreamNotFound { place },
+            _ => SourceError::ServerRefuses {
+                place,
+                detail: with_status(text, status),
+                remedy: match status {
+                    500.. => "try again later; a camera's video usually is at rtsp://",
+                    _ => "check the address and the server's settings",
+                },
+            },
         }
     }
 
@@ -314,6 +341,12 @@ fn other_transport(asked: Transport) -> &'static str {
 fn with_status(text: &str, status: u32) -> String {
     let reason = text.rsplit(": ").next().unwrap_or(text);
     if reason.contains(&status.to_string()) { reason.to_owned() } else { format!("{reason} ({status})") }
+}
+
+/// The status that `souphttpsrc` quotes: `Not Found: Not Found (404)`.
+fn http_status(text: &str) -> Option<u32> {
+    let (_, number) = text.strip_suffix(')')?.rsplit_once('(')?;
+    number.parse().ok().filter(|status| (400..600).contains(status))
 }
 
 /// Kinds of files that `GStreamer` knows by their first bytes and that hold no stream.
@@ -358,6 +391,8 @@ enum Seen {
 fn one_line(message: &str, debug_text: &str) -> String {
     let message = message.trim().trim_end_matches('.').replace('\n', " ");
     let reason = debug_text.lines().skip(1).last().map(str::trim).unwrap_or_default();
+    // souphttpsrc repeats the address there, and whither it was redirected: nowhere, as a rule.
+    let reason = reason.split_once(", URL: ").map_or(reason, |(reason, _address)| reason);
     if reason.is_empty() || message.contains(reason) { message } else { format!("{message}: {reason}") }
 }
 
@@ -387,7 +422,7 @@ mod tests {
         use gst::ResourceError as R;
         let nothing = |error, text| classified(Kind::Rtsp, error, text, Seen::Nothing);
         assert!(matches!(nothing(R::NotAuthorized, "Unauthorized"), SourceError::Unauthorised { .. }));
-        assert!(matches!(nothing(R::NotFound, "Not Found"), SourceError::RtspNotFound { .. }));
+        assert!(matches!(nothing(R::NotFound, "Not Found"), SourceError::StreamNotFound { .. }));
         assert!(matches!(
             nothing(R::OpenReadWrite, "Failed to connect. (Generic error)"),
             SourceError::Refused { .. }
@@ -436,6 +471,22 @@ mod tests {
         assert!(error.to_string().contains("connection refused"), "{error}");
         let error = unknown_address(Some("foo"), "foo://bar").to_string();
         assert!(error.contains("foo: addresses") && !error.contains("apt-get"), "{error}");
+    }
+
+    #[test]
+    fn what_a_web_server_answers_is_told_without_addresses_twice() {
+        let said = |error, reason: &str, number| {
+            let debug = format!(
+                "gstsouphttpsrc.c(1690): parse_status ():\n{reason} ({number}), URL: http://h/x, Redirect to: (NULL)"
+            );
+            classified(Kind::Uri, error, &one_line(reason, &debug), Seen::Nothing).to_string()
+        };
+        let busy = said(gst::ResourceError::OpenRead, "Service Unavailable", 503);
+        assert!(busy.starts_with("here: the server refuses: Service Unavailable (503);"), "{busy}");
+        assert!(busy.contains("rtsp://") && !busy.contains("NULL"), "{busy}");
+        assert!(said(gst::ResourceError::NotFound, "Not Found", 404).contains("no such stream (404)"));
+        assert!(said(gst::ResourceError::NotAuthorized, "Unauthorized", 401).contains("(401)"));
+        assert!(said(gst::ResourceError::NotAuthorized, "Forbidden", 403).contains("Forbidden (403)"));
     }
 
     #[test]

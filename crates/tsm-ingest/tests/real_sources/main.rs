@@ -175,7 +175,7 @@ fn an_rtsp_camera_gives_frames_and_its_faults_are_told_apart() {
     let server = RtspServer::open(CAMERA);
     assert_eq!(frames_of(&server.address("/cam"), 30), Ok(30));
     let wrong_path = frames_of(&server.address("/other"), 1);
-    assert!(matches!(wrong_path, Err(SourceError::RtspNotFound { .. })), "{wrong_path:?}");
+    assert!(matches!(wrong_path, Err(SourceError::StreamNotFound { .. })), "{wrong_path:?}");
     let refused = frames_of("rtsp://127.0.0.1:1/cam", 1);
     assert!(matches!(refused, Err(SourceError::Refused { .. })), "{refused:?}");
 }
