@@ -189,11 +189,39 @@ fn a_pipeline_without_its_sink_is_refused() {
         ("videotestsrc ! nosuchelement ! appsink name=tsm", "nosuchelement"),
         ("filesrc location={uri} ! appsink name=tsm", "{uri}"),
         ("", ""),
+        ("videotestsrk ! appsink name=tsm", "check its spelling"),
+        ("A text of words.", "pipelines/README.md"),
     ] {
         let path = folder.path().join("mine.launch");
         std::fs::write(&path, text).unwrap();
         run(&["live", "--pipeline", path.to_str().unwrap()]).assert_bad_input(needle);
     }
+}
+
+#[test]
+fn a_pipeline_whose_sink_gets_no_raw_video_is_told_what_it_gets() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.launch");
+    let clip = shared::clip("asl-walk.mkv");
+    let refused = |text: &str, source: Option<&str>, needle: &str| {
+        std::fs::write(&path, text).unwrap();
+        let mut arguments = vec!["live", "--pipeline", path.to_str().unwrap()];
+        arguments.extend(source);
+        run(&arguments).assert_bad_input(needle);
+    };
+    let decode = "put 'decodebin ! videoconvert !' before it";
+    let jpeg = format!("its appsink gets image/jpeg, and needs raw video that tsm reads; {decode}");
+    refused("videotestsrc num-buffers=30 ! jpegenc ! appsink name=tsm", None, &jpeg);
+    refused("uridecodebin uri={uri} ! jpegenc ! appsink name=tsm", clip.to_str(), &jpeg);
+    refused(
+        "audiotestsrc num-buffers=30 ! appsink name=tsm",
+        None,
+        "gets audio/x-raw, and needs raw video that tsm reads",
+    );
+    refused("videotestsrc num-buffers=9 ! jpegenc ! appsink caps=image/jpeg name=tsm", None, decode);
+    refused("filesrc location=Cargo.toml ! appsink name=tsm", None, decode);
+    refused("filesrc location={uri} ! decodebin ! appsink name=tsm", clip.to_str(), "urisourcebin uri={uri}");
+    refused("filesrc location={file} ! decodebin ! appsink name=tsm", clip.to_str(), "{uri} and {device}");
 }
 
 #[test]

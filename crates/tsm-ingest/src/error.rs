@@ -203,6 +203,16 @@ pub enum SourceError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A launch template whose appsink is given something else than pictures that can be read.
+    #[error("{place}: its appsink gets {got}, and needs raw video that tsm reads; {remedy}")]
+    WrongCaps {
+        /// The template, and SOURCE.
+        place: String,
+        /// What it gets, as caps.
+        got: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// `GStreamer` is older than 1.22.
     #[error("GStreamer {found} is too old; install 1.22 or newer (Debian 12, Ubuntu 24.04)")]
     OldGStreamer {
@@ -253,6 +263,7 @@ impl SourceError {
             | Self::StreamNotFound { .. }
             | Self::PermissionDenied { .. }
             | Self::Template { .. }
+            | Self::WrongCaps { .. }
             | Self::OldGStreamer { .. } => true,
         }
     }

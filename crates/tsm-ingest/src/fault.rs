@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gstreamer as gst;
+use gstreamer::prelude::*;
 use gstreamer_pbutils as gst_pbutils;
 use tracing::debug;
 
@@ -16,6 +17,7 @@ use crate::redact::redacted;
 use crate::rtsp::Offer;
 use crate::session::Transport;
 use crate::session::observer::Observer;
+use crate::sink_caps;
 
 /// What elements do not tell apart.
 const UNREACHABLE: &str = "connection refused, host unreachable or name unknown";
@@ -29,6 +31,8 @@ pub(crate) struct Context {
     /// How an RTSP server was asked, and what it has said it has; none of other sources and of users' own templates.
     pub(crate) offer: Option<(Transport, Arc<Offer>)>,
     pub(crate) login: Login,
+    /// The appsink's pad in a template of the user's own, who may have linked anything to it.
+    pub(crate) own_sink: Option<gst::Pad>,
 }
 
 /// Whether the server was told a user and password.
@@ -140,6 +144,9 @@ impl Faults {
         if let Some(missing) = self.missing.take() {
             return missing;
         }
+        if let Some(wrong) = self.wrong_caps(&error, &debug_text) {
+            return wrong;
+        }
         let offer = self.context.offer.as_ref().map(|(_asked, offer)| offer);
         if let Some(elsewhere) =
             offer.zip(message.src()).and_then(|(offer, source)| offer.redirected_to(source))
@@ -165,6 +172,22 @@ impl Faults {
         self.over = true;
         let (place, detail) = (self.context.place.clone(), "the server closed it before the first picture");
         Some(SourceError::ConnectionLost { place, detail: detail.to_owned() })
+    }
+
+    /// What the appsink of a user's template is given, where that is why the pipeline does not run.
+    fn wrong_caps(&self, error: &gst::glib::Error, debug_text: &str) -> Option<SourceError> {
+        // Pads that a demuxer or decodebin adds are not even linked where caps do not fit.
+        let is_about_caps = error.matches(gst::StreamError::Failed)
+            && (debug_text.contains("not-negotiated") || debug_text.contains("not-linked"));
+        let sink = self.context.own_sink.as_ref().filter(|_| is_about_caps)?;
+        let given = sink.peer()?.query_caps(None);
+        let got = sink_caps::in_words(given.structure(0)?);
+        let place = self.context.place.clone();
+        (!given.can_intersect(&sink.query_caps(None))).then(|| SourceError::WrongCaps {
+            place,
+            remedy: sink_caps::remedy(&got),
+            got,
+        })
     }
 
     fn classified(
@@ -210,6 +233,10 @@ impl Faults {
             }
             Some(gst::StreamError::Failed) if seen == Seen::Nothing && text.contains("not-linked") => {
                 SourceError::NoVideo { place, detail: String::new() }
+            }
+            Some(gst::StreamError::Failed) if kind == Kind::Uri && text.contains("not-negotiated") => {
+                let remedy = "two of its elements do not agree on caps; run with GST_DEBUG=2 to see which";
+                SourceError::Other { message: format!("{place}: {remedy}") }
             }
             Some(gst::StreamError::Failed) if kind == Kind::Uri && seen == Seen::Nothing => {
                 self.unreachable(text)
@@ -286,6 +313,12 @@ impl Faults {
 
     fn of_resource(&self, error: gst::ResourceError, text: &str, seen: Seen) -> SourceError {
         let place = self.context.place.clone();
+        // Of a user's own pipeline: files of ours are looked at before.
+        if let (gst::ResourceError::NotFound, Kind::Uri, Some(path)) =
+            (error, self.context.kind, absent_file(text))
+        {
+            return SourceError::NotFound { path: path.into() };
+        }
         match error {
             gst::ResourceError::NotFound if self.context.kind == Kind::File => {
                 SourceError::NotFound { path: place.into() }
@@ -341,6 +374,11 @@ fn other_transport(asked: Transport) -> &'static str {
 fn with_status(text: &str, status: u32) -> String {
     let reason = text.rsplit(": ").next().unwrap_or(text);
     if reason.contains(&status.to_string()) { reason.to_owned() } else { format!("{reason} ({status})") }
+}
+
+/// The file that `filesrc` does not find: `Resource not found: No such file "clip.mp4"`.
+fn absent_file(text: &str) -> Option<&str> {
+    text.split_once("No such file \"")?.1.strip_suffix('"')
 }
 
 /// The status that `souphttpsrc` quotes: `Not Found: Not Found (404)`.
@@ -405,7 +443,7 @@ mod tests {
     }
 
     fn context(kind: Kind, place: &str) -> Context {
-        Context { kind, place: place.to_owned(), offer: None, login: Login::Given }
+        Context { kind, place: place.to_owned(), offer: None, login: Login::Given, own_sink: None }
     }
 
     fn classified<E: gst::glib::error::ErrorDomain>(
@@ -466,6 +504,12 @@ mod tests {
 
     #[test]
     fn an_address_that_refuses_is_told_without_gstreamers_own_words() {
+        let absent = "Resource not found: No such file \"my clip.mp4\"";
+        let error = classified(Kind::Uri, gst::ResourceError::NotFound, absent, Seen::Nothing);
+        assert_eq!(error.to_string(), "my clip.mp4: no such file; check the path");
+        let text = "Internal data stream error: streaming stopped, reason not-negotiated (-4)";
+        let error = classified(Kind::Uri, gst::StreamError::Failed, text, Seen::Nothing);
+        assert!(error.to_string().contains("do not agree on caps"), "{error}");
         let text = "Internal data stream error: streaming stopped, reason error (-5)";
         let error = classified(Kind::Uri, gst::StreamError::Failed, text, Seen::Nothing);
         assert!(error.to_string().contains("connection refused"), "{error}");

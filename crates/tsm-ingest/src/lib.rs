@@ -48,6 +48,7 @@ mod rtsp;
 mod session;
 mod shown_duration;
 mod shutdown;
+mod sink_caps;
 mod source;
 mod template;
 mod webcam;

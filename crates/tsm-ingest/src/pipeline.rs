@@ -86,7 +86,8 @@ pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, 
     if sink.caps().is_none_or(|caps| caps.is_any()) {
         sink.set_caps(Some(&colour::readable_caps()));
     }
-    let context = Context { kind, place: source.to_string(), offer, login: login(source) };
+    let own_sink = matches!(source, Source::Custom(_)).then(|| sink.static_pad("sink")).flatten();
+    let context = Context { kind, place: source.to_string(), offer, login: login(source), own_sink };
     Ok(Built { pipeline, sink, context, age_source, file })
 }
 

@@ -15,6 +15,7 @@ use crate::colour;
 use crate::frame::{Frame, Pts};
 use crate::frame_format::{FrameFormat, Orientation};
 use crate::pipeline::AgeSource;
+use crate::sink_caps;
 
 use super::observer::Observer;
 
@@ -73,7 +74,7 @@ impl FrameMaker {
     /// One line, where the sample has no caps or buffer or its caps are no raw video we read.
     pub(super) fn frame(&mut self, sample: &gst::Sample) -> Result<Frame, String> {
         let arrival = arrival_now();
-        let caps = sample.caps().ok_or("a sample without caps")?;
+        let caps = sample.caps().ok_or_else(sink_caps::none)?;
         let buffer = sample.buffer_owned().ok_or("a sample without a buffer")?;
         let orientation = *self.orientation.lock().unwrap_or_else(PoisonError::into_inner);
         let current = match self.current.take() {
@@ -110,6 +111,10 @@ impl FrameMaker {
         caps: &gst::Caps,
         orientation: Orientation,
     ) -> Result<Current, String> {
+        if let Some(structure) = caps.structure(0).filter(|s| s.name() != "video/x-raw") {
+            let got = sink_caps::in_words(structure);
+            return Err(format!("its appsink gets {got}; {}", sink_caps::remedy(&got)));
+        }
         let info =
             gst_video::VideoInfo::from_caps(caps).map_err(|e| format!("caps are no raw video: {e}"))?;
         let said = self.observer.said_colour();
