@@ -85,7 +85,7 @@ impl Preview {
         let (pipeline, pictures, bus) = built()?;
         // Where no display can be reached, autovideosink shows nothing in silence, or crashes in a sink that it tries.
         let held = HeldScreen::connect();
-        if held.is_none() && !displays.is_wayland_reachable() {
+        if held.is_none() && HeldScreen::can_tell() && !displays.is_wayland_reachable() {
             return Err(PreviewError::NoDisplay { reason: displays.unreachable() });
         }
         // X11 sinks show the title of the stream, and behind it the application's name, which all windows share.
@@ -230,6 +230,11 @@ impl Displays {
 struct HeldScreen(gst::Element);
 
 impl HeldScreen {
+    /// Whether an X server that can be reached is: without this sink others are tried blindly.
+    fn can_tell() -> bool {
+        gst::ElementFactory::find("ximagesink").is_some()
+    }
+
     /// Connects; nothing where no X server can be reached.
     fn connect() -> Option<Self> {
         let held = Self(gst::ElementFactory::make("ximagesink").build().ok()?);
