@@ -26,6 +26,9 @@ pub fn why_unread(error: &io::Error) -> String {
 pub fn why_unwritten(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => NO_FOLDER.to_owned(),
+        // Where a folder was to be made.
+        io::ErrorKind::AlreadyExists => "is a file; give a folder".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied; write to a folder of your own".to_owned(),
         _ => format!("cannot be written: {error}"),
     }
 }
@@ -55,6 +58,7 @@ mod tests {
         assert_eq!(unread(folder.path()), "is a folder; give a file");
         let unwritten = |path: &Path| why_unwritten(&std::fs::write(path, b"x").unwrap_err());
         assert_eq!(unwritten(&folder.path().join("none/none")), NO_FOLDER);
+        assert_eq!(why_unwritten(&std::fs::create_dir_all(&file).unwrap_err()), "is a file; give a folder");
         for no_place in [&file.join("none"), folder.path()] {
             assert!(unwritten(no_place).starts_with("cannot be written: "), "{}", unwritten(no_place));
         }

@@ -315,6 +315,6 @@ mod tests {
         assert!(report.ended && report.running.is_none());
         order.dedup();
         assert_eq!(order[order.len() - 3..], [STEP, "training", "drift"], "{order:?}");
-        assert_eq!(report.checks.len() + report.latency.len(), 3 + 2 + 2 * 3 + 1 + 2 + 2);
+        assert_eq!(report.checks.len() + report.latency.len(), 3 + 2 + 2 * 4 + 1 + 2 + 2);
     }
 }
