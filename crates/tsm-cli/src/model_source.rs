@@ -91,7 +91,7 @@ fn warn_of_other_shift(source: &ModelSource, overrides: &SpecOverrides) {
     if let Some(told) = told.filter(|told| *told != flag) {
         let (path, flag, told) = (path.display().to_string(), flag.name(), told.name());
         tracing::warn!(
-            "{}: its weights learned with the shift {told}, as the file or its name says; with --shift {flag} labels may be wrong",
+            "{}: its weights learned with the shift {told}, as the file says; with --shift {flag} labels may be wrong",
             talk::escaped(&path)
         );
     }

@@ -181,7 +181,7 @@ impl Faults {
             && (debug_text.contains("not-negotiated") || debug_text.contains("not-linked"));
         let sink = self.context.own_sink.as_ref().filter(|_| is_about_caps)?;
         let given = sink.peer()?.query_caps(None);
-        let got = sink_caps::in_words(given.structure(0)?);
+        let got = sink_caps::in_words(&given)?;
         let place = self.context.place.clone();
         (!given.can_intersect(&sink.query_caps(None))).then(|| SourceError::WrongCaps {
             place,

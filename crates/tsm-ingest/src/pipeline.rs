@@ -94,7 +94,10 @@ pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, 
 /// Whether the server of `source` is told a user and password.
 fn login(source: &Source) -> Login {
     let is_absent = match source {
-        Source::Rtsp(address) => address.credentials().is_none(),
+        // Some recorders take both from the path.
+        Source::Rtsp(address) => {
+            address.credentials().is_none() && redacted(address.location()) == address.location()
+        }
         Source::Uri(uri) => redacted(uri.as_given()) == uri.as_given(),
         _ => false,
     };

@@ -77,15 +77,21 @@ pub(crate) fn asks_for_uri(text: &str) -> bool {
     without_comments(text).contains("{uri}")
 }
 
-/// A word in braces that is none of [`PLACEHOLDERS`]. `GStreamer`'s own lists in braces are of several values, or have
-/// blanks inside.
-fn unknown_placeholder(launch: &str) -> Option<String> {
-    launch.split('{').skip(1).find_map(|rest| {
-        let (word, _) = rest.split_once('}')?;
-        let is_word = !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
-        let braced = format!("{{{word}}}");
-        (is_word && !PLACEHOLDERS.contains(&braced.as_str())).then_some(braced)
-    })
+/// What is written where one of [`PLACEHOLDERS`] is meant. Other words in braces are `GStreamer`'s lists, names or
+/// passwords.
+fn unknown_placeholder(launch: &str) -> Option<&'static str> {
+    const MEANT: [&str; 9] = [
+        "{file}",
+        "{path}",
+        "{source}",
+        "{url}",
+        "{location}",
+        "{input}",
+        "{address}",
+        "{camera}",
+        "{SOURCE}",
+    ];
+    MEANT.into_iter().find(|word| launch.contains(word))
 }
 
 fn without_comments(text: &str) -> String {
@@ -230,7 +236,15 @@ mod tests {
         for name in ["{file}", "{uri}", "{device}"] {
             assert!(reason.contains(name), "{reason}");
         }
-        for braces in ["{ I420, NV12 }", "{I420,NV12}", "{ rgb }", "{bt601,bt709}", "{(int)1,(int)2}", "{}"] {
+        for braces in [
+            "{ I420, NV12 }",
+            "{I420,NV12}",
+            "{ rgb }",
+            "{progressive}",
+            "{bt601,bt709}",
+            "{(int)1,(int)2}",
+            "{}",
+        ] {
             let text = format!("videotestsrc ! video/x-raw,format={braces} ! appsink name=tsm");
             assert_eq!(filled(&text, None).unwrap(), text);
         }

@@ -134,8 +134,8 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// What a file, its tensors' names or its own name say of the shift that its weights learned with; `None` where
-    /// they say nothing. A flag that says otherwise goes first.
+    /// What a file or its tensors' names say of the shift that its weights learned with; `None` where they say nothing.
+    /// A flag that says otherwise goes first.
     ///
     /// # Errors
     /// As [`Checkpoint::open`].
@@ -143,9 +143,7 @@ impl Checkpoint {
         let bytes = content::read(path)?;
         match content::parse(&bytes).map_err(|fault| fault.at(path))? {
             content::Content::Own { description, .. } => own::told_shift(path, &description).map(Some),
-            content::Content::Foreign(tensors) => {
-                import::told_shift(path, tensors).map_err(|fault| fault.at(path))
-            }
+            content::Content::Foreign(tensors) => import::told_shift(tensors).map_err(|fault| fault.at(path)),
         }
     }
 

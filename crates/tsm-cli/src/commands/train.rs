@@ -274,6 +274,9 @@ fn check_output(output: &Path) -> Result<(), Failure> {
     if output.is_dir() {
         return Err(named("is a folder; give the name of a model file"));
     }
+    if output.exists() && !output.is_file() {
+        return Err(named("is a pipe or a device; give the name of a model file"));
+    }
     match output.parent() {
         Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(named(NO_FOLDER)),
         _ => Ok(Checkpoint::check_target(output)?),

@@ -111,8 +111,8 @@ impl FrameMaker {
         caps: &gst::Caps,
         orientation: Orientation,
     ) -> Result<Current, String> {
-        if let Some(structure) = caps.structure(0).filter(|s| s.name() != "video/x-raw") {
-            let got = sink_caps::in_words(structure);
+        let is_raw = caps.structure(0).is_none_or(|structure| structure.name() == "video/x-raw");
+        if let Some(got) = sink_caps::in_words(caps).filter(|_got| !is_raw) {
             return Err(format!("its appsink gets {got}; {}", sink_caps::remedy(&got)));
         }
         let info =

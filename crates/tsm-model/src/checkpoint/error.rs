@@ -33,7 +33,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// What stands where a model is to be written is none, and may be all that there is of it.
-    #[error("{}: is there and no .safetensors file, so it is not written over; name another file", path.display())]
+    #[error("{}: is there and no whole .safetensors file, so it is not written over; remove it or name another file", path.display())]
     NotWrittenOver {
         /// The file.
         path: PathBuf,

@@ -47,11 +47,10 @@ pub(super) fn import(
     Ok(Checkpoint { spec, weights, origin })
 }
 
-/// The shift that MIT's wrappers or file name tell.
-pub(super) fn told_shift(path: &Path, tensors: RawTensors<'_>) -> Result<Option<ShiftKind>, Fault> {
-    let is_named = file_name::facts(path)?.is_some_and(|facts| facts.shift.is_some());
+/// The shift that MIT's wrappers tell; a file's name says that there is one, and not which way it looks.
+pub(super) fn told_shift(tensors: RawTensors<'_>) -> Result<Option<ShiftKind>, Fault> {
     let is_wrapped = naming::translate(tensors.tensors)?.place.is_some();
-    Ok((is_named || is_wrapped).then_some(ShiftKind::Mit))
+    Ok(is_wrapped.then_some(ShiftKind::Mit))
 }
 
 fn settle<'a>(

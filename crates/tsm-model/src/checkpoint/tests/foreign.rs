@@ -120,7 +120,7 @@ fn resnets_say_block_or_blockres_and_nothing_in_between() {
 }
 
 #[test]
-fn a_foreign_file_tells_a_two_way_shift_by_its_tensors_or_its_name() {
+fn a_foreign_file_tells_a_two_way_shift_by_its_tensors_alone() {
     let folder = tempfile::tempdir().unwrap();
     let plain = made::network(Backbone::Resnet18, 1.0, 2);
     let told = |name: &str, tensors: &Tensors| {
@@ -131,7 +131,7 @@ fn a_foreign_file_tells_a_two_way_shift_by_its_tensors_or_its_name() {
     assert_eq!(told("m.pth", &plain), None);
     assert_eq!(told("m.pth", &made::renamed(plain.clone(), block_wrapped)), Some(ShiftKind::Mit));
     let named = "TSM_ucf_RGB_resnet18_shift8_blockres_avg_segment8_e50.pth";
-    assert_eq!(told(named, &plain), Some(ShiftKind::Mit));
+    assert_eq!(told(named, &plain), None, "such a network may have learned either way");
 }
 
 fn replaced(name: &str, shape: &[usize]) -> Tensors {

@@ -79,7 +79,10 @@ fn a_model_may_be_written_over_a_model_or_nothing_alone() {
     std::fs::write(path("ckpt.pth"), made::as_zip(&made::tiny())).unwrap();
     for taken in ["cut.safetensors", "clip.mp4", "notes.txt", "ckpt.pth"] {
         let line = Checkpoint::check_target(&path(taken)).unwrap_err().to_string();
-        assert!(line.contains(taken) && line.ends_with("not written over; name another file"), "{line}");
+        assert!(
+            line.contains(taken) && line.ends_with("not written over; remove it or name another file"),
+            "{line}"
+        );
     }
 }
 
