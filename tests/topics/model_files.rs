@@ -73,7 +73,8 @@ fn an_offline_checkpoint_is_verified_by_clips_and_refused_for_streams() {
     let asked = ["live", clip.to_str().unwrap(), "--model", offline, "--shift", "causal", "--frames", "1"];
     let warned = run(&asked);
     assert_eq!(warned.code(), 0, "{}", warned.stderr);
-    let told = "its weights learned with the shift mit, as the file or its name says; with --shift causal labels may be wrong";
+    let told =
+        "its weights learned with the shift mit, as the file says; with --shift causal labels may be wrong";
     assert_eq!(warned.stderr.lines().filter(|line| line.contains(told)).count(), 1, "{}", warned.stderr);
     let quiet = run(&[&asked[..], &["--quiet"]].concat());
     assert_eq!((quiet.code(), quiet.stderr.as_str()), (0, ""));

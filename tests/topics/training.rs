@@ -190,7 +190,7 @@ fn clips_that_cannot_be_learned_from_are_refused_in_one_line() {
     train(&data, &output, &["--resume"]).assert_bad_input("empty");
     let notes = folder.path().join("notes.txt");
     std::fs::write(&notes, b"what I know").unwrap();
-    train(&data, &notes, &[]).assert_bad_input("notes.txt: is there and no .safetensors file");
+    train(&data, &notes, &[]).assert_bad_input("notes.txt: is there and no whole .safetensors file");
     assert!(std::fs::read(&notes).unwrap() == b"what I know" && !report(&notes).exists());
     train(&folder.path().join("nowhere"), &output, &[]).assert_bad_input("no such file or folder");
     assert!(!output.exists() && !folder.path().join("m-report").exists(), "nothing is half-written");

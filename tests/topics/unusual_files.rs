@@ -214,7 +214,7 @@ fn a_model_is_not_written_over_its_source() {
     rights.set_readonly(true);
     std::fs::set_permissions(&video, rights).unwrap();
     run(&["convert", model, video.to_str().unwrap()])
-        .assert_bad_input("clip.mp4: is there and no .safetensors file");
+        .assert_bad_input("clip.mp4: is there and no whole .safetensors file");
     assert_eq!(std::fs::read(&video).unwrap(), b"\0\0\0\x20ftypisom");
     std::fs::remove_file(&video).unwrap();
     run(&["convert", model, "/dev/null"]).assert_bad_input("/dev/null: cannot be written");

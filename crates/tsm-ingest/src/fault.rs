@@ -211,8 +211,11 @@ impl Faults {
                 SourceError::EmptyFile { place }
             }
             Some(gst::StreamError::TypeNotFound) => SourceError::NotMedia { place, detail: String::new() },
-            // A parser found nothing of what the first bytes promised.
+            // A parser found nothing of what the first bytes promised; a slower one came to the end before it said so.
             Some(gst::StreamError::WrongType) => {
+                SourceError::NotMedia { place, detail: ", or damaged from its start".to_owned() }
+            }
+            Some(gst::StreamError::Failed) if kind == Kind::File && text.contains("without buffers") => {
                 SourceError::NotMedia { place, detail: ", or damaged from its start".to_owned() }
             }
             // rtspsrc says so when select-stream took none: an unknown encoding of video comes as a missing plug-in.
@@ -500,6 +503,8 @@ mod tests {
             SourceError::Corrupt { .. }
         ));
         assert!(matches!(file(S::Failed, "x reason not-linked (-1)"), SourceError::NoVideo { .. }));
+        let unread = "GStreamer encountered a general stream error.: all streams without buffers";
+        assert!(matches!(file(S::Failed, unread), SourceError::NotMedia { .. }));
     }
 
     #[test]
