@@ -53,6 +53,7 @@ print(f"without a GPU: {len(both)} frames as the processor labels them, confiden
 PY
 }
 scripts/without-gpu.sh python3 tests/gpu/check_instructions.py
+scripts/without-gpu.sh python3 tests/gpu/check_costs.py
 labels_are_the_processors f32 1e-4 "$clip" --frames 3
 export TSM_CUDA_TUNE=off
 labels_are_the_processors f16 1e-2 "$clip" "$clip" --frames 4

@@ -29,6 +29,31 @@ void make_bit_field(Parser& parser, const Statement& statement, Instruction* mad
     made->action = type.width == 8 ? bit_field<u64>() : bit_field<u32>();
 }
 
+// In `variant` where the field begins, in `manner` how many bits it has.
+static void insert_field(Warp& warp, const Instruction& it, u32 lanes) {
+    u32* to = registers_of<u32>(warp, it.to);
+    const u32* field = registers_of<u32>(warp, it.a);
+    const u32* others = registers_of<u32>(warp, it.b);
+    const u32 bits = (u32)(((1ull << it.manner) - 1) << it.variant);
+    for_lanes(lanes, [&](int lane) { to[lane] = (others[lane] & ~bits) | (field[lane] << it.variant & bits); });
+}
+
+static int literal(const Statement& statement, int index, u64 most) {
+    u64 value = 0;
+    if (!read_literal(statement.operand(index), 4, &value) || value > most) statement.refuse();
+    return (int)value;
+}
+
+void make_field_insertion(Parser& parser, const Statement& statement, Instruction* made) {
+    if (statement.operation != "bfi.b32") statement.refuse();
+    made->to = parser.operand(statement.operand(0), 4);
+    made->a = parser.operand(statement.operand(1), 4);
+    made->b = parser.operand(statement.operand(2), 4);
+    made->variant = literal(statement, 3, 31);
+    made->manner = literal(statement, 4, 32);
+    made->action = insert_field;
+}
+
 // Each byte of the result is one of the eight, chosen by four bits: three for which, one to spread its sign instead.
 static u32 chosen_bytes(u32 a, u32 b, u32 choices) {
     const u64 both = a | (u64)b << 32;

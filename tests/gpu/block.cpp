@@ -48,6 +48,7 @@ static void begin_warp(Block& block, Warp& warp, int number, u8* registers) {
     warp.at_barrier = 0;
     warp.waited = 0;
     warp.phase = 1;
+    warp.instructions = 0;
     warp.paths.assign(1, Path{0, warp.lanes});
     for (vector<Copy>& copies : warp.copies) copies.clear();
     std::fill(std::begin(warp.copy_groups_ended), std::end(warp.copy_groups_ended), 0);

@@ -42,6 +42,7 @@ struct Warp {
     u32 waited = 0;  // for the launch ahead
     u32 phase = 1;   // grows whenever the warp's lanes meet
     int at = 0;
+    u64 instructions = 0;  // run so far; counted where costs are
     vector<Path> paths;
     vector<Copy> copies[32];
     int copy_groups_ended[32] = {};
@@ -56,6 +57,7 @@ struct Block {
     bool checks_races = false;
     bool has_done_atomics = false;
     SharedMemory shared;
+    Costs* costs = nullptr;  // null where nobody asks for them
     vector<std::pair<Warp*, Path>> waiting;
     Memory* seen[4] = {};  // those that were found last
     int next_seen = 0;

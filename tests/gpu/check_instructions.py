@@ -68,6 +68,9 @@ SHIFTS = [
     ("shl.b32", 32, 1, 32, 0),
     ("shl.b64", 64, 1, 63, 1 << 63),
 ]
+# into 11111111: bits of a field, where they go, how many, what comes out
+INSERTIONS = [(0xFFFFFFF0, 4, 8, 0x11111F01), (1, 31, 1, 0x91111111), (5, 31, 8, 0x91111111), (7, 3, 0, 0x11111111),
+              (5, 0, 32, 5)]
 # comparison, operands, whether it holds
 COMPARISONS = [
     ("lt.s32", (MINUS_1_32, 1), True),
@@ -136,6 +139,9 @@ def all_checks():
         r = registers(bits)
         lines = operands_of(bits, 1) + ["ld.global.u32 %w5, [%d6+8]", f"{name} {r}0, {r}1, %w5", result(bits)]
         yield name, lines, (value, count), wanted
+    for field, first, count, wanted in INSERTIONS:
+        lines = operands_of(32, 2) + [f"bfi.b32 %w0, %w1, %w2, {first}, {count}", result(32)]
+        yield "bfi.b32", lines, (field, 0x11111111), wanted
     for name, operands, wanted in COMPARISONS:
         lines = operands_of(32, 2) + [f"setp.{name} %p0|%p1, %w1, %w2", "selp.u32 %w3, 1, 0, %p0"]
         lines += ["selp.u32 %w4, 2, 0, %p1", "add.u32 %w0, %w3, %w4", result(32)]

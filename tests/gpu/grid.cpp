@@ -13,8 +13,9 @@ static const u32 MOST_SHARED_BYTES = 48 * 1024;
 
 static std::atomic<u32> launches{0};
 
-static void run_blocks(const Launch& launch, std::atomic<u64>& next) {
+static void run_blocks(const Launch& launch, std::atomic<u64>& next, Costs* costs) {
     Block block;
+    block.costs = costs;
     vector<Warp> warps;
     vector<u8> registers;
     block.launch = &launch;
@@ -33,10 +34,15 @@ static void run_blocks(const Launch& launch, std::atomic<u64>& next) {
 static void run_on_threads(const Launch& launch) {
     std::atomic<u64> next{0};
     const u64 count = std::min<u64>(settings().threads, launch.blocks());
+    const bool is_counting = settings().costs_path != nullptr;
+    vector<Costs> costs(count);
     vector<std::thread> others;
-    for (u64 i = 1; i < count; ++i) others.emplace_back([&] { run_blocks(launch, next); });
-    run_blocks(launch, next);
+    for (u64 i = 1; i < count; ++i)
+        others.emplace_back([&, i] { run_blocks(launch, next, is_counting ? &costs[i] : nullptr); });
+    run_blocks(launch, next, is_counting ? &costs[0] : nullptr);
     for (std::thread& other : others) other.join();
+    for (u64 i = 1; i < count; ++i) costs[0].add(costs[i]);
+    if (is_counting) count_costs(launch, costs[0]);
 }
 
 void run_launch(const Launch& asked) {

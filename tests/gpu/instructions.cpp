@@ -7,6 +7,7 @@ static const std::unordered_map<string, Maker> MAKERS = {
     {"bar", make_barrier},
     {"barrier", make_barrier},
     {"bfe", make_bit_field},
+    {"bfi", make_field_insertion},
     {"bra", make_branch},
     {"cp", make_copy},
     {"cvt", make_conversion},

@@ -9,6 +9,7 @@ void make_instruction(Parser& parser, const Statement& statement, Instruction* m
 void make_arithmetic(Parser& parser, const Statement& statement, Instruction* made);   // arithmetic.cpp
 void make_atomic(Parser& parser, const Statement& statement, Instruction* made);       // atomics.cpp
 void make_bit_field(Parser& parser, const Statement& statement, Instruction* made);    // bits.cpp
+void make_field_insertion(Parser& parser, const Statement& statement, Instruction* made);
 void make_byte_choice(Parser& parser, const Statement& statement, Instruction* made);
 void make_funnel_shift(Parser& parser, const Statement& statement, Instruction* made);
 void make_comparison(Parser& parser, const Statement& statement, Instruction* made);   // comparisons.cpp

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "costs.hpp"
 #include "numbers.hpp"
 
 using std::string;
@@ -35,6 +36,7 @@ struct Address {
 struct Instruction {
     Action action = nullptr;
     Flow flow = Flow::NEXT;
+    Unit unit = Unit::OTHER;
     bool is_predicate_negated = false;
     int predicate = NO_PLACE;
     int to = NO_PLACE;

@@ -105,6 +105,7 @@ void Parser::add_instruction(const string& text) {
     made.line = line;
     if (!statement.predicate.empty()) made.predicate = operand(statement.predicate, 1);
     made.is_predicate_negated = statement.is_predicate_negated;
+    made.unit = unit_of(statement);
     make_instruction(*this, statement, &made);
     if (!made.action && made.flow == Flow::NEXT) statement.refuse();
     kernel.code.push_back(made);

@@ -25,6 +25,7 @@ static Settings read_environment() {
     read.multiprocessors = number("TSM_PTX_MULTIPROCESSORS", 132);  // an H200's
     read.ptx_path = std::getenv("TSM_PTX");
     read.launches_path = std::getenv("TSM_PTX_LAUNCHES");
+    read.costs_path = std::getenv("TSM_PTX_COSTS");
     read.failures = std::getenv("TSM_PTX_FAIL");
     return read;
 }

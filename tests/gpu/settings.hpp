@@ -9,6 +9,7 @@ struct Settings {
     int multiprocessors;  // TSM_PTX_MULTIPROCESSORS, as the driver reports them
     const char* ptx_path;       // TSM_PTX, null where it is not set
     const char* launches_path;  // TSM_PTX_LAUNCHES, null where it is not set
+    const char* costs_path;     // TSM_PTX_COSTS, null where it is not set
     const char* failures;       // TSM_PTX_FAIL, null where it is not set
 };
 

@@ -114,10 +114,12 @@ static void run_path(Warp& warp, Path path, const Stops& stops) {
                 break;
             }
             has_waited = false;
+            if (warp.block->costs) count_instruction(warp, it, lanes);
             if (lanes) it.action(warp, it, lanes);
             ++path.at;
-        } else if (!leave_path(warp, it, lanes, &path)) {
-            return;
+        } else {
+            if (warp.block->costs) count_instruction(warp, it, lanes);
+            if (!leave_path(warp, it, lanes, &path)) return;
         }
     }
     warp.paths.push_back(path);
