@@ -34,6 +34,10 @@ struct ConvTile {
     static constexpr int A_STEP = THREADS / (DK / 4), A_LOADS = TM / A_STEP, A_LINE = TM + 4;
     static constexpr int B_STEP = THREADS / (TN / 4), B_LOADS = DK / B_STEP;
     static constexpr int QUADS = DK / 4 < 4 ? DK / 4 : 4, LINES = 32 / QUADS, WARPS_DEEP = DK / 4 / QUADS;
+    // A thread's rows lie beside each other, but where slices leave no registers for it (scripts/check-ptx.sh).
+    static constexpr bool ARE_NEIGHBOURS = SLICES == 1 || SOURCE == DEPTHWISE;
+    static constexpr int ROW_STEP = ARE_NEIGHBOURS ? 1 : A_STEP;
+    static constexpr bool IS_SPREAD = QUADS == 4 && SLICES == 1;
     // Channels are a multiple of eight, so that such stretches of depth end where the depth does.
     static constexpr bool ARE_WHOLE = SOURCE != FRAMES && DK == 8;
     static constexpr bool IS_MAP = SOURCE == POINTWISE || SOURCE == PATCHES;
@@ -52,7 +56,7 @@ struct ConvTile {
 
     TSM_INLINE void run(const LayerArgs& a, Place place) {
         TSM_SHARED(float, tiles, [FLOATS]);
-        TSM_PER_THREAD(PatchRow, rows, THREADS, A_LOADS);
+        TSM_PER_THREAD(RowOf<SOURCE>, rows, THREADS, A_LOADS);
         TSM_PER_THREAD(PatchDepth, depth, THREADS, 1);
         TSM_PER_THREAD(Patch, next_patches, THREADS, A_LOADS);
         TSM_PER_THREAD(Stored<T>, next_weights, THREADS, B_LOADS);
@@ -66,7 +70,7 @@ struct ConvTile {
             TSM_UNROLL for (int f = 0; f < FOURS; ++f) sums[o][f] = no_four();
             fetch_weights(a, t, begin, end, first_column, next_weights[o]);
             TSM_UNROLL for (int i = 0; i < A_LOADS; ++i)
-                rows[o][i] = patch_row<SOURCE>(a, first_row + line(t) + i * A_STEP);
+                rows[o][i] = patch_row<SOURCE>(a, first_row + line(t) + i * ROW_STEP);
             depth[o][0] = patch_depth<SOURCE>(a, begin + deep(t));
             wait_for_previous();
             fetch_patches(a, begin + deep(t), end, rows[o], depth[o][0], next_patches[o]);
@@ -82,7 +86,7 @@ struct ConvTile {
                     fetch_weights(a, t, next, end, first_column, next_weights[o]);
                     fetch_patches(a, next + deep(t), end, rows[o], depth[o][0], next_patches[o]);
                 }
-                multiply(t, tiles + side * SIDE, sums[o]);
+                multiply(t, tiles + side * SIDE, end - k, sums[o]);
                 if (next < end) put(t, next_patches[o], next_weights[o], tiles + (side ^ 1) * SIDE);
             }
             TSM_BARRIER();
@@ -97,10 +101,15 @@ struct ConvTile {
         }
     }
 
-    // Which four of a stretch's patches a thread loads: a warp those of LINES rows, QUADS fours deep, so that it reads
-    // whole stretches of memory and at most two of its stores fall into one bank.
-    TSM_INLINE int deep(int t) { return (t / 32 % WARPS_DEEP * QUADS + t % QUADS) * 4; }
-    TSM_INLINE int line(int t) { return t / 32 / WARPS_DEEP * LINES + t / QUADS % LINES; }
+    // Which four of a stretch's patches a thread loads, of A_LOADS rows: a warp QUADS fours deep, so that it reads whole
+    // stretches of memory. Of eight neighbouring threads, whose wide stores are served together, no two store into one
+    // bank (IS_SPREAD): two fours deep lie in either half of the banks, four lines beside each other.
+    TSM_INLINE int four(int t) { return IS_SPREAD ? t % 2 + t / 16 % 2 * 2 : t % QUADS; }
+    TSM_INLINE int deep(int t) { return (t / 32 % WARPS_DEEP * QUADS + four(t)) * 4; }
+    TSM_INLINE int line(int t) {
+        const int own = IS_SPREAD ? t / 2 % LINES : t / QUADS % LINES;
+        return (t / 32 / WARPS_DEEP * LINES + own) * (ARE_NEIGHBOURS ? A_LOADS : 1);
+    }
 
     TSM_INLINE Group group(int t, int f) {
         const int own = t % SLICE_THREADS, ty = own / (TN / EN), tx = own % (TN / EN);
@@ -110,7 +119,7 @@ struct ConvTile {
 
     // What is `k` deep in the rows' patches, which `depth` knows; it goes on to the next stretch.
     TSM_INLINE void fetch_patches(
-        const LayerArgs& a, int k, int end, const PatchRow* rows, PatchDepth& depth, Patch* patches
+        const LayerArgs& a, int k, int end, const RowOf<SOURCE>* rows, PatchDepth& depth, Patch* patches
     ) {
         if (IS_TIGHT) depth = patch_depth<SOURCE>(a, k);
         const bool is_there = ARE_WHOLE || k < end;
@@ -133,27 +142,39 @@ struct ConvTile {
 
     // One side: patches [DK][A_LINE], then weights [DK][TN].
     TSM_INLINE void put(int t, const Patch* next_patches, const Stored<T>* next_weights, float* side) {
-        TSM_UNROLL for (int i = 0; i < A_LOADS; ++i) {
-            float* to = side + deep(t) * A_LINE + line(t) + i * A_STEP;
-            const Four four = widened(next_patches[i]);
-            TSM_UNROLL for (int j = 0; j < 4; ++j) to[j * A_LINE] = four.v[j];
+        float* to = side + deep(t) * A_LINE + line(t);
+        if constexpr (ARE_NEIGHBOURS) {
+            Four patches[A_LOADS];
+            TSM_UNROLL for (int i = 0; i < A_LOADS; ++i) patches[i] = widened(next_patches[i]);
+            TSM_UNROLL for (int j = 0; j < 4; ++j) {
+                Floats<A_LOADS> neighbours;
+                TSM_UNROLL for (int i = 0; i < A_LOADS; ++i) neighbours.v[i] = patches[i].v[j];
+                store(to + j * A_LINE, neighbours);
+            }
+        } else {
+            TSM_UNROLL for (int i = 0; i < A_LOADS; ++i) {
+                const Four four = widened(next_patches[i]);
+                TSM_UNROLL for (int j = 0; j < 4; ++j) to[j * A_LINE + i * A_STEP] = four.v[j];
+            }
         }
         TSM_UNROLL for (int i = 0; i < B_LOADS; ++i)
             store4(side + DK * A_LINE + (t / (TN / 4) + i * B_STEP) * TN + t % (TN / 4) * 4, widened(next_weights[i]));
     }
 
-    TSM_INLINE void multiply(int t, const float* side, Four* sums) {
+    // `left` of the stretch are the product's own, behind which are zeros: eight at a time are multiplied or left out.
+    TSM_INLINE void multiply(int t, const float* side, int left, Four* sums) {
         constexpr int DEPTHS = DK / SLICES;
         const int own = t % SLICE_THREADS, first = t / SLICE_THREADS * DEPTHS;
         const float* patches = side + first * A_LINE + own / (TN / EN) * 4;
         const float* weights = side + DK * A_LINE + first * TN + own % (TN / EN) * 4;
         TSM_UNROLL for (int k = 0; k < DEPTHS; ++k) {
-            Four left[EM / 4], right[EN / 4];
-            TSM_UNROLL for (int i = 0; i < EM / 4; ++i) left[i] = load4(patches + k * A_LINE + i * (TM / (EM / 4)));
-            TSM_UNROLL for (int j = 0; j < EN / 4; ++j) right[j] = load4(weights + k * TN + j * (TN / (EN / 4)));
+            if (!ARE_WHOLE && SLICES == 1 && k > 0 && k % 8 == 0 && k >= left) return;
+            Four row[EM / 4], column[EN / 4];
+            TSM_UNROLL for (int i = 0; i < EM / 4; ++i) row[i] = load4(patches + k * A_LINE + i * (TM / (EM / 4)));
+            TSM_UNROLL for (int j = 0; j < EN / 4; ++j) column[j] = load4(weights + k * TN + j * (TN / (EN / 4)));
             TSM_UNROLL for (int i = 0; i < EM; ++i) {
                 TSM_UNROLL for (int j = 0; j < EN; ++j)
-                    sums[i * (EN / 4) + j / 4].v[j % 4] += left[i / 4].v[i % 4] * right[j / 4].v[j % 4];
+                    sums[i * (EN / 4) + j / 4].v[j % 4] += row[i / 4].v[i % 4] * column[j / 4].v[j % 4];
             }
         }
     }

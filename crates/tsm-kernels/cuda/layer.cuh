@@ -93,6 +93,16 @@ TSM_INLINE T* on_device(T* p) {
     return p;
 }
 
+// An address that is computed once and kept: the compiler would make it anew of the launch's arguments for every load
+// that stands on a condition.
+template <class T>
+TSM_INLINE T* held(T* p) {
+#ifdef __CUDACC__
+    asm("" : "+l"(p));
+#endif
+    return on_device(p);
+}
+
 // Where the stream's memory of a picture's pixel `at` begins, which is counted over all pictures.
 template <class T, class Memory>
 TSM_INLINE T* memory_of(const LayerArgs& a, Memory StreamFolds::* side, int at, int plane, int fold, int fold_at) {

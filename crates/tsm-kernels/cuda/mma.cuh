@@ -38,7 +38,7 @@ TSM_INLINE Eight load8_folded(const LayerArgs& a, const half_t* from, const half
 // Eight depths of each of a thread's rows, as load_map and make_patches; what is made is rounded.
 template <int SOURCE, int ROWS>
 TSM_INLINE void load8_patches(
-    const LayerArgs& a, const PatchRow* rows, const PatchDepth& depth, bool is_there, Eight* to
+    const LayerArgs& a, const RowOf<SOURCE>* rows, const PatchDepth& depth, bool is_there, Eight* to
 ) {
     if constexpr (SOURCE == FRAMES || SOURCE == DEPTHWISE) {
         Floats<8> made[ROWS];
@@ -104,7 +104,7 @@ struct TensorTile {
     TSM_INLINE void run(const LayerArgs& a, Place place) {
         TSM_SHARED(half_t, tiles, [BYTES / 2]);
         TSM_TENSOR_SUMS(TensorTile, tiles, sums, pieces);
-        TSM_PER_THREAD(PatchRow, rows, THREADS, A_LOADS);
+        TSM_PER_THREAD(RowOf<SOURCE>, rows, THREADS, A_LOADS);
         TSM_PER_THREAD(PatchDepth, depth, THREADS, 1);
         TSM_PER_THREAD(Eight, next_patches, THREADS, A_LOADS);
         TSM_PER_THREAD(Eight, next_weights, THREADS, B_LOADS);
@@ -116,7 +116,7 @@ struct TensorTile {
             const int o = TSM_OWN(t);
             fetch_weights(a, t, begin, end, first_column, next_weights[o]);
             TSM_UNROLL for (int i = 0; i < A_LOADS; ++i)
-                rows[o][i] = patch_row<SOURCE>(a, first_row + t / (DK / 8) + i * A_STEP);
+                rows[o][i] = patch_row<SOURCE>(a, first_row + line(t) + i);
             depth[o][0] = patch_depth<SOURCE>(a, begin + deep(t));
             wait_for_previous();
             fetch_patches(a, begin + deep(t) < end, rows[o], depth[o][0], next_patches[o]);
@@ -174,10 +174,12 @@ struct TensorTile {
 
     // How deep in a stretch the eight are that a thread loads.
     TSM_INLINE int deep(int t) { return t % (DK / 8) * 8; }
+    // The first of the A_LOADS neighbouring rows whose patches it loads.
+    TSM_INLINE int line(int t) { return t / (DK / 8) * A_LOADS; }
 
     // What is `depth` deep in the rows' patches; `depth` goes on to the next stretch.
     TSM_INLINE void fetch_patches(
-        const LayerArgs& a, bool is_there, const PatchRow* rows, PatchDepth& depth, Eight* patches
+        const LayerArgs& a, bool is_there, const RowOf<SOURCE>* rows, PatchDepth& depth, Eight* patches
     ) {
         load8_patches<SOURCE, A_LOADS>(a, rows, depth, is_there, patches);
         go_on<SOURCE>(a, depth, DK);
@@ -195,7 +197,7 @@ struct TensorTile {
 
     TSM_INLINE void put(int t, const Eight* next_patches, const Eight* next_weights, half_t* patches, half_t* weights) {
         TSM_UNROLL for (int i = 0; i < A_LOADS; ++i)
-            store8(patches + (t / (DK / 8) + i * A_STEP) * A_LINE + deep(t), next_patches[i]);
+            store8(patches + (line(t) + i) * A_LINE + deep(t), next_patches[i]);
         TSM_UNROLL for (int i = 0; i < B_LOADS; ++i) {
             const int row = t / (TN / 8) + i * B_STEP;
             if (row < DK) store8(weights + row * B_LINE + t % (TN / 8) * 8, next_weights[i]);

@@ -36,7 +36,7 @@ struct DeepTensorTile {
             for (int step = 0; step < STAGES - 1; ++step)
                 fetch_weights(a, t, begin + step * DK, end, first_column, tiles + step * STAGE_LEN);
             TSM_UNROLL for (int i = 0; i < Tile::A_LOADS; ++i)
-                rows[o][i] = patch_row<SOURCE>(a, first_row + t / (DK / 8) + i * Tile::A_STEP);
+                rows[o][i] = patch_row<SOURCE>(a, first_row + Tile::line(t) + i);
             depth[o][0] = patch_depth<SOURCE>(a, begin + Tile::deep(t));
             wait_for_previous();
             for (int step = 0; step < STAGES - 1; ++step) {
@@ -84,7 +84,7 @@ struct DeepTensorTile {
         const bool is_there = k + Tile::deep(t) < end, is_own = depth.channel >= a.fold_in;
         TSM_EXPECT_WAITED();
         TSM_UNROLL for (int i = 0; i < Tile::A_LOADS; ++i) {
-            half_t* to = stage + (t / (DK / 8) + i * Tile::A_STEP) * Tile::A_LINE + Tile::deep(t);
+            half_t* to = stage + (Tile::line(t) + i) * Tile::A_LINE + Tile::deep(t);
             const int pixel = rows[i].pixel + depth.dy * a.in_w + depth.dx;
             const bool is_in = is_there
                 && (SOURCE == POINTWISE || is_in_picture(a, rows[i].y + depth.dy, rows[i].x + depth.dx));

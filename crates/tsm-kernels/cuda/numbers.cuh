@@ -178,6 +178,36 @@ TSM_INLINE void store8(half_t* p, const Eight& eight) {
 #endif
 }
 
+// One, two or four; the address is a multiple of so many.
+TSM_INLINE void store(float* p, const Floats<1>& f) { *p = f.v[0]; }
+TSM_INLINE void store(float* p, const Floats<2>& f) {
+    TSM_ALIGNED(p, 8);
+#ifdef __CUDACC__
+    *reinterpret_cast<float2*>(p) = make_float2(f.v[0], f.v[1]);
+#else
+    for (int i = 0; i < 2; ++i) p[i] = f.v[i];
+#endif
+}
+TSM_INLINE void store(float* p, const Floats<4>& f) { store4(p, f); }
+
+// WIDTH neighbours as they are stored.
+template <class T, int WIDTH>
+using StoredOf = std::conditional_t<WIDTH == 8, Eight, Stored<T>>;
+
+template <int WIDTH, class T>
+TSM_INLINE StoredOf<T, WIDTH> load_stored(const T* p) {
+    if constexpr (WIDTH == 8)
+        return load8(p);
+    else
+        return load_stored(p);
+}
+
+TSM_INLINE Floats<8> widened(const Eight& eight) {
+    Floats<8> floats;
+    TSM_UNROLL for (int i = 0; i < 4; ++i) unpack(eight.words[i], &floats.v[2 * i], &floats.v[2 * i + 1]);
+    return floats;
+}
+
 // WIDTH neighbours; the address is a multiple of so many elements.
 template <int WIDTH>
 TSM_INLINE Floats<WIDTH> load(const float* p) {
@@ -195,9 +225,6 @@ TSM_INLINE Floats<WIDTH> load(const half_t* p) {
         return load4(p);
     } else {
         static_assert(WIDTH == 8, "what a thread loads at once");
-        const Eight eight = load8(p);
-        Floats<WIDTH> floats;
-        TSM_UNROLL for (int i = 0; i < 4; ++i) unpack(eight.words[i], &floats.v[2 * i], &floats.v[2 * i + 1]);
-        return floats;
+        return widened(load8(p));
     }
 }

@@ -23,16 +23,40 @@ struct PatchRow {
     int y, x;
 };
 
-// Rows behind the last are the last once more: what is made of them is not kept.
 template <int SOURCE>
-TSM_INLINE PatchRow patch_row(const LayerArgs& a, int row) {
-    if (row >= a.rows) row = a.rows - 1;
+TSM_INLINE PatchRow pixel_row(const LayerArgs& a, int row) {
     if (SOURCE == POINTWISE) return PatchRow{row, 0, 0};
     const int out_plane = a.out_h * a.out_w, picture = row / out_plane, rest = row - picture * out_plane;
     const int out_y = rest / a.out_w;
     const int y = out_y * a.stride - a.padding, x = (rest - out_y * a.out_w) * a.stride - a.padding;
     const int planes = SOURCE == FRAMES ? 3 : 1;
     return PatchRow{(picture * planes * a.in_h + y) * a.in_w + x, y, x};
+}
+
+// The same of DEPTHWISE, whose nine pixels are asked for with every stretch of depth: by a bit each, not by comparisons.
+struct TapRow {
+    int first;      // of x, the number at which its patch begins
+    unsigned taps;  // which of the nine are in the picture, line by line
+};
+
+TSM_INLINE TapRow tap_row(const LayerArgs& a, const PatchRow& row) {
+    unsigned taps = 0;
+    TSM_UNROLL for (int tap = 0; tap < 9; ++tap)
+        taps |= (unsigned)is_in_picture(a, row.y + tap / 3, row.x + tap % 3) << tap;
+    return TapRow{row.pixel * a.in_c, taps};
+}
+
+template <int SOURCE>
+using RowOf = std::conditional_t<SOURCE == DEPTHWISE, TapRow, PatchRow>;
+
+// Rows behind the last are the last once more, or have no pixel in the picture: what is made of them is not kept.
+template <int SOURCE>
+TSM_INLINE RowOf<SOURCE> patch_row(const LayerArgs& a, int row) {
+    const PatchRow found = pixel_row<SOURCE>(a, row < a.rows ? row : a.rows - 1);
+    if constexpr (SOURCE == DEPTHWISE)
+        return row < a.rows ? tap_row(a, found) : TapRow{0, 0};
+    else
+        return found;
 }
 
 // Where a depth lies in a patch; of other sources than PATCHES `channel` is the depth itself.
@@ -100,26 +124,70 @@ TSM_INLINE void load_frames(const LayerArgs& a, const PatchRow* rows, int k, Flo
         load_frames_of<0, T, WIDTH, ROWS>(a, rows, k, to);
 }
 
-// The channels from `c` on of a depthwise convolution of a map that is not shifted, activated. AT_ONCE of a filter's
-// three lines are asked for together: so many as there are registers for.
+// The channels from `c` on of a depthwise convolution of a map that is not shifted. AT_ONCE of a filter's three lines
+// are asked for together: so many as there are registers for.
 template <class T, int WIDTH, int ROWS, int AT_ONCE>
-TSM_INLINE void load_depthwise(const LayerArgs& a, const PatchRow* rows, int c, Floats<WIDTH>* to) {
-    TSM_EXPECT_WAITED();
-    const T* x = static_cast<const T*>(a.x);
-    const T* weight = static_cast<const T*>(a.depthwise_weight) + c;
-    const Floats<WIDTH> bias = load<WIDTH>(a.depthwise_bias + c);
-    TSM_UNROLL for (int i = 0; i < ROWS; ++i) to[i] = bias;
+TSM_INLINE void filter_any(const LayerArgs& a, const TapRow* rows, int c, Floats<WIDTH>* to) {
+    const T* x = held(static_cast<const T*>(a.x) + c);
+    const T* weight = held(static_cast<const T*>(a.depthwise_weight) + c);
     TSM_UNROLL_BY(AT_ONCE) for (int dy = 0; dy < 3; ++dy) {
         TSM_UNROLL for (int dx = 0; dx < 3; ++dx) {
-            const Floats<WIDTH> w = load<WIDTH>(weight + (dy * 3 + dx) * a.in_c);
+            const int tap = dy * 3 + dx, offset = (dy * a.in_w + dx) * a.in_c;
+            const Floats<WIDTH> w = load<WIDTH>(weight + tap * a.in_c);
             TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
-                const int pixel = rows[i].pixel + dy * a.in_w + dx;
                 Floats<WIDTH> from = {};
-                if (is_in_picture(a, rows[i].y + dy, rows[i].x + dx)) from = load<WIDTH>(x + (pixel * a.in_c + c));
+                if (rows[i].taps >> tap & 1) from = load<WIDTH>(x + (rows[i].first + offset));
                 TSM_UNROLL for (int j = 0; j < WIDTH; ++j) to[i].v[j] += from.v[j] * w.v[j];
             }
         }
     }
+}
+
+// The same of rows that are neighbours in a line of the picture, with one pixel of padding: what two of them see is
+// loaded once.
+//
+//   inputs  s = 0 1 2 3 4 5        of four rows, stride 1; the first and the last may be in the padding, the others
+//   row 0       0 1 2              are in the picture where its line is
+//   row 3             3 4 5
+template <class T, int WIDTH, int ROWS, int STRIDE>
+TSM_INLINE void filter_neighbours(const LayerArgs& a, const TapRow* rows, int c, Floats<WIDTH>* to) {
+    constexpr int SPAN = (ROWS - 1) * STRIDE + 3;
+    const T* x = held(static_cast<const T*>(a.x) + (rows[0].first + c));
+    const T* weight = held(static_cast<const T*>(a.depthwise_weight) + c);
+    TSM_UNROLL_BY(1) for (int dy = 0; dy < 3; ++dy) {
+        StoredOf<T, WIDTH> line[SPAN], filter[3];
+        TSM_UNROLL for (int dx = 0; dx < 3; ++dx)
+            filter[dx] = load_stored<WIDTH>(weight + dx * a.in_c);
+        TSM_UNROLL for (int s = 0; s < SPAN; ++s) {
+            const unsigned taps = s < SPAN - 1 ? rows[0].taps : rows[ROWS - 1].taps;
+            const int dx = s == 0 ? 0 : s < SPAN - 1 ? 1 : 2;
+            line[s] = {};
+            if (taps >> (dy * 3 + dx) & 1) line[s] = load_stored<WIDTH>(x + s * a.in_c);
+        }
+        x += a.in_w * a.in_c;
+        weight += 3 * a.in_c;
+        TSM_UNROLL for (int dx = 0; dx < 3; ++dx) {
+            const Floats<WIDTH> w = widened(filter[dx]);
+            TSM_UNROLL for (int i = 0; i < ROWS; ++i) {
+                const Floats<WIDTH> from = widened(line[i * STRIDE + dx]);
+                TSM_UNROLL for (int j = 0; j < WIDTH; ++j) to[i].v[j] += from.v[j] * w.v[j];
+            }
+        }
+    }
+}
+
+template <class T, int WIDTH, int ROWS, int AT_ONCE>
+TSM_INLINE void load_depthwise(const LayerArgs& a, const TapRow* rows, int c, Floats<WIDTH>* to) {
+    TSM_EXPECT_WAITED();
+    const Floats<WIDTH> bias = load<WIDTH>(a.depthwise_bias + c);
+    TSM_UNROLL for (int i = 0; i < ROWS; ++i) to[i] = bias;
+    const bool are_neighbours = ROWS > 1 && a.out_w % ROWS == 0 && a.padding == 1;
+    if (are_neighbours && a.stride == 1)
+        filter_neighbours<T, WIDTH, ROWS, 1>(a, rows, c, to);
+    else if (are_neighbours && a.stride == 2)
+        filter_neighbours<T, WIDTH, ROWS, 2>(a, rows, c, to);
+    else
+        filter_any<T, WIDTH, ROWS, AT_ONCE>(a, rows, c, to);
     activate<ROWS>(to, a.depthwise_activation);
 }
 
@@ -159,7 +227,7 @@ TSM_INLINE void load_map(
 // WIDTH depths of each of a thread's rows that are made: of frames, or of a depthwise convolution.
 template <class T, int SOURCE, int WIDTH, int ROWS, int AT_ONCE>
 TSM_INLINE void make_patches(
-    const LayerArgs& a, const PatchRow* rows, const PatchDepth& depth, bool is_there, Floats<WIDTH>* to
+    const LayerArgs& a, const RowOf<SOURCE>* rows, const PatchDepth& depth, bool is_there, Floats<WIDTH>* to
 ) {
     static_assert(SOURCE == FRAMES || SOURCE == DEPTHWISE, "maps are loaded as they are");
     if (!is_there) {
