@@ -28,9 +28,9 @@ pub fn redacted(text: &str) -> String {
         match address.rsplit_once('@') {
             Some((_, host)) => {
                 out.push_str("***@");
-                push_without_secrets(host, &mut out);
+                push_without_secrets(host, Around::Sentence, &mut out);
             }
-            None => push_without_secrets(&without_port_that_is_none(address), &mut out),
+            None => push_without_secrets(&without_port_that_is_none(address), Around::Sentence, &mut out),
         }
         if chained.is_empty() {
             rest = tail;
@@ -69,31 +69,90 @@ fn without_port_that_is_none(address: &str) -> String {
     }
 }
 
-/// Names under which cameras take a password in the path or the query (`/user=admin&password=x&channel=1`).
-const SECRETS: [&str; 10] =
-    ["password", "passphrase", "passwd", "pass", "pwd", "pw", "token", "auth", "secret", "key"];
+/// What the names hold under which cameras and recorders take a password in the path or the query:
+/// `/user=admin&password=x`, `/user=admin_password=x_channel=1`, `?loginpas=x`, `?authbasic=x`.
+const SECRETS: [&str; 8] = ["pas", "psw", "pwd", "secret", "token", "auth", "key", "credential"];
+
+/// Names that only look like one of these.
+const HARMLESS: [&str; 4] = ["keyframe", "keyint", "bypass", "author"];
+
+/// Where a text ends in which an address stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Around {
+    /// Marks of the sentence may follow.
+    Sentence,
+    /// The address is all there is.
+    Nothing,
+}
 
 /// Appends `address` with the values of [`SECRETS`] blanked.
-fn push_without_secrets(address: &str, out: &mut String) {
-    for part in address.split_inclusive(['/', '?', '&', ';']) {
-        let (body, end) = match part.char_indices().next_back() {
-            Some((at, '/' | '?' | '&' | ';')) => part.split_at(at),
-            _ => (part, ""),
-        };
-        match body.split_once('=') {
-            Some((name, _)) if SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret)) => {
-                out.push_str(name);
-                out.push_str("=***");
-            }
-            _ => out.push_str(body),
+fn push_without_secrets(address: &str, around: Around, out: &mut String) {
+    let mut rest = address;
+    let mut is_query = false;
+    while let Some((before, value)) = rest.split_once('=') {
+        is_query |= before.contains('?');
+        out.push_str(before);
+        out.push('=');
+        rest = value;
+        if is_secret(before) {
+            rest = value.split_at(secret_len(value, is_query, around)).1;
+            out.push_str("***");
         }
-        out.push_str(end);
     }
+    out.push_str(rest);
+}
+
+/// Whether the option whose name ends `before` its `=` holds a secret.
+fn is_secret(before: &str) -> bool {
+    let name = before.rsplit(['/', '?', '&', ';']).next().unwrap_or_default();
+    let mut name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    name.make_ascii_lowercase();
+    for harmless in HARMLESS {
+        name = name.replace(harmless, "");
+    }
+    name.ends_with("pw") || SECRETS.iter().any(|secret| name.contains(secret))
+}
+
+/// How much of what stands behind a secret's `=` may be of it: up to the next option.
+fn secret_len(value: &str, is_query: bool, around: Around) -> usize {
+    let ends = |c: char| matches!(c, '&' | ';' | '#') || (!is_query && matches!(c, '/' | '?'));
+    let option_end = value.find(ends).unwrap_or(value.len());
+    let own = value.split_at(option_end).0;
+    // `_channel=1`: what separates options in such a path may stand in a password, too.
+    let is_name = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphabetic());
+    let mut marks = own.match_indices('_').filter(|_| !is_query);
+    let next_name =
+        marks.find(|(at, _)| own.split_at(at + 1).1.split_once('=').is_some_and(|(name, _)| is_name(name)));
+    match next_name {
+        Some((at, _)) => at,
+        None if option_end < value.len() || around == Around::Nothing => option_end,
+        None => own.trim_end_matches([')', ':', ',', '.', '…']).len(),
+    }
+}
+
+/// As [`redacted`], of an address by itself: blanks and quotes in it are its own, and what stands before the last `@`
+/// may be a password's, though it looks like a path.
+pub(crate) fn redacted_address(text: &str) -> String {
+    let found = text.split_once("://").map(|(scheme, rest)| (scheme, "://", rest));
+    let found = found.or_else(|| text.split_once(':').map(|(user, rest)| (user, ":", rest)));
+    let mut out = String::new();
+    match found {
+        Some((first, mark, rest)) if rest.contains('@') => {
+            out.extend([first, mark, "***@"]);
+            push_without_secrets(rest.rsplit('@').next().unwrap_or_default(), Around::Nothing, &mut out);
+        }
+        Some((scheme, "://", rest)) => {
+            out.extend([scheme, "://"]);
+            push_without_secrets(&without_port_that_is_none(rest), Around::Nothing, &mut out);
+        }
+        _ => push_without_secrets(text, Around::Nothing, &mut out),
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
-    use super::redacted;
+    use super::{redacted, redacted_address};
 
     fn check(text: &str, expected: &str) {
         assert_eq!(redacted(text), expected);
@@ -129,6 +188,35 @@ mod tests {
         );
         check("rtsp://cam/s?PWD=a;b=c&token=", "rtsp://cam/s?PWD=***;b=c&token=***");
         check("https://host/a=b/c?d=e", "https://host/a=b/c?d=e");
+    }
+
+    #[test]
+    fn recorders_addresses_lose_their_passwords_and_nothing_else() {
+        check(
+            "rtsp://cam:554/user=admin_password=tlJw_bo6_channel=1_stream=0.sdp?real_stream",
+            "rtsp://cam:554/user=admin_password=***_channel=1_stream=0.sdp?real_stream",
+        );
+        check(
+            "http://cam/v.cgi?loginuse=admin&loginpas=x/y&z=1",
+            "http://cam/v.cgi?loginuse=admin&loginpas=***&z=1",
+        );
+        check("http://cam/v?authbasic=QWxh/Z_GRp==", "http://cam/v?authbasic=***");
+        check("http://cam/v?pass_word=x&userpw=y&key-1=z", "http://cam/v?pass_word=***&userpw=***&key-1=***");
+        check("http://cam/v?keyframes=1&bypass=1", "http://cam/v?keyframes=1&bypass=1");
+        check("stream 0 (rtsp://cam/s?password=x) did not", "stream 0 (rtsp://cam/s?password=***) did not");
+        check("rtsp://cam/s?pwd=x: cannot connect", "rtsp://cam/s?pwd=***: cannot connect");
+    }
+
+    #[test]
+    fn in_an_address_by_itself_blanks_and_quotes_are_the_passwords() {
+        let check = |text: &str, expected: &str| assert_eq!(redacted_address(text), expected);
+        check("rtsp://u:it's#1@cam/s", "rtsp://***@cam/s");
+        check("rtsp://us er:p@:/?#%25 + x@h/cam", "rtsp://***@h/cam");
+        check("u:se cret@cam/s", "u:***@cam/s");
+        check("rtsp://cam/s?password=it's me.", "rtsp://cam/s?password=***");
+        check("10.0.0.1/user=admin_password=x_channel=1", "10.0.0.1/user=admin_password=***_channel=1");
+        check("rtsp:/cam/user=a&password=p", "rtsp:/cam/user=a&password=***");
+        check("clip 1.mp4", "clip 1.mp4");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use url::Url;
 
 use crate::error::SourceError;
 use crate::mistyped;
-use crate::redact::redacted;
+use crate::redact::redacted_address;
 
 /// Where pictures come from. `Display` never shows a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,8 +76,14 @@ impl RtspAddress {
     }
 
     fn parse(text: &str) -> Result<Self, SourceError> {
-        let wrong = |reason: String| SourceError::Grammar { text: redacted(text), reason };
-        let mut url = Url::parse(text).map_err(|e| wrong(e.to_string()))?;
+        let wrong = |reason: String| SourceError::Grammar { text: redacted_address(text), reason };
+        let unclear = |reason: &dyn fmt::Display| {
+            wrong(format!(
+                "{reason}; in a user's name or password write @ : / ? # % as %40 %3A %2F %3F %23 %25"
+            ))
+        };
+        let mut url = Url::parse(text)
+            .map_err(|e| if text.contains('@') { unclear(&e) } else { wrong(e.to_string()) })?;
         if url.host_str().is_none_or(str::is_empty) {
             return Err(wrong("the address has no host".to_owned()));
         }
@@ -100,9 +106,13 @@ impl fmt::Debug for RtspAddress {
 
 impl fmt::Display for RtspAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.credentials, self.location.split_once("://")) {
-            (Some(_), Some((scheme, rest))) => write!(f, "{scheme}://***@{rest}"),
-            _ => f.write_str(&self.location),
+        // Where a password was not percent-encoded, a part of it may have been taken for a path.
+        let told = redacted_address(&self.location);
+        match (&self.credentials, told.split_once("://")) {
+            (Some(_), Some((scheme, rest))) if !rest.starts_with("***@") => {
+                write!(f, "{scheme}://***@{rest}")
+            }
+            _ => f.write_str(&told),
         }
     }
 }
@@ -126,7 +136,7 @@ impl fmt::Debug for MediaUri {
 
 impl fmt::Display for MediaUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&redacted(&self.0))
+        f.write_str(&redacted_address(&self.0))
     }
 }
 
@@ -165,7 +175,7 @@ impl fmt::Display for CustomPipeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;
         match &self.argument {
-            Some(argument) => write!(f, " {}", redacted(argument)),
+            Some(argument) => write!(f, " {}", redacted_address(argument)),
             None => Ok(()),
         }
     }
@@ -178,7 +188,8 @@ impl Source {
     /// [`SourceError::Grammar`] where the text can be none of the kinds, for example an address without a host;
     /// [`SourceError::Mistyped`] where it is no file and looks like something else.
     pub fn parse(text: &str) -> Result<Self, SourceError> {
-        let wrong = |reason: &str| SourceError::Grammar { text: redacted(text), reason: reason.to_owned() };
+        let wrong =
+            |reason: &str| SourceError::Grammar { text: redacted_address(text), reason: reason.to_owned() };
         if text.is_empty() {
             return Err(wrong("it is empty"));
         }
@@ -201,8 +212,12 @@ impl Source {
         if text == "test:" || text == "test://" {
             return Ok(Self::Test);
         }
-        match scheme_of(text) {
+        match scheme_of(text).map(str::to_ascii_lowercase).as_deref() {
             Some("rtsp" | "rtsps") => RtspAddress::parse(text).map(Self::Rtsp),
+            // As GStreamer and VLC name RTSP over TCP: ours, too, unless another transport is asked for.
+            Some("rtspt") => {
+                RtspAddress::parse(&format!("rtsp{}", text.split_at("rtspt".len()).1)).map(Self::Rtsp)
+            }
             Some("file") => Ok(match Url::parse(text).ok().and_then(|url| url.to_file_path().ok()) {
                 Some(path) => Self::File(path),
                 None => return Err(wrong("a file address needs an absolute path: file:///path")),
@@ -268,7 +283,7 @@ impl fmt::Display for Source {
 /// Refuses what is no file and looks like something else.
 fn not_mistyped(text: &str) -> Result<(), SourceError> {
     match mistyped::meant(text) {
-        Some(meant) => Err(SourceError::Mistyped { text: redacted(text), meant }),
+        Some(meant) => Err(SourceError::Mistyped { text: redacted_address(text), meant }),
         None => Ok(()),
     }
 }
@@ -277,7 +292,9 @@ fn not_mistyped(text: &str) -> Result<(), SourceError> {
 fn local_file(argument: &str) -> Option<PathBuf> {
     match argument.split_once("://") {
         None => Some(argument.into()),
-        Some(("file", _)) => Url::parse(argument).ok()?.to_file_path().ok(),
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("file") => {
+            Url::parse(argument).ok()?.to_file_path().ok()
+        }
         Some(_) => None,
     }
 }
@@ -373,6 +390,25 @@ mod tests {
         let Source::Rtsp(address) = Source::parse("rtsp://u:a@b@cam/s").unwrap() else { panic!("not rtsp") };
         assert_eq!(address.credentials(), Some(("u", "a@b")));
         assert_eq!(address.to_string(), "rtsp://***@cam/s");
+    }
+
+    #[test]
+    fn a_password_that_was_not_encoded_is_not_shown_as_a_path() {
+        for text in
+            ["rtsp://admin:1234#secret@cam/s", "rtsp://admin:1/secret@cam/s", "rtsp://cam/s?password=secret"]
+        {
+            let source = Source::parse(text).unwrap();
+            assert!(!format!("{source} {source:?}").contains("secret"), "{source:?}");
+        }
+        let error = Source::parse("rtsp://u:se'cret#1@cam/s").unwrap_err().to_string();
+        assert!(!error.contains("cret") && error.contains("%23"), "{error}");
+    }
+
+    #[test]
+    fn schemes_are_of_any_case_and_rtsp_over_tcp_has_one_of_its_own() {
+        for text in ["RTSP://cam/S", "rtspt://cam/S", "rtsp://cam/S"] {
+            assert_eq!(Source::parse(text).unwrap().to_string(), "rtsp://cam/S");
+        }
     }
 
     #[test]
