@@ -24,7 +24,7 @@ const BAR_BLOCKS: usize = 24;
 
 const LAUNCH: &str = "appsrc name=pictures is-live=true format=time do-timestamp=true max-buffers=1 leaky-type=downstream block=false \
     ! queue max-size-buffers=1 max-size-bytes=0 max-size-time=0 leaky=downstream \
-    ! videoflip name=upright method=none ! videoconvert \
+    ! videoflip name=upright method=none ! videoconvert ! videoscale ! video/x-raw,pixel-aspect-ratio=1/1 \
     ! textoverlay name=label valignment=top halignment=left shaded-background=true font-desc=\"Sans Bold 18\" \
     ! textoverlay name=bar valignment=bottom halignment=left shaded-background=true font-desc=\"Monospace 16\" \
     ! videoconvert ! autovideosink name=window sync=false";
@@ -135,7 +135,8 @@ impl Preview {
 
     /// Writes `text` and fills the bar to `fraction` of its width (0 to 1).
     pub fn label(&mut self, text: &str, fraction: f32) {
-        self.set_text("label", text);
+        // The element reads markup: a name with `&` in it would not be shown at all.
+        self.set_text("label", &gst::glib::markup_escape_text(text));
         self.set_text("bar", &bar(fraction));
     }
 
@@ -143,7 +144,13 @@ impl Preview {
     pub fn is_closed(&mut self) -> bool {
         while let Some(message) = self.bus.pop_filtered(&[gst::MessageType::Error, gst::MessageType::Eos]) {
             if let gst::MessageView::Error(error) = message.view() {
-                tracing::debug!(text = %error.error().message(), "preview window closed");
+                let error = error.error();
+                // X11's sinks know no other word for a window that was closed; whatever else is said broke it.
+                if error.message().contains("closed") {
+                    tracing::debug!(text = %error.message(), "preview window closed");
+                } else {
+                    tracing::warn!(text = %error.message(), "the window of --show broke");
+                }
             }
             self.closed = true;
         }
