@@ -87,6 +87,11 @@ impl SaidColour {
     }
 }
 
+/// Whether pictures of these caps have no luma.
+pub(crate) fn is_rgb(caps: &gst::CapsRef) -> bool {
+    gst_video::VideoInfo::from_caps(caps).is_ok_and(|info| info.format_info().is_rgb())
+}
+
 /// The caps an appsink of ours offers.
 pub(crate) fn readable_caps() -> gst::Caps {
     let formats = READABLE.map(VideoFormat::to_str);

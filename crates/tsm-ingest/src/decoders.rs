@@ -29,11 +29,24 @@ const CODECS: [(&str, &str, &str); 7] = [
     ("MPEG-4", "video/mpeg,mpegversion=4,systemstream=false", "gstreamer1.0-libav"),
 ];
 
+/// Caps of a container, and the package of its demuxer.
+const CONTAINERS: [(&str, &str); 9] = [
+    ("video/quicktime", "gstreamer1.0-plugins-good"),
+    ("video/x-matroska", "gstreamer1.0-plugins-good"),
+    ("video/webm", "gstreamer1.0-plugins-good"),
+    ("video/x-msvideo", "gstreamer1.0-plugins-good"),
+    ("video/x-flv", "gstreamer1.0-plugins-good"),
+    ("multipart/x-mixed-replace", "gstreamer1.0-plugins-good"),
+    ("application/ogg", "gstreamer1.0-plugins-base"),
+    ("video/mpegts", "gstreamer1.0-plugins-bad"),
+    ("video/mpeg,systemstream=true", "gstreamer1.0-plugins-bad"),
+];
+
 /// What elements' names begin with, and the package that these come in.
 type ElementPackage = (&'static str, &'static str);
 
 /// The first that fits wins.
-const ELEMENT_PACKAGES: [ElementPackage; 45] = [
+const ELEMENT_PACKAGES: [ElementPackage; 46] = [
     ("avdec_", "gstreamer1.0-libav"),
     ("pipewire", "gstreamer1.0-pipewire"),
     ("x264enc", "gstreamer1.0-plugins-ugly"),
@@ -75,6 +88,8 @@ const ELEMENT_PACKAGES: [ElementPackage; 45] = [
     ("tcp", "gstreamer1.0-plugins-base"),
     ("compositor", "gstreamer1.0-plugins-base"),
     ("playbin", "gstreamer1.0-plugins-base"),
+    // Our own templates name it: others of the package are no sign of it.
+    ("videoconvert", "gstreamer1.0-plugins-base"),
     // Behind the others that begin so.
     ("video", "gstreamer1.0-plugins-base"),
     ("decodebin", "gstreamer1.0-plugins-base"),
@@ -145,15 +160,15 @@ fn is_installed(known: &ElementPackage) -> bool {
         .any(is_brought)
 }
 
-/// The error for compressed video nothing installed decodes; `description` is `GStreamer`'s name for it.
+/// The error for a container or compressed video that nothing installed reads; `description` is `GStreamer`'s name for
+/// it.
 pub(crate) fn missing_decoder(description: &str, caps: Option<&gst::CapsRef>) -> SourceError {
-    let package = caps
-        .and_then(|caps| {
-            CODECS.iter().find(|(_, known, _)| {
-                known.parse::<gst::Caps>().is_ok_and(|known| caps.can_intersect(&known))
-            })
-        })
-        .map_or("gstreamer1.0-libav gstreamer1.0-plugins-bad", |&(_, _, package)| package);
+    let codecs = CODECS.iter().map(|(_, known, package)| (*known, *package));
+    let is_it = |known: &str| {
+        caps.zip(known.parse::<gst::Caps>().ok()).is_some_and(|(caps, known)| caps.can_intersect(&known))
+    };
+    let found = CONTAINERS.into_iter().chain(codecs).find(|(known, _)| is_it(known));
+    let package = found.map_or("gstreamer1.0-libav gstreamer1.0-plugins-bad", |(_, package)| package);
     SourceError::MissingPlugin { what: description.to_owned(), package: package.to_owned() }
 }
 
@@ -180,6 +195,10 @@ mod tests {
         assert!(said.contains("no GStreamer element 'nvv4l2decoder'") && !said.contains("apt-get"), "{said}");
         let h264: gst::Caps = "video/x-h264,profile=high".parse().unwrap();
         check(missing_decoder("H.264 decoder", Some(&h264)), "gstreamer1.0-libav");
+        let mp4: gst::Caps = "video/quicktime,variant=iso".parse().unwrap();
+        check(missing_decoder("Quicktime demuxer", Some(&mp4)), "gstreamer1.0-plugins-good");
+        let ts: gst::Caps = "video/mpegts,systemstream=true,packetsize=188".parse().unwrap();
+        check(missing_decoder("MPEG-TS demuxer", Some(&ts)), "gstreamer1.0-plugins-bad");
     }
 
     #[test]

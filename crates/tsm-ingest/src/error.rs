@@ -96,6 +96,15 @@ pub enum SourceError {
         /// The evidence.
         detail: String,
     },
+    /// Compressed video came, and not one picture of it.
+    #[error(
+        "{place}: its video cannot be decoded: it is damaged, or of a kind that no installed decoder reads; copy or \
+         convert it"
+    )]
+    Undecodable {
+        /// The path or address.
+        place: String,
+    },
     /// The camera asks for another user or password.
     #[error("{place}: the server refuses the user or password (401); check user and password in the address")]
     Unauthorised {
@@ -258,6 +267,7 @@ impl SourceError {
             | Self::UnknownElement { .. }
             | Self::Truncated { .. }
             | Self::Corrupt { .. }
+            | Self::Undecodable { .. }
             | Self::Unauthorised { .. }
             | Self::LoginWanted { .. }
             | Self::StreamNotFound { .. }

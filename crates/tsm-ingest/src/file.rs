@@ -107,10 +107,9 @@ pub(crate) fn damage(file: &RecordedFile, seen: &Summary) -> Option<SourceError>
         return Some(SourceError::Truncated { place, detail });
     }
     if seen.frames == 0 {
-        let detail = format!("{} compressed pictures, none decodable", seen.pictures_in);
         return Some(match seen.pictures_in {
             0 => SourceError::NoVideo { place, detail: String::new() },
-            _ => SourceError::Corrupt { place, detail },
+            _ => SourceError::Undecodable { place },
         });
     }
     if seen.corrupted > 0 {
@@ -155,11 +154,14 @@ fn lost_pictures(seen: &Summary) -> Option<String> {
 
 /// A stream that ends well before its container says.
 fn missing_tail(seen: &Summary) -> Option<String> {
-    /// Containers round durations, and the last picture has a length of its own.
+    /// Containers round durations. The last picture has a length of its own, of a time lapse many seconds.
     const ROUNDED: Duration = Duration::from_millis(1200);
     let (duration, last) = (seen.duration?, seen.last_pts?);
     // Where there is sound, it may outlast the video by any length: only a stream alone tells.
     // Pictures without times say nothing, and the last one of a GIF may be held for any time.
-    (seen.streams == 1 && !seen.is_gif_at_end() && !last.is_zero() && last + ROUNDED < duration)
+    (seen.streams == 1
+        && !seen.is_gif_at_end()
+        && !last.is_zero()
+        && last + seen.last_length + ROUNDED < duration)
         .then(|| format!("video ends at {:.1} s of {:.1} s", last.as_secs_f64(), duration.as_secs_f64()))
 }

@@ -10,9 +10,12 @@ use gstreamer_app as gst_app;
 
 use crate::colour;
 use crate::decoder_threads;
+use crate::direct_rendering;
+use crate::element_ranks;
 use crate::error::SourceError;
 use crate::fault::{Context, Kind, Login};
 use crate::file::{self, RecordedFile};
+use crate::multipart;
 use crate::pipewire;
 use crate::redact::redacted;
 use crate::rtsp;
@@ -82,6 +85,9 @@ pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, 
     };
     pipewire::shield(&pipeline);
     decoder_threads::limit(&pipeline);
+    direct_rendering::limit(&pipeline);
+    multipart::shorten(&pipeline);
+    element_ranks::choose(&pipeline);
     // A template that sets the caps of its sink has its reasons.
     if sink.caps().is_none_or(|caps| caps.is_any()) {
         sink.set_caps(Some(&colour::readable_caps()));

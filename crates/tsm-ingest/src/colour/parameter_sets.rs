@@ -1,4 +1,4 @@
-//! Reads the colour description out of H.264 and H.265 sequence parameter sets.
+//! Reads the colour description out of H.264 and H.265 sequence parameter sets, and of MPEG-2's display extension.
 //!
 //! `GStreamer`'s parsers pass on a full colour description, but drop the full-range flag of a stream that carries
 //! nothing else, which is what many cameras and `ffmpeg -pix_fmt yuvj420p` write (ITU-T H.264 and H.265, annex E).
@@ -12,6 +12,7 @@ use crate::frame_format::{ColourMatrix, ColourRange};
 mod bits;
 mod h264;
 mod h265;
+mod mpeg2;
 
 /// How far into a key picture parameter sets are looked for; they precede the picture itself.
 const SEARCHED_BYTES: usize = 4096;
@@ -20,6 +21,7 @@ const SEARCHED_BYTES: usize = 4096;
 enum Codec {
     H264,
     H265,
+    Mpeg2,
 }
 
 /// What the parameter sets in the caps' `codec_data`, or else at the head of `buffer`, say.
@@ -28,16 +30,21 @@ pub(crate) fn in_band(caps: &gst::CapsRef, buffer: &gst::BufferRef) -> Option<Sa
     let codec = match structure.name().as_str() {
         "video/x-h264" => Codec::H264,
         "video/x-h265" => Codec::H265,
+        "video/mpeg" if structure.get::<i32>("mpegversion") == Ok(2) => Codec::Mpeg2,
         _ => return None,
     };
     if let Ok(data) = structure.get::<gst::Buffer>("codec_data") {
         let map = data.map_readable().ok()?;
+        if codec == Codec::Mpeg2 {
+            return start_code_units(&map).find_map(|unit| colour_of(codec, unit));
+        }
         // The set is stored whole inside avcC/hvcC, behind a two-byte length; its type byte finds it.
         return length_prefixed(&map, 2).find_map(|unit| colour_of(codec, unit));
     }
     let map = buffer.map_readable().ok()?;
     let head = &map[..map.len().min(SEARCHED_BYTES)];
-    if structure.get::<&str>("stream-format").is_ok_and(|f| f == "byte-stream") {
+    let has_start_codes = structure.get::<&str>("stream-format").is_ok_and(|f| f == "byte-stream");
+    if codec == Codec::Mpeg2 || has_start_codes {
         return start_code_units(head).find_map(|unit| colour_of(codec, unit));
     }
     length_prefixed(head, 4).find_map(|unit| colour_of(codec, unit))
@@ -47,6 +54,7 @@ fn colour_of(codec: Codec, unit: &[u8]) -> Option<SaidColour> {
     let colour = match codec {
         Codec::H264 => h264::colour(unit),
         Codec::H265 => h265::colour(unit),
+        Codec::Mpeg2 => mpeg2::colour(unit),
     }?;
     Some(SaidColour::Compressed { matrix: colour.matrix, range: colour.range })
 }
@@ -76,14 +84,19 @@ impl VuiColour {
         let mut matrix = None;
         if bits.flag()? {
             bits.take(16)?; // primaries, transfer
-            matrix = match bits.take(8)? {
-                1 | 7 => Some(ColourMatrix::Bt709),
-                4..=6 => Some(ColourMatrix::Bt601),
-                9 | 10 => Some(ColourMatrix::Bt2020),
-                _ => None,
-            };
+            matrix = self::matrix(bits.take(8)?);
         }
         Some(Self { matrix, range: Some(range) })
+    }
+}
+
+/// The matrix of this number, the same in all three standards (ITU-T H.273, table 4).
+fn matrix(number: u32) -> Option<ColourMatrix> {
+    match number {
+        1 | 7 => Some(ColourMatrix::Bt709),
+        4..=6 => Some(ColourMatrix::Bt601),
+        9 | 10 => Some(ColourMatrix::Bt2020),
+        _ => None,
     }
 }
 

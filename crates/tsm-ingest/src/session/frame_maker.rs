@@ -85,14 +85,14 @@ impl FrameMaker {
         let running_time = segment.and_then(|s| s.to_running_time(buffer.pts()));
         // The container's duration counts from 0, where the first picture need not be: Matroska's demuxer leaves the
         // offset in the PTS and takes it out of the segment.
-        let container_time = buffer.pts();
+        let (container_time, length) = (buffer.pts(), buffer.duration());
         let age_nanos = self.age_nanos(&buffer, running_time);
         let pixels = gst_video::VideoFrame::from_buffer_readable(buffer, &current.info)
             .map_err(|_buffer| "a buffer smaller than its picture".to_owned())?;
         if pixels.plane_stride().iter().any(|&stride| stride < 0) {
             return Err("a picture stored bottom up; put videoconvert before the appsink".to_owned());
         }
-        self.observer.note_frame(container_time.max(running_time));
+        self.observer.note_frame(container_time.max(running_time), length);
         let frame = Frame {
             pixels,
             format: Arc::clone(&current.format),

@@ -13,15 +13,17 @@ use std::time::{Duration, Instant};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-use crate::colour::{SaidColour, parameter_sets};
+use crate::colour::{self, SaidColour, parameter_sets};
 use crate::frame::Continuity;
 
 mod gif_times;
 mod joints;
 mod open_pictures;
+mod start;
 
 use joints::Joints;
 use open_pictures::OpenPictures;
+use start::{Picture, Start};
 
 /// Name of a GIF's compressed caps.
 const GIF: &str = "image/gst-libav-gif";
@@ -40,6 +42,7 @@ struct State {
     in_band: Option<SaidColour>,
     seen: Summary,
     open: OpenPictures,
+    start: Start,
     demuxer: Option<gst::Element>,
     /// Since when the consumer is done with all it was given; none while it works, and before the first frame.
     hungry_since: Option<Instant>,
@@ -51,6 +54,7 @@ struct State {
 struct Decoder {
     element: gst::Element,
     sink: gst::Pad,
+    src: gst::Pad,
 }
 
 /// What was seen of a stream so far.
@@ -68,6 +72,8 @@ pub(crate) struct Summary {
     pub(crate) frames: u64,
     /// The last frame's time as the container counts.
     pub(crate) last_pts: Option<Duration>,
+    /// How long the last frame is shown, by its own word or by the time since the one before it.
+    pub(crate) last_length: Duration,
     /// Length the container declares.
     pub(crate) duration: Option<Duration>,
     /// Streams the container holds, video and others.
@@ -120,11 +126,14 @@ impl Observer {
         observer
     }
 
-    pub(crate) fn note_frame(&self, time: Option<gst::ClockTime>) {
+    pub(crate) fn note_frame(&self, time: Option<gst::ClockTime>, length: Option<gst::ClockTime>) {
         let mut state = self.state();
-        state.seen.frames += 1;
-        if let Some(time) = time {
-            state.seen.last_pts = state.seen.last_pts.max(Some(time.into()));
+        let seen = &mut state.seen;
+        seen.frames += 1;
+        if let Some(time) = time.map(Duration::from) {
+            let since_last = seen.last_pts.map_or(Duration::ZERO, |last| time.saturating_sub(last));
+            seen.last_length = length.map_or(since_last, Duration::from);
+            seen.last_pts = seen.last_pts.max(Some(time));
         }
     }
 
@@ -161,6 +170,10 @@ impl Observer {
         let Some(decoder) = &state.decoder else {
             return SaidColour::Raw;
         };
+        // What comes behind it was converted, and its caps tell how.
+        if decoder.src.current_caps().is_some_and(|caps| colour::is_rgb(&caps)) {
+            return SaidColour::Raw;
+        }
         match decoder.sink.current_caps() {
             Some(caps) => SaidColour::of_compressed(&caps).or(state.in_band.unwrap_or_default()),
             None => state.in_band.unwrap_or_default(),
@@ -241,13 +254,13 @@ impl Observer {
             gst::PadProbeReturn::Ok
         });
         let on_output = Arc::downgrade(self);
-        src.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-            if let (Some(observer), Some(buffer)) = (on_output.upgrade(), info.buffer()) {
-                observer.note_output(buffer);
+        src.add_probe(gst::PadProbeType::BUFFER, move |_, info| match (on_output.upgrade(), info.buffer()) {
+            (Some(observer), Some(buffer)) if observer.note_output(buffer) == Picture::Undecodable => {
+                gst::PadProbeReturn::Drop
             }
-            gst::PadProbeReturn::Ok
+            _ => gst::PadProbeReturn::Ok,
         });
-        self.state().decoder = Some(Decoder { element: element.clone(), sink });
+        self.state().decoder = Some(Decoder { element: element.clone(), sink, src });
     }
 
     fn note_input(&self, pad: &gst::Pad, buffer: &gst::BufferRef) {
@@ -259,6 +272,7 @@ impl Observer {
         let mut state = self.state();
         state.in_band = in_band.or(state.in_band);
         state.seen.pictures_in += 1;
+        state.start.note_input(buffer.pts(), !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT));
         if let Some(pts) = buffer.pts().filter(|_| !buffer.flags().contains(gst::BufferFlags::DECODE_ONLY)) {
             if state.open.insert(pts).is_some() {
                 state.seen.lost += 1;
@@ -268,8 +282,10 @@ impl Observer {
         }
     }
 
-    fn note_output(&self, buffer: &gst::BufferRef) {
+    fn note_output(&self, buffer: &gst::BufferRef) -> Picture {
         let mut state = self.state();
+        let is_corrupted = buffer.flags().contains(gst::BufferFlags::CORRUPTED);
+        let picture = state.start.judge(is_corrupted);
         if state.seen.pictures_out == 0 {
             // Recordings may start in mid-group: what precedes the first decodable picture is not damage.
             if let Some(pts) = buffer.pts() {
@@ -278,14 +294,13 @@ impl Observer {
             state.seen.lost = 0;
         }
         state.seen.pictures_out += 1;
-        if buffer.flags().contains(gst::BufferFlags::CORRUPTED) {
-            state.seen.corrupted += 1;
-        }
+        state.seen.corrupted += u64::from(picture == Picture::Damaged);
         if let Some(pts) = buffer.pts()
             && !state.open.remove(pts)
         {
             state.undated = state.undated.saturating_sub(1);
         }
+        picture
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

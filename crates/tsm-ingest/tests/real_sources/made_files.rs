@@ -19,7 +19,13 @@ pub(crate) const INTACT: &[(&str, usize)] = &[
     ("one.mp4", 1),
     ("still.png", 1),
     ("long-sound.mp4", 50),
+    ("slow.mp4", 4),
+    ("open-group.mkv", 80),
+    ("pngs.mov", 10),
 ];
+
+/// Red 200, green 60, blue 40.
+const SOLID: [&str; 4] = ["-f", "lavfi", "-i", "color=c=0xC83C28:s=64x64:r=10:d=1"];
 
 const PICTURE: [&str; 4] = ["-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=4"];
 
@@ -75,6 +81,18 @@ fn make() -> Option<PathBuf> {
     ffmpeg(&dir, &both, "-c:v libx264", "long-sound.mp4");
     let intact = dir.join("h264.mp4");
     ffmpeg(&dir, &["-i", intact.to_str()?], "-c copy -metadata:s:v:0 rotate=90", "rotated.mp4");
+    ffmpeg(&dir, &["-r", "0.5", "-i", intact.to_str()?], "-frames:v 4 -c:v libx264 -r 0.5", "slow.mp4");
+    let open = "-c:v libx264 -x264-params open-gop=1:keyint=20:bframes=3:scenecut=0";
+    ffmpeg(&dir, &PICTURE, &format!("-r 30 {open}"), "open-groups.mkv");
+    let groups = dir.join("open-groups.mkv");
+    ffmpeg(&dir, &["-ss", "1.7", "-i", groups.to_str()?], "-c copy", "open-group.mkv");
+    ffmpeg(&dir, &SOLID, "-c:v png", "pngs.mov");
+    ffmpeg(&dir, &SOLID, "-c:v ffv1 -pix_fmt yuv420p12le", "12-bits.mkv");
+    ffmpeg(&dir, &SOLID, "-c:v ffv1 -pix_fmt yuv420p16le", "16-bits.mkv");
+    ffmpeg(&dir, &SOLID, "-c:v mjpeg -pix_fmt yuvj422p", "mjpeg422.avi");
+    ffmpeg(&dir, &SOLID, "-c:v mjpeg -pix_fmt yuvj444p", "mjpeg444.avi");
+    let says = "-colorspace bt709 -color_primaries bt709 -color_trc bt709";
+    ffmpeg(&dir, &PICTURE, &format!("-t 0.4 -c:v mpeg2video {says}"), "mpeg2-709.ts");
     damage(&dir);
     Some(dir)
 }

@@ -130,6 +130,74 @@ fn colour_is_what_the_stream_says_and_bt601_otherwise() {
     check("full.mp4", (ColourMatrix::Bt601, ColourRange::Full));
     check("full-hevc.mp4", (ColourMatrix::Bt601, ColourRange::Full));
     check("mjpeg.avi", (ColourMatrix::Bt601, ColourRange::Full));
+    check("mpeg2-709.ts", (ColourMatrix::Bt709, ColourRange::Limited));
+}
+
+/// Frames of a file, at most ten.
+fn frames(path: &Path) -> Vec<tsm_ingest::Frame> {
+    let (sender, frames) = mpsc::sync_channel(10);
+    let session =
+        Session::start(&Source::File(path.to_owned()), &SessionOptions::default(), move |frame| match sender
+            .try_send(frame)
+        {
+            Ok(()) => Flow::Continue,
+            Err(_) => Flow::Stop,
+        });
+    session.expect("a made file opens").next_event(Duration::from_mins(1));
+    frames.try_iter().collect()
+}
+
+#[test]
+fn cameras_jpegs_keep_all_their_colours() {
+    let Some(dir) = made() else { return };
+    for (name, expected) in [("mjpeg.avi", (1, 1)), ("mjpeg422.avi", (1, 0)), ("mjpeg444.avi", (0, 0))] {
+        let format = played(&dir.join(name)).format.unwrap();
+        let PixelLayout::Yuv { horizontal_log2, vertical_log2, .. } = format.pixels else {
+            panic!("{name}: {format:?}")
+        };
+        assert_eq!((horizontal_log2, vertical_log2), expected, "{name}");
+    }
+}
+
+#[test]
+fn every_picture_of_a_video_of_pngs_is_itself() {
+    let Some(dir) = made() else { return };
+    let all = frames(&dir.join("pngs.mov"));
+    assert_eq!(all.len(), 10);
+    for frame in all {
+        assert_eq!(frame.format().pixels, PixelLayout::Rgb);
+        let middle = |index| {
+            let plane = frame.component(index);
+            plane.data[32 * plane.row_stride_bytes + 32 * plane.sample_step_bytes]
+        };
+        for (index, expected) in [(0, 200_u8), (1, 60), (2, 40)] {
+            assert!(middle(index).abs_diff(expected) <= 1, "component {index} is {}", middle(index));
+        }
+    }
+}
+
+/// `videoconvert` makes P010 of 12 bits, of which GStreamer tells wrongly where the last component begins.
+#[test]
+fn samples_of_many_bits_are_where_they_are_read() {
+    let Some(dir) = made() else { return };
+    let all = frames(&dir.join("12-bits.mkv"));
+    let PixelLayout::Yuv { bits: 10, shift, .. } = all[0].format().pixels else { panic!("{:?}", all[0]) };
+    let middle = |index| {
+        let plane = all[0].component(index);
+        let at = 16 * plane.row_stride_bytes + 16 * plane.sample_step_bytes;
+        u16::from_le_bytes([plane.data[at], plane.data[at + 1]]) >> shift
+    };
+    // Of red 200, green 60, blue 40 by BT.601, limited range (ITU-R BT.601-7, section 2.5.1).
+    for (index, expected) in [(0, 406), (1, 394), (2, 764)] {
+        assert!(middle(index).abs_diff(expected) <= 6, "component {index} is {}", middle(index));
+    }
+}
+
+#[test]
+fn samples_that_no_format_has_end_in_an_error_and_not_the_program() {
+    let Some(dir) = made() else { return };
+    let played = played(&dir.join("16-bits.mkv"));
+    assert!(matches!(played.end, SessionEvent::Failed(SourceError::Undecodable { .. })), "{played:?}");
 }
 
 #[test]
