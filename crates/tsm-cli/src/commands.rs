@@ -18,6 +18,8 @@ mod grouping;
 pub(crate) mod infer;
 pub(crate) mod info;
 #[cfg(feature = "video")]
+mod inputs;
+#[cfg(feature = "video")]
 pub(crate) mod live;
 #[cfg(feature = "video")]
 pub(crate) mod prepare;

@@ -7,6 +7,8 @@
 //! A mirrored clip of "swipe left" shows "swipe right": [`FlipTable`] gives it that label, or leaves it as it is. All
 //! draws come from the clip's own [`Draws`].
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{class_index, class_number};
@@ -43,10 +45,17 @@ pub enum Others {
     Auto,
 }
 
-/// A pair of labels to swap that are no classes.
+/// Labels that cannot be swapped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is to be swapped when mirrored, but is no class; check its spelling")]
-pub struct UnknownFlipClass(pub String);
+#[non_exhaustive]
+pub enum FlipError {
+    /// One of them is none.
+    #[error("'{0}' is to be swapped when mirrored, but is no class; check its spelling")]
+    UnknownClass(String),
+    /// What its mirror image is called is not clear.
+    #[error("'{0}' is in two pairs that are swapped when mirrored; name it in one")]
+    Twice(String),
+}
 
 /// What mirroring does to each class.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +67,8 @@ impl Flip {
     /// The table for these classes.
     ///
     /// # Errors
-    /// [`UnknownFlipClass`] if a pair names a class that is not there.
-    pub fn table(&self, classes: &[String]) -> Result<FlipTable, UnknownFlipClass> {
+    /// [`FlipError`] if a pair names a class that is not there, or one that is in another pair.
+    pub fn table(&self, classes: &[String]) -> Result<FlipTable, FlipError> {
         let own = |index| Some(class_number(index));
         let mut mirrored: Vec<_> = (0..classes.len()).map(own).collect();
         match self {
@@ -72,9 +81,15 @@ impl Flip {
                 }
                 let find = |name: &String| {
                     let found = classes.iter().position(|class| class == name);
-                    found.ok_or_else(|| UnknownFlipClass(name.clone()))
+                    found.ok_or_else(|| FlipError::UnknownClass(name.clone()))
                 };
+                let mut partners = BTreeMap::new();
                 for (one, other) in pairs {
+                    for (name, partner) in [(one, other), (other, one)] {
+                        if partners.insert(name, partner).is_some_and(|before| before != partner) {
+                            return Err(FlipError::Twice(name.clone()));
+                        }
+                    }
                     let (one, other) = (find(one)?, find(other)?);
                     (mirrored[one], mirrored[other]) = (own(other), own(one));
                 }
@@ -290,7 +305,13 @@ mod tests {
         let on = Flip::Swap { pairs: vec![("in".to_owned(), "out".to_owned())], others: Others::On };
         assert_eq!(mirrored(&on, &classes), [Some(2), Some(1), Some(0), Some(3)]);
         let error = swap("in", "away").table(&names(&["in", "out"])).unwrap_err();
-        assert_eq!(error, UnknownFlipClass("away".to_owned()));
+        assert_eq!(error, FlipError::UnknownClass("away".to_owned()));
+        let pairs = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+            Flip::Swap { pairs, others: Others::On }.table(&names(&["in", "hold", "out"]))
+        };
+        assert_eq!(pairs(&[("in", "out"), ("out", "hold")]).unwrap_err(), FlipError::Twice("out".to_owned()));
+        assert!(pairs(&[("in", "out"), ("out", "in")]).is_ok(), "the same pair twice is one");
     }
 
     #[test]

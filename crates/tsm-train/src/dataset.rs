@@ -88,22 +88,28 @@ pub fn read(path: &Path, class_names: Option<&Path>) -> Result<Found, DatasetErr
 }
 
 /// Reads what a model of `classes` is to be judged by: as [`read`] does, but the labels of a list without names are the
-/// model's class numbers.
+/// model's class numbers, and a folder may hold one class.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_for(path: &Path, classes: &[String]) -> Result<Found, DatasetError> {
     let is_bare_list = path.exists() && !path.is_dir() && !is_table(path) && !names_beside(path).is_file();
-    if !is_bare_list {
-        return read(path, None);
-    }
-    let dataset = list_file::read_named(path, Some(classes.to_vec()))?;
+    let dataset = match path.is_dir() {
+        true => class_folder::read_for(path)?,
+        false if is_bare_list => list_file::read_named(path, Some(classes.to_vec()))?,
+        false => return read(path, None),
+    };
     Ok(Found { dataset, missing: Vec::new() })
 }
 
 /// The class names that `tsm prepare` writes beside its lists.
 fn names_beside(list: &Path) -> PathBuf {
     list.with_file_name("classes.txt")
+}
+
+/// Whether a path is read as a list, neither as a folder nor as a table.
+pub(crate) fn is_list(path: &Path) -> bool {
+    !path.is_dir() && !is_table(path)
 }
 
 /// Whether a file's name says that it is a table.

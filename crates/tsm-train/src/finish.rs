@@ -82,8 +82,10 @@ pub fn finish(
     provenance.insert("config".to_owned(), clips.settings.to_owned());
     provenance.insert("data".to_owned(), clips.source.to_owned());
     let mut card = card(&checkpoint, clips, evaluation.as_ref(), fit);
-    let chose = if recipe.epochs > 0 { "chose the best epoch" } else { "fitted the confidence" };
-    card.limits.push(format!("The figures are of validation clips that also {chose}."));
+    if evaluation.is_some() {
+        let chose = if recipe.epochs > 0 { "chose the best epoch" } else { "fitted the confidence" };
+        card.limits.push(format!("The figures are of validation clips that also {chose}."));
+    }
     checkpoint.save(output.0, output.1).map_err(TrainError::from)?;
     folder.write_card(&card.markdown())?;
     Ok(evaluation)

@@ -31,6 +31,12 @@ pub use model_card::{DataFacts, ModelCard, ResultRow};
 pub(crate) use tensorboard::EVENTS;
 pub use tensorboard::{EventWriter, LogStart};
 
+/// How a report's folder is called behind its model's name.
+pub(crate) const FOLDER_ENDING: &str = "-report";
+
+/// The file in it that holds every choice of the run.
+pub(crate) const SETTINGS: &str = "config.toml";
+
 /// Why a report could not be written.
 #[derive(Debug, Error)]
 #[non_exhaustive]

@@ -51,7 +51,12 @@ pub fn divide(
     let mut warnings: Vec<String> = missing_rows(&missing).into_iter().collect();
     let listed = dataset.clips.len();
     if let Division::List(list) = division {
-        let other = dataset::read(list, class_names)?;
+        // A folder and a table have names of their own.
+        let other = if dataset::is_list(list) {
+            dataset::read(list, class_names)?
+        } else {
+            dataset::read_for(list, &dataset.classes)?
+        };
         warnings.extend(missing_rows(&other.missing));
         dataset.clips.extend(other.dataset.with_classes(&dataset.classes, ClassesOf::TrainingList)?.clips);
     }

@@ -154,7 +154,7 @@ pub(crate) struct RecipeArgs {
     /// First blocks, the stem before them, that keep still all along
     #[arg(long, value_name = "N", help_heading = "Optimisation")]
     frozen_blocks: Option<usize>,
-    /// Epochs over which the shift comes in, after the head's
+    /// Epochs over which the shift comes in, after the head's; by default half of those, where the preset's are as many
     #[arg(long, value_name = "N", help_heading = "Optimisation")]
     shift_ramp_epochs: Option<f64>,
     /// Part of the features that is dropped

@@ -40,8 +40,8 @@ pub(crate) struct TrainArgs {
     #[arg(short, long, value_name = "MODEL.safetensors")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) output: Option<PathBuf>,
-    /// Where the recipe starts, and so the default of each of its options; all are in the report's config.toml. Few and
-    /// many clips are ours [default: by the number of clips]
+    /// Where the recipe starts, and so the default of each of its options; all are printed at the start. Few and many
+    /// clips are ours [default: by the number of clips]
     #[arg(long, value_parser = ["few", "many", "mit", "paddle"])]
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "text_of::<_, Preset>")]
     pub(crate) preset: Option<String>,

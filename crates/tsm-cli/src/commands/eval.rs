@@ -14,7 +14,7 @@ use tsm_train::report::write_atomically;
 use tsm_train::streaming::OnlineFigures;
 
 use super::clips_bar::clips_bar;
-use super::views;
+use super::{inputs, views};
 use crate::args::offline::EvalArgs;
 use crate::exit_code::{Exit, Failure};
 use crate::{model_source, signals, talk};
@@ -27,12 +27,13 @@ const WORKERS: usize = 2;
 /// # Errors
 /// Clips or a model that cannot be used, classes that the model does not have.
 pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
+    signals::survive_file_limit()?;
     tsm_ingest::init()?;
     if args.online && (args.views.crops != "1" || args.views.sampling.is_some()) {
         let text = "--online sees what a stream sees, the centre of each due frame; leave --crops and --sampling out";
         return Err(Failure::bad_input(text));
     }
-    check_json(args.json.as_deref())?;
+    check_json(args)?;
     let checkpoint = model_source::open(&args.model)?;
     let path = args.data.as_deref().or(args.list.as_deref()).unwrap_or(Path::new(""));
     let found = dataset::read_for(path, &checkpoint.spec.classes)?;
@@ -79,23 +80,28 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     if evaluation.predictions.is_empty() {
         return Err(Failure::bad_input(format!("{}: none of its clips can be read", path.display())));
     }
+    // A disk that is full costs the file and not the figures, a reader that goes away the figures and not the file.
+    let told = tell(&evaluation);
     if let Some(json) = &args.json {
         let text = serde_json::to_string_pretty(&evaluation.json(&source.dataset))?;
         write_atomically(json, text.as_bytes())?;
     }
-    tell(&evaluation)?;
-    Ok(Exit::Done)
+    told.map(|()| Exit::Done)
 }
 
-/// Figures that cannot be written are told before the clips are judged, not after.
-fn check_json(json: Option<&Path>) -> Result<(), Failure> {
-    let folder = json.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
-    match (json, folder) {
-        (Some(json), Some(folder)) if !folder.is_dir() => {
-            Err(Failure::bad_input(format!("{}: {NO_FOLDER}", json.display())))
-        }
-        _ => Ok(()),
+/// Figures that cannot be written, or would cost what is read, are told before the clips are judged, not after.
+fn check_json(args: &EvalArgs) -> Result<(), Failure> {
+    let Some(json) = args.json.as_deref() else { return Ok(()) };
+    let refused = |what: &str| Err(Failure::bad_input(format!("{}: {what}", json.display())));
+    if json.is_dir() {
+        return refused("it is a folder; name a file for --json");
     }
+    if json.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        return refused(NO_FOLDER);
+    }
+    let model = [args.model.model.as_deref(), args.model.spec.labels.as_deref()];
+    let inputs = model.into_iter().chain([args.list.as_deref(), args.data.as_deref()]);
+    inputs::check_stay(json, "--json", inputs.flatten())
 }
 
 fn tell(evaluation: &Evaluation) -> Result<(), Failure> {
@@ -152,7 +158,7 @@ fn tell_classes(metrics: &Metrics) -> Result<(), Failure> {
             percent(class.top1),
             taken.join(", ")
         );
-        talk::result(row.trim_end())?;
+        talk::result(&talk::escaped(row.trim_end()))?;
     }
     Ok(())
 }

@@ -52,6 +52,7 @@ impl<'a> Line<'a> {
 /// # Errors
 /// A list or model that cannot be used.
 pub(crate) fn run(args: &InferArgs) -> Result<Exit, Failure> {
+    signals::survive_file_limit()?;
     tsm_ingest::init()?;
     let files = match &args.filelist {
         Some(list) => list_file::read_paths(list)?,
@@ -114,8 +115,10 @@ fn write(format: InferFormatArg, file: &Path, answer: &Answer) -> Result<(), Fai
     match format {
         InferFormatArg::Jsonl => talk::result(&serde_json::to_string(&Line::of(name, answer))?),
         InferFormatArg::Text => {
-            let ranks: Vec<String> =
-                ranking.iter().map(|rank| format!("{} {:.3}", rank.label, rank.probability)).collect();
+            let ranks: Vec<String> = ranking
+                .iter()
+                .map(|rank| format!("{} {:.3}", talk::escaped(&rank.label), rank.probability))
+                .collect();
             talk::result(&format!("{}: {}", talk::escaped(&name), ranks.join(", ")))
         }
         InferFormatArg::Csv => {

@@ -144,7 +144,9 @@ fn sinks(args: &LiveArgs, model: &Model, sources: &[Source], is_quiet: bool) -> 
     let labelled: Box<dyn Sink> = match args.format {
         FormatArg::Jsonl => Box::new(JsonLines::new(out, labels)),
         FormatArg::Text => {
-            let style = if out.is_terminal() {
+            // A terminal that knows no escape sequences gets lines.
+            let is_dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
+            let style = if out.is_terminal() && !is_dumb {
                 TextStyle::Living { width_cells: terminal_cells }
             } else {
                 TextStyle::Plain

@@ -1,6 +1,6 @@
 //! `tsm train`: clips become a model, with a report beside it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tsm_model::checkpoint::Checkpoint;
@@ -16,7 +16,7 @@ use tsm_train::start::Start;
 use tsm_train::teacher::Teachers;
 use tsm_train::trainer::{self, End, Finished, Job, RunFolder, TrainError};
 
-use super::grouping;
+use super::{grouping, inputs};
 use crate::args::train::TrainArgs;
 use crate::exit_code::{Exit, Failure};
 use crate::{gpu_build, model_source, signals, talk};
@@ -47,6 +47,11 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let (division, divided) = division(settings.run(), settings.validation_part()?);
     let Sides { dataset, train, validation, .. } = sides(&settings, &division, is_quiet)?;
     let recipe = settings.recipe(train.len())?;
+    let weights =
+        recipe.pretrained.iter().chain(&recipe.tune_from).chain(&recipe.teacher).map(PathBuf::as_path);
+    inputs::check_stay(settings.output(), "--output", weights.clone())?;
+    // An earlier run's best model lies there, and goes when another begins.
+    inputs::check_outside(RunFolder::beside(settings.output()).path(), "--output", weights)?;
     let start = Start::of(&recipe, &dataset.classes, Some(&model_source::shipped()?))?;
     let device = settings.device().open_telling(gpu_build::tell_why_none)?;
     let folder = RunFolder::beside(settings.output());
@@ -77,7 +82,7 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
         if job.resume.is_none() && settings.run().restart != Some(true) {
             tell_replaced(settings.output(), &folder);
         }
-        tell_settings(&settings.own_text(&recipe, train.len()), &folder);
+        tell_settings(&settings.told_text(&recipe, train.len()), &folder);
     }
     let mut bar = Bar::new(is_quiet);
     let finished = trainer::train(job, &mut bar, &should_stop).map_err(failure)?;
@@ -126,11 +131,11 @@ fn told(evaluation: Option<&Evaluation>, output: &Path, folder: &RunFolder) -> S
     format!("{}{}; report in {}", output.display(), said.unwrap_or_default(), folder.path().display())
 }
 
-/// The options that are not the preset's, as a file that `--config` takes, and where all of them are.
+/// Every option with its value, as a file that `--config` takes, and where that file is.
 fn tell_settings(text: &str, folder: &RunFolder) {
     let all = talk::escaped(&folder.settings().display().to_string());
     talk::line(&format!(
-        "# this run's options where they are not the preset's; all are in {all}, for tsm train --config"
+        "# this run's options; they are in {all}, too, with which tsm train --config repeats it"
     ));
     talk::line(text.trim_end());
 }
@@ -297,7 +302,7 @@ fn failure(error: TrainError) -> Failure {
 fn refused(error: impl std::error::Error + 'static) -> Failure {
     if is_out_of_room(&error) {
         return Failure::bad_input(format!(
-            "{error}; the last save is as it was: make room and go on with --resume"
+            "{error}; what was saved before is as it was: make room and go on with --resume"
         ));
     }
     Failure::bad_input(error)

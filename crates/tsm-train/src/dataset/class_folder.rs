@@ -5,13 +5,14 @@
 //!       └ class 0         └ class 1          └ a clip of frames            └ ignored
 //! ```
 //!
-//! Classes and clips in alphabetical order. Names that begin with a dot are ignored, and files that no program takes
-//! for video (texts, tables, pictures beside the clips).
+//! Classes and clips in alphabetical order. Names that begin with a dot are ignored, files that no program takes for
+//! video (texts, tables, pictures beside the clips), and reports of earlier runs.
 
 use std::path::{Path, PathBuf};
 
 use super::{Clip, Dataset, DatasetError, class_number};
 use crate::dataset::groups;
+use crate::report::{FOLDER_ENDING, SETTINGS};
 
 /// Endings of files that lie beside clips and are none.
 const NO_CLIPS: [&str; 14] =
@@ -26,11 +27,23 @@ const IMAGES: [&str; 3] = ["jpg", "jpeg", "png"];
 /// # Errors
 /// [`DatasetError`] if there is no such folder, a class is empty, or there are fewer than two classes.
 pub fn read(folder: &Path) -> Result<Dataset, DatasetError> {
+    read_classes(folder, 2)
+}
+
+/// The same of what a model is to be judged by, which may be one class.
+///
+/// # Errors
+/// [`DatasetError`] if there is no such folder, a class is empty, or there is none.
+pub fn read_for(folder: &Path) -> Result<Dataset, DatasetError> {
+    read_classes(folder, 1)
+}
+
+fn read_classes(folder: &Path, fewest: usize) -> Result<Dataset, DatasetError> {
     if folder.is_file() {
         return Err(DatasetError::NotAFolder { path: folder.to_owned() });
     }
     let mut dataset = Dataset::default();
-    for class_folder in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
+    for class_folder in entries(folder)?.into_iter().filter(|path| path.is_dir() && !is_report(path)) {
         let class = name_of(&class_folder);
         let clips = clips(&class_folder)?;
         if clips.is_empty() {
@@ -41,11 +54,16 @@ pub fn read(folder: &Path) -> Result<Dataset, DatasetError> {
         dataset.clips.extend(clips.into_iter().map(clip));
         dataset.classes.push(class);
     }
-    if dataset.classes.len() < 2 {
+    if dataset.classes.len() < fewest {
         let class = dataset.classes.pop();
         return Err(DatasetError::TooFewClasses { path: folder.to_owned(), class });
     }
     Ok(dataset)
+}
+
+/// Whether this is the report of a run whose model was written among the class folders (`tsm train . -o model`).
+fn is_report(folder: &Path) -> bool {
+    name_of(folder).ends_with(FOLDER_ENDING) && folder.join(SETTINGS).is_file()
 }
 
 /// The clips of a class folder: video files, and folders of frames.
@@ -115,6 +133,8 @@ mod tests {
             "sit/frames/img_1.jpg",
             ".git/x/y",
             "readme.md",
+            "model-report/config.toml",
+            "model-report/best.safetensors",
         ]);
         let dataset = read(root.path()).unwrap();
         assert_eq!(dataset.classes, ["sit", "walk"]);
@@ -131,7 +151,14 @@ mod tests {
         assert!(of_empty.contains("the folder 'walk' has no clips; put clips in it, or give "), "{of_empty}");
         assert!(!of_empty.contains("remove"), "it may be nobody's class: {of_empty}");
         assert!(message(tree(&["sit/a.mp4"]).path()).contains("only the class 'sit'"));
-        assert!(message(tree(&[]).path()).contains("no class folders"));
+        assert_eq!(
+            read_for(tree(&["sit/a.mp4"]).path()).unwrap().classes,
+            ["sit"],
+            "one class can be judged"
+        );
+        let nothing = tree(&[]);
+        assert!(message(nothing.path()).contains("no class folders"));
+        assert!(read_for(nothing.path()).unwrap_err().to_string().contains("no class folders"));
         assert!(message(&empty.path().join("nowhere")).contains("no such folder"));
         assert!(message(&empty.path().join("sit/a.mp4")).contains("is no folder"));
     }

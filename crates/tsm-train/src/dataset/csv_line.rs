@@ -1,8 +1,18 @@
-//! Which line of a table a record stands on: quoted fields may hold line breaks.
+//! Opens a table, and knows which line of it a record stands on: quoted fields may hold line breaks.
 
+use std::io::Cursor;
 use std::path::Path;
 
 use super::DatasetError;
+
+/// The records of a table; blanks around fields are left out.
+pub(super) fn open(table: &Path) -> Result<csv::Reader<Cursor<Vec<u8>>>, DatasetError> {
+    let bytes = std::fs::read(table).map_err(|error| DatasetError::of_io(table, "file", error))?;
+    // A line that ends with CR LF ends for the reader at the CR, and the next would be counted as the same.
+    let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let lines = lines.collect::<Vec<_>>().join(&b'\n');
+    Ok(csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(Cursor::new(lines)))
+}
 
 /// The error of a line that cannot be read, or of a table that is none.
 pub(super) fn unread(table: &Path, line: usize, error: csv::Error) -> DatasetError {

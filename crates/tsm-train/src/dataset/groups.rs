@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-use super::csv_line::{line_of, unread};
+use super::csv_line::{self, line_of, unread};
 use super::list_file::folder_of;
 use super::{Dataset, DatasetError, class_index};
 
@@ -154,8 +154,7 @@ struct GroupTable {
 impl GroupTable {
     fn read(table: &Path) -> Result<Self, DatasetError> {
         let refused = |line, reason: String| DatasetError::Line { path: table.to_owned(), line, reason };
-        let file = std::fs::File::open(table).map_err(|error| DatasetError::of_io(table, "file", error))?;
-        let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
+        let mut reader = csv_line::open(table)?;
         let header = reader.headers().map_err(|error| unread(table, 1, error))?.clone();
         let column = |name: &str| {
             let is_it = |column: &str| column.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name);

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::csv_line::{line_of, unread};
+use super::csv_line::{self, line_of, unread};
 use super::labels::Labels;
 use super::list_file::folder_of;
 use super::{Clip, Dataset, DatasetError, Found, Span, class_number, groups};
@@ -34,8 +34,7 @@ struct Columns {
 /// missing file, or if nothing was found at all.
 pub fn read(table: &Path) -> Result<Found, DatasetError> {
     let refused = |line, reason: String| DatasetError::Line { path: table.to_owned(), line, reason };
-    let file = std::fs::File::open(table).map_err(|error| DatasetError::of_io(table, "file", error))?;
-    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file);
+    let mut reader = csv_line::open(table)?;
     let header = reader.headers().map_err(|error| unread(table, 1, error))?.clone();
     let columns = Columns::of(&header).map_err(|reason| refused(1, reason))?;
     let mut rows = Vec::new();
@@ -68,7 +67,9 @@ pub fn read(table: &Path) -> Result<Found, DatasetError> {
             let reason = format!("none of its {} videos lies beside it ({first})", found.missing.len());
             Err(refused(1, reason))
         }
-        None if found.dataset.clips.is_empty() => Err(DatasetError::EmptyList { path: table.to_owned() }),
+        None if found.dataset.clips.is_empty() => {
+            Err(refused(1, "no clips in it; write a line a clip below this header".to_owned()))
+        }
         _ => Ok(found),
     }
 }
@@ -186,6 +187,12 @@ mod tests {
         assert!(message(&[], "path,class\n").contains("no clips in it"));
         let wrong = "label,youtube_id,time_start,time_end\nyoga,xyz,x,15\n";
         assert!(message(&["xyz.mp4"], wrong).contains("line 2: 'x' is no time"));
+        // As Windows ends lines, too, behind a quoted line break.
+        let lines = "path,class\n\"a\nb.mp4\",sit\ngone.mp4,sit\n";
+        for table in [lines.to_owned(), lines.replace('\n', "\r\n")] {
+            let said = message(&["a\nb.mp4"], &table);
+            assert!(said.contains("line 4: ") && said.contains("gone.mp4"), "{said}");
+        }
     }
 
     #[test]

@@ -21,7 +21,8 @@ use super::compare::{
 /// What a model said of one clip.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JudgedClip {
-    /// The clip.
+    /// The clip. What of it is not UTF-8 stands as `\u{fffd}` in a report, as JSON has no other text.
+    #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
     /// What it was cut from.
     pub group: String,
@@ -29,6 +30,10 @@ pub struct JudgedClip {
     pub class: String,
     /// The class with the highest score; `None` where all scores were NaN.
     pub predicted: Option<String>,
+}
+
+fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// The part of a report that is compared.

@@ -78,10 +78,16 @@ pub(super) fn read(clip: &Clip, folder: &Path, frames: Option<FrameOptions>) -> 
     Ok(Clip { path: folder.to_owned(), frames: Some(count), span: None, ..clip.clone() })
 }
 
-/// The hidden folder beside `folder` that it is made in.
+/// The hidden folder beside `folder` that it is made in; of a name that leaves no room for more, its digest.
 fn part_of(folder: &Path) -> PathBuf {
+    /// File systems allow 255, `.` and `.part` included.
+    const LONGEST_BYTES: usize = 249;
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    folder.with_file_name(format!(".{name}.part"))
+    if name.len() <= LONGEST_BYTES {
+        return folder.with_file_name(format!(".{name}.part"));
+    }
+    // The same in every run, so that what an interrupted one left is found.
+    folder.with_file_name(format!(".{:08x}.part", crc32c::crc32c(name.as_bytes())))
 }
 
 /// How many frames were written, once their times are too.

@@ -14,12 +14,10 @@ use std::time::SystemTime;
 
 use super::TrainError;
 use crate::report::{
-    EVENTS, EpochRecord, EventWriter, History, LogStart, ReportError, curves_svg, write_atomically,
+    EVENTS, EpochRecord, EventWriter, FOLDER_ENDING, History, LogStart, ReportError, SETTINGS, curves_svg,
+    write_atomically,
 };
 use crate::run_state::RunRecord;
-
-/// Every choice of the run.
-const SETTINGS: &str = "config.toml";
 
 /// Everything of a run but its choices, its save and its event files.
 const OF_A_RUN: [&str; 6] =
@@ -42,7 +40,7 @@ impl RunFolder {
     /// The folder beside `model`: `model.safetensors` has `model-report`.
     pub fn beside(model: &Path) -> Self {
         let stem = model.file_stem().unwrap_or_default().to_string_lossy();
-        Self(model.with_file_name(format!("{stem}-report")))
+        Self(model.with_file_name(format!("{stem}{FOLDER_ENDING}")))
     }
 
     /// Makes the folder where it is missing and takes it for this run alone.

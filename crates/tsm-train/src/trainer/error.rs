@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tsm_model::StepError;
 use tsm_model::checkpoint::CheckpointError;
 
-use crate::augment::UnknownFlipClass;
+use crate::augment::FlipError;
 use crate::learner::RestoreError;
 use crate::loader::LoaderError;
 use crate::metrics::PredictionsError;
@@ -30,7 +30,7 @@ pub enum TrainError {
     Report(#[from] ReportError),
     /// A pair of mirrored labels that are no classes.
     #[error(transparent)]
-    Flip(#[from] UnknownFlipClass),
+    Flip(#[from] FlipError),
     /// Scores of the validation do not fit.
     #[error(transparent)]
     Predictions(#[from] PredictionsError),

@@ -4,7 +4,7 @@
 //! ```text
 //! flags ─────────┐ replace what the file says, its alternatives too
 //! FILE.toml ─────┴─► Settings ─ how many clips? ─ preset ─► Recipe
-//!                        └─ as text: in REPORT/config.toml, in the model; what is not the preset's on stderr
+//!                        └─ as text: in REPORT/config.toml, in the model, on stderr
 //! ```
 //!
 //! It opens no clip and no model.
@@ -30,6 +30,9 @@ use crate::exit_code::Failure;
 const USUAL_STORAGE: StorageArg = StorageArg::F32;
 /// What trains where no option says so: a resumed run ends at the same bits only on the same device.
 const USUAL_DEVICE: &str = "cpu";
+
+/// Stands before the run's own options, where all are told.
+const OWN_BEGINS: &str = "# and the run's own, which are not the preset's:";
 
 /// Everything that a run was told.
 #[derive(Debug)]
@@ -179,12 +182,13 @@ impl Settings {
         toml::to_string(&run).unwrap_or_else(|error| format!("# {error}\n")) + &recipe.to_toml()
     }
 
-    /// The options that are not what they are by default, as a file for `--config` that repeats the run, too.
-    pub(super) fn own_text(&self, recipe: &Recipe, train_clips: usize) -> String {
+    /// The whole text as a person is told it: what is by default first, and last, where it is read, the run's own,
+    /// which alone repeats the run, too.
+    pub(super) fn told_text(&self, recipe: &Recipe, train_clips: usize) -> String {
         let whole = self.text(recipe, train_clips, &Path::to_owned);
         let Some(spared) = self.by_default(recipe, train_clips) else { return whole };
-        let own = whole.lines().filter(|line| !spared.contains(*line));
-        own.fold(String::new(), |text, line| text + line + "\n")
+        let (spared, own): (Vec<&str>, Vec<&str>) = whole.lines().partition(|line| spared.contains(*line));
+        format!("{}\n{OWN_BEGINS}\n{}\n", spared.join("\n"), own.join("\n"))
     }
 
     /// The lines of the options that a file need not have; `None` where it needs all.
