@@ -47,6 +47,7 @@ KERNEL = """.version 9.0
 	ret;
 }
 """
+SECTOR_BYTES = 32
 # A word a lane, every second word, sixteen bytes a lane, one word for all, sixteen of every 32 bytes; of global memory
 # neighbouring words, and a sector a lane.
 WANTED = {
@@ -58,8 +59,10 @@ WANTED = {
 
 def launch():
     """Runs the kernel in two blocks; what it cost is written when this process ends."""
-    numbers = (ctypes.c_uint32 * 256)()
-    arguments = (ctypes.c_uint64 * 1)(ctypes.addressof(numbers))
+    numbers = (ctypes.c_uint32 * (256 + SECTOR_BYTES // 4))()
+    # As a GPU's memory does they begin with a sector: what is found anywhere may lie across one more.
+    first = -(-ctypes.addressof(numbers) // SECTOR_BYTES) * SECTOR_BYTES
+    arguments = (ctypes.c_uint64 * 1)(first)
     run = ctypes.CDLL(os.environ["TSM_PTX_INTERPRETER"]).tsm_ptx_run
     sys.exit(run(b"costs", arguments, ctypes.c_size_t(8), (ctypes.c_uint * 3)(2, 1, 1), 32))
 
