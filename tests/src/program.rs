@@ -12,7 +12,8 @@ use serde_json::Value;
 /// Longer than anything a test waits for on a busy machine: reached, it is a failure.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The program as the checkout has it now: built once a test run, by the cargo that runs the tests.
+/// The program as the checkout has it now and as users build it: once a test run, by the cargo that runs the tests, and
+/// at once where it has been built before.
 ///
 /// # Panics
 /// If it does not build.
@@ -24,7 +25,14 @@ pub fn tsm() -> &'static Path {
 fn build() -> PathBuf {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_unset| "cargo".to_owned());
     let mut command = Command::new(cargo);
-    command.args(["build", "--workspace", "--bin", "tsm", "--message-format=json-render-diagnostics"]);
+    command.args([
+        "build",
+        "--release",
+        "--locked",
+        "--bin",
+        "tsm",
+        "--message-format=json-render-diagnostics",
+    ]);
     command.current_dir(crate::shared::workspace()).stderr(Stdio::inherit());
     let output = command.output().expect("cargo runs, it runs this test");
     assert!(output.status.success(), "tsm does not build");
@@ -37,6 +45,13 @@ fn build() -> PathBuf {
         message["executable"].as_str().map(PathBuf::from)
     });
     executable.expect("cargo names the executable it built")
+}
+
+/// [`tsm`], to be given arguments; it does not look for a GPU build beside it, which gives other figures.
+pub fn command() -> Command {
+    let mut command = Command::new(tsm());
+    command.env("TSM_CUDA", "");
+    command
 }
 
 /// What a finished run left.
@@ -114,8 +129,8 @@ impl Running {
     /// # Panics
     /// If it does not start.
     pub fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(tsm());
-        command.args(arguments).envs(environment.iter().copied());
+        let mut command = command();
+        command.args(arguments);
         command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("tsm starts");

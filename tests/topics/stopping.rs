@@ -2,8 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use tsm_tests::program::{Running, tsm};
+use tsm_tests::program::{Running, command, signal, tsm};
 use tsm_tests::shared;
+
+/// A shell that runs `line`, which fails if any part of it does.
+fn bash(line: &str) -> std::process::Command {
+    let mut command = std::process::Command::new("bash");
+    command.args(["-c", &format!("set -o pipefail; {line}")]).env("TSM_CUDA", "");
+    command
+}
 
 #[test]
 fn a_signal_stops_within_a_second_with_the_summary() {
@@ -34,13 +41,13 @@ fn a_reader_that_reads_nothing_does_not_hold_up_the_stop() {
     let clip = shared::clip("asl-walk.mkv");
     // Lines of 60 kB: the pipe is full after one, the queue behind it before the clip ends.
     let arguments = ["live", clip.to_str().unwrap(), "--fps", "all", "--format", "jsonl", "--top-k", "1000"];
-    let mut command = std::process::Command::new(tsm());
+    let mut command = command();
     command.args(arguments).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
     let mut child = command.spawn().unwrap();
     std::thread::sleep(Duration::from_secs(8));
     assert!(child.try_wait().unwrap().is_none(), "the run is held up by its reader");
     let asked = Instant::now();
-    tsm_tests::program::signal(child.id(), "INT");
+    signal(child.id(), "INT");
     let status = child.wait().unwrap();
     assert!(status.success(), "{status}");
     assert!(asked.elapsed() < Duration::from_millis(1500), "{:?}", asked.elapsed());
@@ -51,8 +58,7 @@ fn a_slow_reader_gets_every_line() {
     let clip = shared::clip("asl-walk.mkv");
     let live =
         format!("'{}' live '{}' --fps all --format jsonl --top-k 1000", tsm().display(), clip.display());
-    let line = format!("set -o pipefail; {live} | (sleep 6; wc -l)");
-    let output = std::process::Command::new("bash").args(["-c", &line]).output().unwrap();
+    let output = bash(&format!("{live} | (sleep 6; wc -l)")).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), "89");
 }
@@ -62,10 +68,7 @@ fn a_reader_that_goes_away_ends_the_run_quietly() {
     let clip = shared::clip("asl-walk.mkv");
     let line =
         format!("'{}' live '{}' --format jsonl --realtime | head -n 2", tsm().display(), clip.display());
-    let output = std::process::Command::new("bash")
-        .args(["-c", &format!("set -o pipefail; {line}")])
-        .output()
-        .unwrap();
+    let output = bash(&line).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
     let stderr = String::from_utf8(output.stderr).unwrap();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tsm_tests::program::{Finished, PATIENCE, Running, run, tsm};
+use tsm_tests::program::{Finished, PATIENCE, Running, command, run, tsm};
 use tsm_tests::shared;
 
 /// Options of a network small enough to train in a test.
@@ -152,6 +152,7 @@ fn where_there_is_no_room_the_last_save_stays_and_is_gone_on_from() {
         .args(["-c", "ulimit -f 200; exec \"$0\" \"$@\" --resume"])
         .arg(tsm())
         .args(&arguments)
+        .env("TSM_CUDA", "")
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&limited.stderr);
@@ -342,7 +343,7 @@ fn labelling_stops_between_files_and_reads_a_list_from_a_pipe() {
     assert_eq!(stopped.code(), 0, "{}", stopped.stderr);
     assert!(stopped.stderr.contains(&format!("of {} files", lines.len())), "{}", stopped.stderr);
 
-    let mut piped = std::process::Command::new(tsm())
+    let mut piped = command()
         .args(["infer", "--filelist", "-", "--top-k", "1"])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())

@@ -187,7 +187,7 @@ fn a_name_that_is_no_text_is_a_file() {
     let path = folder.path().join(std::ffi::OsStr::from_bytes(b"walk\xff.mkv"));
     std::fs::copy(clip, &path).unwrap();
     for command in [&["live", "--frames", "1"][..], &["doctor"]] {
-        let mut program = std::process::Command::new(tsm_tests::program::tsm());
+        let mut program = tsm_tests::program::command();
         let output = program.args(command).arg(&path).stdin(std::process::Stdio::null()).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     }
