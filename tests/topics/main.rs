@@ -8,6 +8,7 @@ mod decision;
 mod files;
 mod gpu_build;
 mod help;
+mod http;
 mod model_files;
 mod pictures;
 mod processors;

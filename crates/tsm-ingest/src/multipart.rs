@@ -5,43 +5,82 @@
 //! ```
 //!
 //! `decodebin` waits until a demuxer says that there are no more streams, which this one says at the end alone, and
-//! such a stream has none. Nor do its pictures have times: that of their arrival is the only one there is.
+//! such a stream has none. Nor do its pictures have times: that of their arrival is the only one there is. `souphttpsrc`
+//! would stamp them (`do-timestamp`), but those that come before the pipeline plays with the machine's uptime.
+//!
+//! Only what a server sends is a camera; the same bytes kept in a file are a recording.
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
-/// Lets a demuxer that `decodebin` is going to add have one stream, with times.
+/// Lets a demuxer that `decodebin` is going to add have one stream. Where its first part is sound, no picture is found.
 pub(crate) fn shorten(pipeline: &gst::Pipeline) {
-    pipeline.connect_deep_element_added(|bin, _, element| {
-        if !is_a(element, "multipartdemux") {
-            return;
-        }
-        element.set_property("single-stream", true);
-        for source in bin.iterate_recurse().into_iter().flatten().filter(|e| is_a(e, "souphttpsrc")) {
-            source.set_property("do-timestamp", true);
+    pipeline.connect_deep_element_added(|_, _, element| {
+        if is_demuxer(element) {
+            element.set_property("single-stream", true);
         }
     });
 }
 
-fn is_a(element: &gst::Element, factory_name: &str) -> bool {
-    element.factory().is_some_and(|factory| factory.name() == factory_name)
+/// Whether `pipeline` asks a web server, by whatever element: `souphttpsrc` as a rule, which warns of itself where it is
+/// asked for its URI while the server refuses.
+pub(crate) fn reads_the_web(pipeline: &gst::Pipeline) -> bool {
+    let is_web = |address: String| address.starts_with("http://") || address.starts_with("https://");
+    let location = |element: &gst::Element| {
+        element
+            .has_property_with_type("location", String::static_type())
+            .then(|| element.property("location"))
+    };
+    has(pipeline, |element| location(element).flatten().is_some_and(is_web))
+}
+
+/// Whether one picture after the other comes; to be asked once the first one is there.
+pub(crate) fn is_in(pipeline: &gst::Pipeline) -> bool {
+    has(pipeline, is_demuxer)
+}
+
+fn has(pipeline: &gst::Pipeline, is_wanted: impl Fn(&gst::Element) -> bool) -> bool {
+    pipeline.iterate_recurse().into_iter().flatten().any(|element| is_wanted(&element))
+}
+
+fn is_demuxer(element: &gst::Element) -> bool {
+    element.factory().is_some_and(|factory| factory.name() == "multipartdemux")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn made(name: &str) -> gst::Element {
+        gst::ElementFactory::make(name).build().unwrap()
+    }
+
     #[test]
-    fn a_demuxer_in_a_bin_has_one_stream_and_its_source_a_clock() {
+    fn a_demuxer_in_a_bin_has_one_stream() {
         crate::init().unwrap();
         let pipeline = gst::Pipeline::new();
         shorten(&pipeline);
         let bin = gst::Bin::new();
         pipeline.add(&bin).unwrap();
-        let made = |name| gst::ElementFactory::make(name).build().unwrap();
-        let (source, demuxer) = (made("souphttpsrc"), made("multipartdemux"));
-        bin.add(&source).unwrap();
+        let demuxer = made("multipartdemux");
         bin.add(&demuxer).unwrap();
-        assert!(demuxer.property::<bool>("single-stream") && source.property::<bool>("do-timestamp"));
+        assert!(demuxer.property::<bool>("single-stream"));
+    }
+
+    #[test]
+    fn web_servers_are_told_from_files() {
+        crate::init().unwrap();
+        for (source, location, is_web) in [
+            ("souphttpsrc", "http://cam/video.mjpg", true),
+            ("souphttpsrc", "https://cam/video.mjpg", true),
+            ("filesrc", "clip.mjpg", false),
+        ] {
+            let pipeline = gst::Pipeline::new();
+            let source = made(source);
+            source.set_property("location", location);
+            pipeline.add(&source).unwrap();
+            assert_eq!(reads_the_web(&pipeline), is_web, "{location}");
+            assert!(!is_in(&pipeline), "{location}: anything may come");
+        }
     }
 }

@@ -88,7 +88,7 @@ pub fn probe(
     })?;
     let fault = watched(&session, &seen, options.connect_timeout, duration);
     let (codec, decoder) = (session.observer().codec_name(), session.observer().decoder_name());
-    let liveness = session.liveness();
+    let liveness = session.liveness().unwrap_or(Liveness::Recorded);
     let silent = session.silence_fault(options.connect_timeout);
     let has_rtp_clock = matches!(source, Source::Rtsp(_));
     session.stop();

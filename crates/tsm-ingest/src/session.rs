@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
@@ -23,6 +23,7 @@ use crate::error::SourceError;
 use crate::fault::Faults;
 use crate::file::{self, RecordedFile};
 use crate::frame::Frame;
+use crate::multipart;
 use crate::pipeline::{self, Built};
 use crate::redact::redacted;
 use crate::shutdown;
@@ -111,7 +112,8 @@ pub enum SessionEvent {
 pub struct Session {
     pipeline: gst::Pipeline,
     bus: gst::Bus,
-    liveness: Liveness,
+    /// Unknown until it is told; an address tells it once its server has answered.
+    liveness: OnceLock<Liveness>,
     stopping: Arc<AtomicBool>,
     observer: Arc<Observer>,
     faults: Mutex<Faults>,
@@ -145,8 +147,8 @@ impl Session {
         Ok(session)
     }
 
-    /// Builds the pipeline of `source` and opens it as far as it tells whether it is live. No frame comes before
-    /// [`Session::play`], so a caller that treats the two kinds differently never has to guess.
+    /// Builds the pipeline of `source` and begins to open it. No frame comes before [`Session::play`], so a caller that
+    /// treats live sources differently can ask for events until [`Session::liveness`] is known, and never has to guess.
     ///
     /// # Errors
     /// As [`Session::start`].
@@ -166,7 +168,7 @@ impl Session {
         let mut session = Self {
             pipeline,
             bus,
-            liveness: Liveness::Recorded,
+            liveness: OnceLock::new(),
             stopping,
             observer,
             faults,
@@ -176,11 +178,12 @@ impl Session {
             started: arrival_now(),
             ends_itself: false,
         };
-        session.liveness = session.set_paused(options.connect_timeout)?;
-        if session.liveness == Liveness::Recorded && options.pace == Pace::RealTime {
+        session.set_paused(options.connect_timeout)?;
+        // What turns out live later has no times to wait for.
+        if session.liveness() != Some(Liveness::Live) && options.pace == Pace::RealTime {
             sink.set_sync(true);
         }
-        debug!(source = %source, liveness = ?session.liveness, "pipeline prepared");
+        debug!(source = %source, liveness = ?session.liveness(), "pipeline prepared");
         Ok(session)
     }
 
@@ -193,9 +196,10 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the source is live, by `GStreamer`'s `NO_PREROLL`.
-    pub fn liveness(&self) -> Liveness {
-        self.liveness
+    /// Whether the source is live: by `GStreamer`'s `NO_PREROLL`, or because a web server sends one picture after the
+    /// other. `None` while that is not known: an address tells it in its answer, to be met in [`Session::next_event`].
+    pub fn liveness(&self) -> Option<Liveness> {
+        self.liveness.get().copied()
     }
 
     /// Waits at most `timeout` for the next event; `None` where there is none, and after the last one.
@@ -255,15 +259,29 @@ impl Session {
         drop(self);
     }
 
-    /// To PAUSED, whose answer tells whether the source is live.
-    fn set_paused(&mut self, timeout: Duration) -> Result<Liveness, SourceError> {
+    /// To PAUSED, whose answer tells of cameras and files whether they are live.
+    fn set_paused(&mut self, timeout: Duration) -> Result<(), SourceError> {
         // One clock for everything: PipeWire's own, chosen late, makes the PTS jump by hours after the first frame.
         self.pipeline.use_clock(Some(&gst::SystemClock::obtain()));
-        match self.paused_within(timeout)? {
-            Ok(gst::StateChangeSuccess::NoPreroll) => Ok(Liveness::Live),
-            Ok(_) => Ok(Liveness::Recorded),
-            Err(_) => Err(self.start_fault()),
-        }
+        let liveness = match self.paused_within(timeout)? {
+            Ok(gst::StateChangeSuccess::NoPreroll) => Liveness::Live,
+            Ok(gst::StateChangeSuccess::Async) if self.may_be_camera() => return Ok(()),
+            Ok(_) => Liveness::Recorded,
+            Err(_) => return Err(self.start_fault()),
+        };
+        self.liveness.get_or_init(|| liveness);
+        Ok(())
+    }
+
+    /// Whether a web server is asked, whose answer tells.
+    fn may_be_camera(&self) -> bool {
+        self.file.is_none() && multipart::reads_the_web(&self.pipeline)
+    }
+
+    /// The first picture is there, and with it every element.
+    fn note_opened(&self) {
+        let is_camera = self.may_be_camera() && multipart::is_in(&self.pipeline);
+        self.liveness.get_or_init(|| if is_camera { Liveness::Live } else { Liveness::Recorded });
     }
 
     /// To PAUSED, on a thread of its own: `pipewiresrc` holds the caller for up to 30 s where its camera does not
@@ -305,6 +323,9 @@ impl Session {
     }
 
     fn event_of(&self, message: &gst::Message) -> Option<SessionEvent> {
+        if let gst::MessageView::AsyncDone(_) = message.view() {
+            self.note_opened();
+        }
         let mut faults = lock(&self.faults);
         if faults.is_over() {
             return None;

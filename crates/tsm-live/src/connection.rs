@@ -12,8 +12,7 @@ use crate::intake::Intake;
 
 /// Opens connections.
 pub(crate) trait Connector: Send {
-    /// Opens `source` as far as it tells whether it is live; frames go to `intake`, the first after
-    /// [`Connection::play`].
+    /// Begins to open `source`; frames go to `intake`, the first after [`Connection::play`].
     ///
     /// # Errors
     /// What can be known at once.
@@ -27,8 +26,8 @@ pub(crate) trait Connector: Send {
 
 /// One connection; dropping it closes it.
 pub(crate) trait Connection {
-    /// Whether frames come when they happen.
-    fn liveness(&self) -> Liveness;
+    /// Whether frames come when they happen; `None` while that is not known.
+    fn liveness(&self) -> Option<Liveness>;
 
     /// Lets the frames flow.
     ///
@@ -60,7 +59,7 @@ impl Connector for Pipelines {
 }
 
 impl Connection for Session {
-    fn liveness(&self) -> Liveness {
+    fn liveness(&self) -> Option<Liveness> {
         self.liveness()
     }
 

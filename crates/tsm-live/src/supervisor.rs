@@ -3,13 +3,14 @@
 //! ```text
 //!            ┌──────────────── wait (backoff) ◄──────────────┐
 //!            ▼                                               │ live source, worked once
-//! connector ─ frames ── ─ watch ─┬─ end ─ recorded? ─► Finished
-//!                                  ├─ error ─ never worked, or recorded? ─► Failed
-//!                                  └─ silence ───────────────┘
+//! connector ─ live? ─ frames ── ─ watch ─┬─ end ─ recorded? ─► Finished
+//!                                          ├─ error ─ never worked, or recorded? ─► Failed
+//!                                          └─ silence ───────┘
 //! ```
 //!
 //! One thread a source. A camera never ends by itself: its end of stream is a fault like any other,
 //! and silence has to be noticed here because no element does (a dead TCP link looks like a quiet one).
+//! An address may turn out to be a camera's once its server has answered, and is one from then on.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -158,51 +159,61 @@ impl Supervisor {
             Ok(connection) => connection,
             Err(error) => return Ending::Error(error),
         };
+        let look = || self.look(&*connection, &opening, &announcement);
         // Before the first frame: a live one must neither wait for the model nor come before its `connecting`.
-        self.progress.set_live(connection.liveness() == Liveness::Live);
+        while connection.liveness().is_none() {
+            if let Some(ending) = look() {
+                return ending;
+            }
+        }
+        // A camera that starts up may answer with anything, and stays one.
+        self.progress.set_live(is_surely_live || connection.liveness() == Some(Liveness::Live));
         if self.progress.is_live() && !is_surely_live {
             self.report(SourceState::Connecting, None, attempt);
         }
-        match connection.play() {
-            Ok(()) => self.watch(&*connection, &opening, &announcement),
-            Err(error) => Ending::Error(error),
+        if let Err(error) = connection.play() {
+            return Ending::Error(error);
+        }
+        loop {
+            if let Some(ending) = look() {
+                return ending;
+            }
         }
     }
 
-    /// Until the connection ends, one way or another.
-    fn watch(
+    /// Looks at the connection for a moment, and tells how it ended, if it did.
+    fn look(
         &self,
         connection: &dyn Connection,
         opening: &Opening,
         announcement: &LiveAnnouncement,
-    ) -> Ending {
-        loop {
-            let event = connection.next_event(TICK);
-            let has_frames = self.progress.frames_in() > opening.frames_before;
-            if has_frames {
-                // The camera that works is the one to look for again, whatever is plugged in meanwhile.
-                self.pinned.get_or_init(|| self.source.pinned());
-            }
-            if has_frames && self.progress.is_live() {
-                announcement.make();
-            }
-            match event {
-                Some(SessionEvent::EndOfStream) => return Ending::EndOfStream,
-                Some(SessionEvent::Failed(error)) => {
-                    self.drain();
-                    return Ending::Error(error);
-                }
-                _ => {}
-            }
-            if !matches!(self.stop.try_recv(), Err(crossbeam_channel::TryRecvError::Empty)) {
-                return Ending::Stopped;
-            }
-            match self.silence(opening.began, has_frames) {
-                Some(silence) if has_frames => return Ending::Silent(silence),
-                Some(silence) => return Ending::Error(connection.silence_fault(silence)),
-                None => {}
-            }
+    ) -> Option<Ending> {
+        let event = connection.next_event(TICK);
+        let has_frames = self.progress.frames_in() > opening.frames_before;
+        if has_frames {
+            // The camera that works is the one to look for again, whatever is plugged in meanwhile.
+            self.pinned.get_or_init(|| self.source.pinned());
         }
+        if has_frames && self.progress.is_live() {
+            announcement.make();
+        }
+        match event {
+            Some(SessionEvent::EndOfStream) => return Some(Ending::EndOfStream),
+            Some(SessionEvent::Failed(error)) => {
+                self.drain();
+                return Some(Ending::Error(error));
+            }
+            _ => {}
+        }
+        if !matches!(self.stop.try_recv(), Err(crossbeam_channel::TryRecvError::Empty)) {
+            return Some(Ending::Stopped);
+        }
+        let silence = self.silence(opening.began, has_frames)?;
+        Some(if has_frames {
+            Ending::Silent(silence)
+        } else {
+            Ending::Error(connection.silence_fault(silence))
+        })
     }
 
     /// Lets a recording hand over what is decoded already: its fault overtakes the frames before it.

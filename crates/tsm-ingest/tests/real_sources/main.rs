@@ -34,7 +34,7 @@ fn played(path: &Path) -> Played {
     };
     let end = match Session::start(&source, &SessionOptions::default(), on_frame) {
         Ok(session) => {
-            assert_eq!(session.liveness(), Liveness::Recorded);
+            assert_eq!(session.liveness(), Some(Liveness::Recorded));
             session
                 .next_event(Duration::from_mins(1))
                 .unwrap_or_else(|| panic!("{} does not end", path.display()))
@@ -222,7 +222,7 @@ fn frames_of(address: &str, wanted: usize) -> Result<usize, SourceError> {
             Err(_) => Flow::Stop,
         }
     })?;
-    assert_eq!(session.liveness(), Liveness::Live);
+    assert_eq!(session.liveness(), Some(Liveness::Live));
     for got in 0..wanted {
         if frames.recv_timeout(Duration::from_secs(15)).is_err() {
             return match session.next_event(Duration::from_secs(1)) {

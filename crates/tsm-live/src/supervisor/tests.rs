@@ -62,6 +62,8 @@ struct Script {
     acts: Mutex<VecDeque<Act>>,
     stop: Mutex<Option<Sender<Never>>>,
     clock: JumpingClock,
+    /// Whether it takes a while to know what it is.
+    is_address: bool,
     progress: Arc<StreamProgress>,
 }
 
@@ -80,6 +82,7 @@ impl Connector for Script {
             Act::Refused(error) => Err(error),
             Act::Frames(left, then) => Ok(Box::new(Played {
                 left: AtomicU64::new(left),
+                looks_untold: AtomicU64::new(if self.is_address { 3 } else { 0 }),
                 then,
                 clock: self.clock.clone(),
                 progress: Arc::clone(&self.progress),
@@ -90,14 +93,16 @@ impl Connector for Script {
 
 struct Played {
     left: AtomicU64,
+    /// How many more looks until it tells that it is live.
+    looks_untold: AtomicU64,
     then: Then,
     clock: JumpingClock,
     progress: Arc<StreamProgress>,
 }
 
 impl Connection for Played {
-    fn liveness(&self) -> Liveness {
-        Liveness::Live
+    fn liveness(&self) -> Option<Liveness> {
+        (self.looks_untold.load(Ordering::Relaxed) == 0).then_some(Liveness::Live)
     }
 
     fn play(&self) -> Result<(), SourceError> {
@@ -107,6 +112,13 @@ impl Connection for Played {
 
     fn next_event(&self, timeout: Duration) -> Option<SessionEvent> {
         self.clock.jump(timeout);
+        if self.looks_untold.load(Ordering::Relaxed) > 0 {
+            if matches!((&self.then, self.left.load(Ordering::Relaxed)), (Then::End, 0)) {
+                return Some(SessionEvent::EndOfStream);
+            }
+            self.looks_untold.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
         if self.left.load(Ordering::Relaxed) > 0 {
             self.left.fetch_sub(1, Ordering::Relaxed);
             self.progress.note_arrival(self.clock.now());
@@ -159,6 +171,7 @@ fn supervised(source: &str, retries: Retries, acts: Vec<Act>) -> Told {
         acts: Mutex::new(acts.into()),
         stop: Mutex::new(Some(stop_sender)),
         clock: clock.clone(),
+        is_address: matches!(source, Source::Uri(_)),
         progress: Arc::clone(&progress),
     };
     let decision = DecisionSettings {
@@ -193,6 +206,7 @@ fn supervised(source: &str, retries: Retries, acts: Vec<Act>) -> Told {
 }
 
 const CAMERA: &str = "rtsp://cam/1";
+const ADDRESS: &str = "http://cam/stream";
 
 fn refused() -> Act {
     Act::Refused(SourceError::Refused { place: "cam".to_owned(), detail: "off".to_owned() })
@@ -291,6 +305,33 @@ fn a_camera_that_never_worked_is_not_tried_again() {
 #[test]
 fn an_address_that_turns_out_live_is_so_before_its_first_frame() {
     // The assertion is in `Played::play`.
-    let told = supervised("http://cam/stream", Retries::AtMost(0), vec![Act::Frames(3, Then::End)]);
+    let told = supervised(ADDRESS, Retries::AtMost(0), vec![Act::Frames(3, Then::End)]);
     assert_eq!(told.states(), ["connecting 0", "live 0", "given up 0"]);
+}
+
+#[test]
+fn an_address_that_was_live_is_tried_again_whatever_it_answers() {
+    let acts =
+        vec![Act::Frames(3, Then::End), Act::Frames(0, Then::End), refused(), Act::Frames(1, Then::End)];
+    let told = supervised(ADDRESS, Retries::AtMost(3), acts);
+    let expected = [
+        "connecting 0",
+        "live 0",
+        "retrying 1",
+        "connecting 1",
+        "retrying 2",
+        "connecting 2",
+        "retrying 3",
+        "connecting 3",
+        "live 3",
+        "retrying 1",
+        "connecting 1",
+    ];
+    assert_eq!(told.states(), expected);
+}
+
+#[test]
+fn an_address_that_never_told_what_it_is_is_not_tried_again() {
+    let told = supervised(ADDRESS, Retries::Forever, vec![Act::Frames(0, Then::End)]);
+    assert_eq!(told.states(), ["finished"]);
 }
