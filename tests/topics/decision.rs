@@ -1,4 +1,6 @@
-//! Window and confirmation as a person sees them.
+//! Window and confirmation as a person sees them, and a model whose numbers overflow.
+
+use std::path::Path;
 
 use tsm_tests::program::run;
 use tsm_tests::shared;
@@ -24,4 +26,36 @@ fn a_long_confirmation_holds_the_first_label() {
     let frames = finished.frames();
     assert!(frames.iter().all(|line| line["label"] == frames[0]["label"]));
     assert!(frames.iter().any(|line| line["raw_label"] != frames[0]["raw_label"]), "the clip never changes");
+}
+
+/// The built-in model in single precision, a tensor of it filled with `value`.
+fn model_with(folder: &Path, tensor: &str, value: f32) -> String {
+    let source = shared::workspace().join("crates/tsm-cli/models/actions.safetensors");
+    let model = folder.join("model.safetensors").to_str().unwrap().to_owned();
+    assert_eq!(run(&["convert", source.to_str().unwrap(), &model]).code(), 0);
+    let mut bytes = std::fs::read(&model).unwrap();
+    let (length, rest) = bytes.split_first_chunk_mut::<8>().unwrap();
+    let (header, data) = rest.split_at_mut(usize::try_from(u64::from_le_bytes(*length)).unwrap());
+    let header: serde_json::Value = serde_json::from_slice(header).unwrap();
+    let offset = |at: usize| usize::try_from(header[tensor]["data_offsets"][at].as_u64().unwrap()).unwrap();
+    for element in data[offset(0)..offset(1)].chunks_exact_mut(4) {
+        element.copy_from_slice(&value.to_le_bytes());
+    }
+    std::fs::write(&model, bytes).unwrap();
+    model
+}
+
+#[test]
+fn outputs_that_are_no_numbers_are_no_label() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model_with(folder.path(), "classifier.1.weight", 3e38);
+    let clip = shared::clip("asl-walk.mkv");
+    for command in ["live", "infer"] {
+        for format in ["jsonl", "text"] {
+            let arguments = [command, clip.to_str().unwrap(), "--model", &model, "--format", format];
+            let finished = run(&arguments);
+            finished.assert_bad_input("asl-walk.mkv: the model's outputs are no numbers");
+            assert_eq!(finished.stdout, "", "{command}: a label is told");
+        }
+    }
 }

@@ -31,6 +31,13 @@ pub struct Decision {
     pub raw_confidence: f32,
 }
 
+impl Decision {
+    /// Whether its probabilities are some: of a logit that is infinite or no number none is left.
+    pub fn is_finite(&self) -> bool {
+        self.confidence.is_finite() && self.raw_confidence.is_finite()
+    }
+}
+
 /// Decides for one stream, frame after frame.
 #[derive(Debug)]
 pub struct Decider {
@@ -231,6 +238,22 @@ mod tests {
         decider.decide(&one_hot(0));
         decider.reset();
         assert_eq!(decider.decide(&one_hot(2)).class, 2);
+    }
+
+    #[test]
+    fn one_logit_that_is_no_number_leaves_no_probability() {
+        for wrong in [f32::NAN, f32::INFINITY, -f32::NAN] {
+            for class in 0..3 {
+                let mut logits = one_hot(1);
+                logits[class] = wrong;
+                assert!(!decider(2, 1).decide(&logits).is_finite(), "{wrong} of class {class}");
+            }
+        }
+        let mut decider = decider(2, 1);
+        assert!(decider.decide(&[f32::MAX, 0.0, 0.0]).is_finite());
+        assert!(!decider.decide(&[f32::MAX, 0.0, 0.0]).is_finite(), "the mean overflows");
+        decider.reset();
+        assert!(decider.decide(&[f32::NEG_INFINITY, 0.0, 0.0]).is_finite(), "a class that is ruled out");
     }
 
     #[test]

@@ -70,6 +70,15 @@ pub enum LiveError {
         /// What is wrong with it.
         source: PreprocessError,
     },
+    /// Probabilities that are none: the run would go on with labels that mean nothing.
+    #[error(
+        "{name}: the model's outputs are no numbers (infinite or NaN): its weights overflow; leave --data-type f16 out \
+         if it is given, else give another --model"
+    )]
+    NotFinite {
+        /// The source of the first such frame, without password.
+        name: String,
+    },
     /// A thread could not be started.
     #[error("no thread could be started: {0}")]
     Thread(#[source] io::Error),
@@ -337,7 +346,7 @@ impl<'a> Runtime<'a> {
         self.batch.step(self.model, &mut self.streams)?;
         self.steps += 1;
         let model_time = clock::now().saturating_duration_since(began);
-        Ok(self.report(model_time))
+        self.report(model_time)
     }
 
     /// Gives the other streams a moment, so that frames of one instant share a step.
@@ -368,7 +377,7 @@ impl<'a> Runtime<'a> {
         Ok(())
     }
 
-    fn report(&mut self, model_time: Duration) -> Next {
+    fn report(&mut self, model_time: Duration) -> Result<Next, LiveError> {
         let classes = self.model.spec().classes.len().max(1);
         for (member, logits) in self.batch.members.iter().zip(self.batch.logits().chunks_exact(classes)) {
             let stream = &mut self.streams[member.stream];
@@ -387,10 +396,13 @@ impl<'a> Runtime<'a> {
                 state_age_steps: stream.state.age_steps(),
                 dropped: member.dropped,
             };
+            if !report.decision.is_finite() {
+                return Err(LiveError::NotFinite { name: stream.name.clone() });
+            }
             if let (Some(viewer), Some(frame)) = (&mut self.viewer, &member.frame)
                 && viewer.show(member.stream, frame, &report.decision) == Window::Closed
             {
-                return Next::Done;
+                return Ok(Next::Done);
             }
             let now = clock::now();
             self.first_label.get_or_insert(now);
@@ -398,13 +410,13 @@ impl<'a> Runtime<'a> {
             self.processed += 1;
             let next = self.tell(Report::Frame(report));
             if next != Next::GoOn {
-                return next;
+                return Ok(next);
             }
             if self.settings.frame_limit == Some(self.processed) {
-                return Next::Done;
+                return Ok(Next::Done);
             }
         }
-        Next::GoOn
+        Ok(Next::GoOn)
     }
 
     /// Stops everything in order: sources first, then what is written.

@@ -77,7 +77,8 @@ pub(crate) fn run(args: &InferArgs) -> Result<Exit, Failure> {
     let mut broken = None;
     infer(&mut model, &source, view, args.top_k.get(), &mut |answer| {
         failed += usize::from(answer.ranking.is_err());
-        match write(args.format, &files[answer.clip], &answer) {
+        let file = &files[answer.clip];
+        match checked(file, &answer).and_then(|()| write(args.format, file, &answer)) {
             Ok(()) => {
                 answered += 1;
                 !should_stop()
@@ -95,6 +96,18 @@ pub(crate) fn run(args: &InferArgs) -> Result<Exit, Failure> {
         talk::line(&format!("tsm: stopped after {answered} of {} files", files.len()));
     }
     Ok(if failed > 0 { Exit::BadInput } else { Exit::Done })
+}
+
+/// Refuses a ranking whose probabilities are none, as those of the other files would be.
+fn checked(file: &Path, answer: &Answer) -> Result<(), Failure> {
+    let mut ranks = answer.ranking.iter().flatten();
+    if ranks.all(|rank| rank.probability.is_finite()) {
+        return Ok(());
+    }
+    Err(Failure::bad_input(format!(
+        "{}: the model's outputs are no numbers (infinite or NaN): its weights overflow; give another --model",
+        file.display()
+    )))
 }
 
 fn write(format: InferFormatArg, file: &Path, answer: &Answer) -> Result<(), Failure> {
