@@ -3,6 +3,8 @@
 //! Works on any text, not only on clean addresses, because library messages quote addresses in the middle of a
 //! sentence.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 /// Replaces the `user:password@` part of every address in `text` by `***@`.
 ///
 /// ```
@@ -25,13 +27,7 @@ pub fn redacted(text: &str) -> String {
         let address_end = word.find("://").unwrap_or(word.len());
         let (address, chained) = word.split_at(address_end);
         let after_address = after.split_at(address_end).1;
-        match address.rsplit_once('@') {
-            Some((_, host)) => {
-                out.push_str("***@");
-                push_without_secrets(host, Around::Sentence, &mut out);
-            }
-            None => push_without_secrets(&without_port_that_is_none(address), Around::Sentence, &mut out),
-        }
+        push_address(address, Around::Sentence, &mut out);
         if chained.is_empty() {
             rest = tail;
         } else {
@@ -40,6 +36,65 @@ pub fn redacted(text: &str) -> String {
     }
     out.push_str(&without_bare_credentials(rest));
     out
+}
+
+/// Appends what stands behind the `://` of an address, without its secrets.
+///
+/// User and password end at the `@` before the host, and neither `/` nor `?` nor `#` should be in them. Where a password
+/// was not percent-encoded they are, so a later `@` may well be the one; only behind what can be nothing but a host it is
+/// one of the path's.
+fn push_address(address: &str, around: Around, out: &mut String) {
+    let end = address.find(['/', '?', '#']).unwrap_or(address.len());
+    let (authority, path) = address.split_at(end);
+    if !path.contains('@') && !authority.contains('@') {
+        return push_without_secrets(&without_port_that_is_none(address), around, out);
+    }
+    let (user_info, host) = match authority.rsplit_once('@') {
+        Some((_, host)) => ("***@", host),
+        None => ("", authority),
+    };
+    // `domain/user:password@host` is written, too.
+    let may_hide_password = path.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'));
+    if is_surely_host(host, user_info) && !may_hide_password {
+        out.extend([user_info, host]);
+        return push_without_secrets(path, around, out);
+    }
+    push_without_user_info(address, around, out);
+}
+
+/// Whether this is an address in numbers, or, where nobody's name stands before it, has the form of a host's full name.
+/// A port is no help: `admin:1/2@cam` begins like a host with one.
+fn is_surely_host(text: &str, user_info: &str) -> bool {
+    let host = match text.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => host,
+        _ => text,
+    };
+    let is_ipv6 = || {
+        let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
+    };
+    if host.parse::<Ipv4Addr>().is_ok() || is_ipv6() {
+        return true;
+    }
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    user_info.is_empty() && text.contains('.') && text.split('.').all(is_label)
+}
+
+/// Appends `address`, of which all up to the last `@` may be user and password.
+fn push_without_user_info(address: &str, around: Around, out: &mut String) {
+    let Some((before, mut host)) = address.rsplit_once('@') else {
+        return push_without_secrets(address, around, out);
+    };
+    out.push_str("***@");
+    // Of `?password=a@b` the end of the password stands behind the mark.
+    let option = before.rsplit(['&', ';']).next().unwrap_or_default();
+    if before.contains(['/', '?']) && option.split_once('=').is_some_and(|(name, _)| is_secret(name)) {
+        out.push_str("***");
+        host = host.split_at(secret_len(host, before.contains('?'), around)).1;
+    }
+    push_without_secrets(host, around, out);
 }
 
 /// An address whose `://` was mistyped (`rtsp:/u:p@cam`, `u:p@cam/x`): what stands between a ':' and the last '@' of a
@@ -137,13 +192,13 @@ pub(crate) fn redacted_address(text: &str) -> String {
     let found = found.or_else(|| text.split_once(':').map(|(user, rest)| (user, ":", rest)));
     let mut out = String::new();
     match found {
-        Some((first, mark, rest)) if rest.contains('@') => {
-            out.extend([first, mark, "***@"]);
-            push_without_secrets(rest.rsplit('@').next().unwrap_or_default(), Around::Nothing, &mut out);
-        }
         Some((scheme, "://", rest)) => {
             out.extend([scheme, "://"]);
-            push_without_secrets(&without_port_that_is_none(rest), Around::Nothing, &mut out);
+            push_address(rest, Around::Nothing, &mut out);
+        }
+        Some((user, mark, rest)) if rest.contains('@') => {
+            out.extend([user, mark]);
+            push_without_user_info(rest, Around::Nothing, &mut out);
         }
         _ => push_without_secrets(text, Around::Nothing, &mut out),
     }
@@ -170,6 +225,52 @@ mod tests {
     #[test]
     fn a_password_with_at_signs_and_slashes_leaves_nothing_behind() {
         check("x \"rtsp://u:p@ss/w#rd?@cam/s\" y", "x \"rtsp://***@cam/s\" y");
+    }
+
+    #[test]
+    fn a_mark_behind_what_is_surely_a_host_is_the_paths() {
+        let both = |text: &str, expected: &str| {
+            check(text, expected);
+            assert_eq!(redacted_address(text), expected, "by itself");
+        };
+        both("http://10.0.0.5/snap@2?x=a@b", "http://10.0.0.5/snap@2?x=a@b");
+        both("http://10.0.0.5:8080?user=me@home", "http://10.0.0.5:8080?user=me@home");
+        both("rtsp://[fe80::1]:554/s@1", "rtsp://[fe80::1]:554/s@1");
+        both("rtsp://u:p@10.0.0.5:554/s@1", "rtsp://***@10.0.0.5:554/s@1");
+        both("http://cam.example.org/snap@2", "http://cam.example.org/snap@2");
+        both("http://10.0.0.5/v?password=p@ss&x=1", "http://10.0.0.5/v?password=***&x=1");
+    }
+
+    #[test]
+    fn a_mark_behind_what_may_be_a_user_is_not() {
+        let both = |text: &str, expected: &str| {
+            check(text, expected);
+            assert_eq!(redacted_address(text), expected, "by itself");
+        };
+        both("rtsp://admin:1234/secret@cam/s", "rtsp://***@cam/s");
+        both("rtsp://admin:1234#secret@cam/s", "rtsp://***@cam/s");
+        both("rtsp://john.doe:1234/secret@cam/s", "rtsp://***@cam/s");
+        both("rtsp://corp.local/user:secret@cam/s", "rtsp://***@cam/s");
+        both("rtsp://u:a@home.example/secret@cam/s", "rtsp://***@cam/s");
+        both("rtsp://c2Vj/cmV0@cam/s", "rtsp://***@cam/s");
+        both("http://cam/v?password=p@ss&x=1", "http://***@***&x=1");
+        both("http://u:p@cam/v?password=p@ss", "http://***@***");
+    }
+
+    #[test]
+    fn a_password_with_any_mark_in_it_is_not_shown_before_any_host() {
+        let marks = ["/", "@", "?", "#", ":", "@/", "/@", ":1/", "@cam/", "?x=", "/?password=", "=", "&"];
+        let hosts = ["cam", "cam:554", "cam.example.org", "10.0.0.5:554", "[::1]", "[::1]:554"];
+        for (mark, host) in marks.iter().flat_map(|mark| hosts.map(|host| (mark, host))) {
+            for user in ["admin", "john.doe", "me@home.example", "corp.local/me"] {
+                for (password, path) in [("secret", "s"), ("secret", "s@1"), ("1", "s"), ("1", "s@1")] {
+                    let text = format!("rtsp://{user}:{password}{mark}secret@{host}/{path}?a=b");
+                    for shown in [redacted(&text), redacted_address(&text)] {
+                        assert!(!shown.contains("secret"), "{text} is shown as {shown}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]
