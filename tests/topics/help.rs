@@ -85,6 +85,7 @@ fn every_mistake_is_one_line_and_exit_code_2() {
         "doctor nowhere.mp4 more",
         "convert nowhere.pth",
         "convert nowhere.pth out.safetensors",
+        "convert nowhere.pth -",
         "info nowhere.safetensors",
         "info a b",
         "verify",

@@ -240,10 +240,10 @@ pub(crate) struct SpecArgs {
     #[arg(long)]
     pub(crate) place: Option<PlaceArg>,
     /// A fold is one N-th of the channels
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::shift_div)]
     pub(crate) shift_div: Option<NonZeroUsize>,
     /// Frames of a clip
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::count::<NonZeroUsize>)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::segments)]
     pub(crate) segments: Option<NonZeroUsize>,
     /// Class names, one a line [default: the file's own, else class numbers]
     #[arg(long, value_name = "FILE")]

@@ -36,6 +36,7 @@ mod torch_zip;
 mod weights;
 
 pub use error::CheckpointError;
+pub use spec_check::{MAX_SEGMENTS, MAX_SHIFT_DIV};
 pub use weights::Weights;
 
 /// A model: what it is, its weights, and which kind of file it came from.

@@ -18,6 +18,9 @@ use crate::executor::{StateTensor, StepError};
 use crate::model::{ExecutorChoice, Model};
 use crate::path_fault::why_unread;
 
+/// What to do where outputs were recorded of something else.
+const OTHER_MODEL: &str = "give the --model that it was recorded of";
+
 /// Recorded tensors by name.
 #[derive(Debug, Default)]
 pub struct Vectors {
@@ -60,7 +63,7 @@ pub enum VerifyError {
         path: PathBuf,
     },
     /// Two files hold different tensors of one name.
-    #[error("{}: `{name}` is in an earlier --vectors file, too", path.display())]
+    #[error("{}: `{name}` is in an earlier --vectors file, too; leave one of them out", path.display())]
     Twice {
         /// The second file.
         path: PathBuf,
@@ -80,18 +83,19 @@ pub enum VerifyError {
         found: Vec<String>,
     },
     /// A tensor has a shape that cannot be compared.
-    #[error("`{name}` is {found:?}, but this model needs {needed}")]
+    #[error("`{name}` is {found}, but this model needs {needed}")]
     Shape {
         /// The tensor.
         name: String,
-        /// Its shape.
-        found: Vec<usize>,
-        /// What would do.
+        /// Its shape and data type.
+        found: String,
+        /// What would do, and where it comes from.
         needed: String,
     },
     /// The vectors hold a state that this model has not.
     #[error(
-        "the vectors hold `{name}`, but here this model has {states} states; is it another network, or not causal"
+        "the vectors hold `{name}`, but here this model has {states} states; give the causal --model that they were \
+         recorded of"
     )]
     NoSuchState {
         /// The tensor.
@@ -204,14 +208,19 @@ pub fn verify_with(
         return Err(shape("frames_u8", frames, "[T, H, W, 3]"));
     };
     if t == 0 || h != w || h == 0 || h % 32 != 0 || frames.dtype() != DType::U8 {
-        return Err(shape("frames_u8", frames, "8-bit square frames whose side is a multiple of 32"));
+        let needed =
+            "square frames of 8 bits whose side is a multiple of 32, and one at least; record them so";
+        return Err(shape("frames_u8", frames, needed));
     }
     checkpoint.spec.input.size_px = h;
     let classes = checkpoint.spec.classes.len();
     let clips = t / checkpoint.spec.shift.segments.max(1);
     let rows = match *expected.dims() {
         [rows, columns] if columns == classes && (rows == t || rows == clips) => rows,
-        _ => return Err(shape(&name, expected, &format!("[{t}, {classes}] or [{clips}, {classes}]"))),
+        _ => {
+            let by_clip = if clips > 0 { format!(" or [{clips}, {classes}]") } else { String::new() };
+            return Err(shape(&name, expected, &format!("[{t}, {classes}]{by_clip}; {OTHER_MODEL}")));
+        }
     };
     let input = normalised(frames, &checkpoint)?;
     let mut model = Model::load_with(&checkpoint, device, DType::F32, choice)?;
@@ -261,7 +270,10 @@ fn clip_rows(model: &mut Model, input: &Tensor, is_by_segment: bool) -> Result<T
     let segments = model.spec().shift.segments.max(1);
     let (t, classes) = (input.dim(0)?, model.spec().classes.len());
     if t % segments != 0 {
-        return Err(shape("frames_u8", input, &format!("a multiple of {segments} frames")));
+        let needed = format!(
+            "a multiple of {segments} frames; record whole clips, or say how long they are: --segments"
+        );
+        return Err(shape("frames_u8", input, &needed));
     }
     let (_t, c, h, w) = input.dims4()?;
     let logits = model.forward_clip(&input.reshape((t / segments, segments, c, h, w))?)?;
@@ -285,7 +297,7 @@ fn state_difference(
 ) -> Result<RowDifference, VerifyError> {
     let name = format!("state.{index}");
     if expected.dims() != state.shape {
-        return Err(shape(&name, expected, &format!("{:?}", state.shape)));
+        return Err(shape(&name, expected, &format!("{:?}; {OTHER_MODEL}", state.shape)));
     }
     let expected: Vec<f32> = expected.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
     Ok(RowDifference { name, largest: largest(&state.values, &expected) })
@@ -298,12 +310,52 @@ fn largest(a: &[f32], b: &[f32]) -> f64 {
 }
 
 fn shape(name: &str, tensor: &Tensor, needed: &str) -> VerifyError {
-    VerifyError::Shape { name: name.to_owned(), found: tensor.dims().to_vec(), needed: needed.to_owned() }
+    let found = format!("{:?} of {}", tensor.dims(), tensor.dtype().as_str());
+    VerifyError::Shape { name: name.to_owned(), found, needed: needed.to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tensors_that_cannot_be_compared_are_told_with_what_to_do() {
+        let spec = crate::ModelSpec::new(crate::Backbone::MobilenetV2, 3);
+        let checkpoint = Checkpoint {
+            spec,
+            weights: crate::checkpoint::Weights::new(),
+            origin: crate::checkpoint::Origin::Own,
+        };
+        let check = |frames: (&[usize], DType), logits: &[usize], says: &str| {
+            let zeros = |shape: &[usize], dtype| Tensor::zeros(shape, dtype, &Device::Cpu).unwrap();
+            let tensors = [
+                ("frames_u8".to_owned(), zeros(frames.0, frames.1)),
+                ("logits".to_owned(), zeros(logits, DType::F32)),
+            ];
+            let vectors = Vectors { tensors: tensors.into() };
+            let line = verify(checkpoint.clone(), Device::Cpu, &vectors, None).unwrap_err().to_string();
+            assert!(line.contains(says), "{line}");
+        };
+        let frames = (&[2, 32, 32, 3][..], DType::U8);
+        check(
+            frames,
+            &[2, 1000],
+            "`logits` is [2, 1000] of f32, but this model needs [2, 3]; give the --model",
+        );
+        check(
+            frames,
+            &[0, 1000],
+            "`logits` is [0, 1000] of f32, but this model needs [2, 3]; give the --model",
+        );
+        let long = (&[16, 32, 32, 3][..], DType::U8);
+        check(long, &[16, 4], "needs [16, 3] or [2, 3]; give the --model");
+        check(
+            (&[2, 32, 32, 3], DType::F32),
+            &[2, 3],
+            "[2, 32, 32, 3] of f32, but this model needs square frames of 8",
+        );
+        check((&[0, 32, 32, 3], DType::U8), &[0, 3], "and one at least; record them so");
+    }
 
     #[test]
     fn vectors_of_another_kind_are_told_by_a_few_names_and_what_is_wanted() {

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tsm_model::checkpoint::{MAX_SEGMENTS, MAX_SHIFT_DIV};
 #[cfg(feature = "video")]
 use tsm_train::prepare::MOST_WORKERS;
 
@@ -65,9 +66,23 @@ const LARGEST_STEP: usize = 1024;
 
 /// Threads or streams of a step.
 pub(crate) fn of_a_step(text: &str) -> Result<NonZeroUsize, String> {
+    up_to(LARGEST_STEP, text)
+}
+
+/// Frames of a clip.
+pub(crate) fn segments(text: &str) -> Result<NonZeroUsize, String> {
+    up_to(MAX_SEGMENTS, text)
+}
+
+/// The divisor of a fold.
+pub(crate) fn shift_div(text: &str) -> Result<NonZeroUsize, String> {
+    up_to(MAX_SHIFT_DIV, text)
+}
+
+fn up_to(most: usize, text: &str) -> Result<NonZeroUsize, String> {
     match text.parse::<NonZeroUsize>() {
-        Ok(count) if count.get() <= LARGEST_STEP => Ok(count),
-        _ => Err(format!("give a whole number from 1 to {LARGEST_STEP}")),
+        Ok(count) if count.get() <= most => Ok(count),
+        _ => Err(format!("give a whole number from 1 to {most}")),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `tsm convert`: a foreign checkpoint becomes a model file of ours.
 
+use std::path::Path;
+
 use tsm_model::checkpoint::Checkpoint;
 
 use crate::args::{ConvertArgs, ModelArgs, SpecArgs};
@@ -12,6 +14,9 @@ use crate::talk;
 /// # Errors
 /// An input that is no model or contradicts the flags; an output that cannot be written, or is a file of another kind.
 pub(crate) fn run(args: &ConvertArgs) -> Result<Exit, Failure> {
+    if args.output == Path::new("-") {
+        return Err(Failure::bad_input("-: OUT is a file, not stdout; name one, such as model.safetensors"));
+    }
     let SpecArgs { backbone, shift, place, shift_div, segments, ref labels } = args.spec;
     let spec = SpecArgs { backbone, shift, place, shift_div, segments, labels: labels.clone() };
     let overrides = model_source::overrides(&ModelArgs { model: None, spec })?;

@@ -146,13 +146,13 @@ pub enum CheckpointError {
         backbone: Backbone,
     },
     /// Numbers that cannot be weights.
-    #[error("{}: `{tensor}` {what}; pass a checkpoint from before the training went wrong", path.display())]
+    #[error("{}: `{tensor}` {what}", path.display())]
     BadValues {
         /// The file.
         path: PathBuf,
         /// Torchvision's name.
         tensor: String,
-        /// Which number, where.
+        /// Which number, where, and what to do.
         what: String,
     },
 }

@@ -41,7 +41,9 @@ pub(super) fn load(
         let bad =
             |what| CheckpointError::BadValues { path: path.to_owned(), tensor: needed.name.clone(), what };
         let Some((_, raw)) = tensors.remove(&needed.name) else { continue };
-        let values = raw.read().ok_or_else(|| bad("holds whole numbers, not floats".to_owned()))?;
+        let values = raw
+            .read()
+            .ok_or_else(|| bad("holds whole numbers, not floats; pass another model".to_owned()))?;
         check_values(&needed.name, &values).map_err(bad)?;
         let tensor = Tensor::from_vec(values, needed.shape.as_slice(), &Device::Cpu);
         let tensor = tensor.map_err(|error| bad(format!("cannot be held: {}", first_line(&error))))?;
@@ -56,13 +58,14 @@ pub(super) fn load(
 
 /// Finite everywhere; a variance is not negative.
 pub(super) fn check_values(name: &str, values: &[f32]) -> Result<(), String> {
+    const REMEDY: &str = "pass a checkpoint from before the training went wrong";
     if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-        return Err(format!("holds {} at element {at}", values[at]));
+        return Err(format!("holds {} at element {at}; {REMEDY}", values[at]));
     }
     if name.ends_with(".running_var")
         && let Some(at) = values.iter().position(|value| *value < 0.0)
     {
-        return Err(format!("holds the negative variance {} at element {at}", values[at]));
+        return Err(format!("holds the negative variance {} at element {at}; {REMEDY}", values[at]));
     }
     Ok(())
 }

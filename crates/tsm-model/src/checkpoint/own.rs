@@ -157,7 +157,10 @@ fn encode(
                 return Ok((Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()));
             }
             if let Some(at) = values.iter().position(|v| !f16::from_f32(*v).is_finite()) {
-                return Err(format!("holds {} at element {at}, beyond f16; store it as f32", values[at]));
+                let value = values[at];
+                return Err(format!(
+                    "holds {value} at element {at}, beyond f16; store it as f32 (--storage f32)"
+                ));
             }
             Ok((Dtype::F16, values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect()))
         });

@@ -109,6 +109,10 @@ pub(super) fn classes(file: &Translated<'_>, features: usize) -> Result<usize, F
     };
     match *tensor.shape() {
         [rows, columns] if rows > 0 && columns == features => Ok(rows),
+        [0, _] => Err(Fault::Unsupported(format!(
+            "`{}` has no rows, so the model has no classes; pass a checkpoint with its linear layer as it was trained",
+            shown(name)
+        ))),
         ref other => Err(Fault::Contradiction(format!(
             "`{}` is {other:?}, but the network needs [classes, {features}]; pass another --backbone or another model",
             shown(name)

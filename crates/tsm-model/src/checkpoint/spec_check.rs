@@ -11,11 +11,11 @@ use crate::spec::{Backbone, ModelSpec};
 /// The widest picture a model may ask for, in pixels.
 const MAX_SIDE_PX: usize = 8192;
 
-/// More than any block has channels.
-const MAX_SHIFT_DIV: usize = 1 << 20;
+/// The largest divisor of a fold: more than any block has channels.
+pub const MAX_SHIFT_DIV: usize = 1 << 20;
 
 /// The most frames of a clip.
-const MAX_SEGMENTS: usize = 1024;
+pub const MAX_SEGMENTS: usize = 1024;
 
 /// From a thousand frames a second to a frame in a quarter of an hour.
 const INTERVALS_MILLIS: RangeInclusive<f64> = 1.0..=1_000_000.0;

@@ -102,6 +102,8 @@ fn tensors_that_do_not_fit_are_named() {
     assert!(line.contains("`features.19.weight` has no place in mobilenetv2"), "{line}");
     let line = refusal(&made::as_zip(&with("classifier.1.weight", &[3, 0], 1.0)));
     assert!(line.contains("is [3, 0], but the network needs [classes, 1280]"), "{line}");
+    let line = refusal(&made::as_zip(&with("classifier.1.weight", &[0, 1280], 1.0)));
+    assert!(line.contains("`classifier.1.weight` has no rows, so the model has no classes; pass"), "{line}");
     let mut tensors = made::tiny();
     tensors.remove("features.7.conv.3.running_mean");
     let line = refusal(&made::as_zip(&tensors));
