@@ -199,6 +199,16 @@ fn a_pipeline_without_its_sink_is_refused() {
 }
 
 #[test]
+fn a_source_that_the_pipeline_has_no_place_for_is_not_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.launch");
+    std::fs::write(&path, "videotestsrc num-buffers=9 ! appsink name=tsm\n").unwrap();
+    let arguments = ["live", "--pipeline", path.to_str().unwrap(), "clip.mp4"];
+    run(&arguments).assert_bad_input("mine.launch: the template has no place for SOURCE");
+    assert_eq!(run(&arguments[..3]).code(), 0);
+}
+
+#[test]
 fn a_pipeline_whose_sink_gets_no_raw_video_is_told_what_it_gets() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.launch");

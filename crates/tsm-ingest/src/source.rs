@@ -236,7 +236,7 @@ impl Source {
     ///
     /// # Errors
     /// [`SourceError::NotFound`] and [`SourceError::PermissionDenied`] for the template file, [`SourceError::Template`]
-    /// where a placeholder has no argument or the file is not text.
+    /// where a placeholder has no argument, an argument no placeholder, or the file is not text.
     pub fn custom(template_file: &Path, argument: Option<&str>) -> Result<Self, SourceError> {
         let text = template_text(template_file)?;
         let launch = crate::template::filled(&text, argument).map_err(|fault| fault.at(template_file))?;

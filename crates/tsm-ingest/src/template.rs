@@ -45,13 +45,22 @@ pub(crate) enum TemplateFault {
 /// The text without comment lines, with the placeholders filled.
 ///
 /// # Errors
-/// Where a placeholder stands without an argument to fill it, or is none that we know.
+/// Where a placeholder stands without an argument to fill it, or is none that we know, and where an argument has no
+/// placeholder to stand in.
 pub(crate) fn filled(text: &str, argument: Option<&str>) -> Result<String, TemplateFault> {
     let mut launch = without_comments(text);
     if let Some(unknown) = unknown_placeholder(&launch) {
         return Err(TemplateFault::Wrong(format!(
             "the template holds {unknown}, which is no placeholder; SOURCE is filled in for {}",
             PLACEHOLDERS.join(" and ")
+        )));
+    }
+    // Any other text is told later what a template is.
+    let is_template = launch.contains("appsink");
+    if is_template && argument.is_some() && !PLACEHOLDERS.iter().any(|it| launch.contains(it)) {
+        return Err(TemplateFault::Wrong(format!(
+            "the template has no place for SOURCE; write {} where it goes, or leave SOURCE out",
+            PLACEHOLDERS.join(" or ")
         )));
     }
     for placeholder in PLACEHOLDERS {
@@ -221,6 +230,14 @@ mod tests {
     fn a_placeholder_without_argument_and_an_empty_template_are_refused() {
         assert!(matches!(filled("a uri={uri}", None), Err(TemplateFault::Wrong(_))));
         assert!(matches!(filled("# nothing\n", None), Err(TemplateFault::Wrong(_))));
+    }
+
+    #[test]
+    fn an_argument_without_a_placeholder_is_refused() {
+        let text = "# not {uri}\nvideotestsrc ! appsink name=tsm";
+        let reason = wrong(filled(text, Some("rtsp://cam/1")));
+        assert!(reason.contains("{uri} or {device}") && reason.contains("SOURCE"), "{reason}");
+        filled(text, None).unwrap();
     }
 
     fn wrong<T: std::fmt::Debug>(result: Result<T, TemplateFault>) -> String {
