@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+mod last_part;
+
 /// How many top-level parts are looked at; fragmented mp4 files have thousands.
 const MOST_PARTS: usize = 100_000;
 
@@ -19,6 +21,10 @@ pub(crate) fn cut_short(path: &Path) -> Option<String> {
         [0x1a, 0x45, 0xdf, 0xa3, ..] => matroska_end(&mut file)?,
         [b'B', b'M', s0, s1, s2, s3, 0, 0, 0, 0, _, _] => u64::from(u32::from_le_bytes([*s0, *s1, *s2, *s3])),
         [0x47, ..] => packets_end(&mut file, length)?,
+        [b'F', b'L', b'V', 1, ..] => last_part::flv_end(&mut file, length)?,
+        [b'D', b'K', b'I', b'F', ..] => last_part::ivf_end(&mut file, length)?,
+        [b'O', b'g', b'g', b'S', 0, ..] => last_part::ogg_end(&mut file, length)?,
+        [0x30, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11, ..] => last_part::asf_end(&mut file)?,
         _ => return None,
     };
     (promised > length).then(|| shortfall(length, promised))

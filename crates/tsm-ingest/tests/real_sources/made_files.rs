@@ -22,6 +22,10 @@ pub(crate) const INTACT: &[(&str, usize)] = &[
     ("slow.mp4", 4),
     ("open-group.mkv", 80),
     ("pngs.mov", 10),
+    ("sound.flv", 50),
+    ("sound.wmv", 50),
+    ("sound.ogv", 50),
+    ("vp8.ivf", 50),
 ];
 
 /// Red 200, green 60, blue 40.
@@ -79,6 +83,11 @@ fn make() -> Option<PathBuf> {
     ffmpeg(&dir, &["-f", "lavfi", "-i", "sine=d=3"], "", "sound.m4a");
     let both = ["-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=2", "-f", "lavfi", "-i", "sine=d=6"];
     ffmpeg(&dir, &both, "-c:v libx264", "long-sound.mp4");
+    let both = ["-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=2", "-f", "lavfi", "-i", "sine=d=2"];
+    ffmpeg(&dir, &both, "-c:v libx264 -c:a aac", "sound.flv");
+    ffmpeg(&dir, &both, "-c:v wmv2 -c:a wmav2", "sound.wmv");
+    ffmpeg(&dir, &both, "-c:v libtheora -c:a libvorbis", "sound.ogv");
+    ffmpeg(&dir, &both, "-map 0:v -c:v libvpx -cpu-used 8 -deadline realtime", "vp8.ivf");
     let intact = dir.join("h264.mp4");
     ffmpeg(&dir, &["-i", intact.to_str()?], "-c copy -metadata:s:v:0 rotate=90", "rotated.mp4");
     ffmpeg(&dir, &["-r", "0.5", "-i", intact.to_str()?], "-frames:v 4 -c:v libx264 -r 0.5", "slow.mp4");
@@ -111,7 +120,8 @@ fn ffmpeg(dir: &Path, input: &[&str], args: &str, out: &str) {
 fn damage(dir: &Path) {
     let read = |name: &str| fs::read(dir.join(name)).expect("made above");
     let write = |name: &str, bytes: &[u8]| fs::write(dir.join(name), bytes).expect("the folder is writable");
-    for name in ["h264.mp4", "moov-last.mp4", "mpeg4.avi", "h264.mkv", "vp8.webm"] {
+    let cut = ["h264.mp4", "moov-last.mp4", "mpeg4.avi", "h264.mkv", "vp8.webm"];
+    for name in cut.iter().chain(&["sound.flv", "sound.wmv", "sound.ogv", "vp8.ivf"]) {
         let bytes = read(name);
         write(&format!("cut-{name}"), &bytes[..bytes.len() * 45 / 100]);
     }

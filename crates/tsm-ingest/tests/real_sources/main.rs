@@ -76,9 +76,9 @@ fn shared_clips_are_never_called_damaged() {
 #[test]
 fn damage_is_named_after_the_frames_before_it() {
     let Some(dir) = made() else { return };
-    for name in
-        ["cut-h264.mp4", "cut-moov-last.mp4", "cut-mpeg4.avi", "cut-h264.mkv", "cut-vp8.webm", "head.mp4"]
-    {
+    let cut =
+        ["cut-h264.mp4", "cut-moov-last.mp4", "cut-mpeg4.avi", "cut-h264.mkv", "cut-vp8.webm", "head.mp4"];
+    for name in cut.into_iter().chain(["cut-sound.flv", "cut-sound.wmv", "cut-sound.ogv", "cut-vp8.ivf"]) {
         let played = played(&dir.join(name));
         assert!(
             matches!(played.end, SessionEvent::Failed(SourceError::Truncated { .. })),

@@ -1,0 +1,150 @@
+//! Containers that are a chain of parts and say nowhere how long they are: what ends within a part was cut.
+//!
+//! ```text
+//!  head ─ part (size) ─ part (size) ─ … ─ part (si|     the end that the last one asks for lies behind the file's
+//! ```
+//!
+//! Each function tells where the last part that has begun should end, `None` where something else is met first: no false
+//! alarms. Whole parts that are missing leave no trace here.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
+use super::MOST_PARTS;
+
+/// Flash video (Adobe's specification, annex E): tags of sound, pictures and scripts.
+pub(super) fn flv_end(file: &mut File, length: u64) -> Option<u64> {
+    /// Kind, size, time and stream.
+    const HEAD_BYTES: u64 = 11;
+    /// The size once more, which some writers leave out behind the last tag.
+    const BEHIND_BYTES: u64 = 4;
+    let [s0, s1, s2, s3] = array_at(file, 5)?;
+    let mut at = u64::from(u32::from_be_bytes([s0, s1, s2, s3])) + BEHIND_BYTES;
+    for _ in 0..MOST_PARTS {
+        let [kind] = array_at(file, at)?;
+        if !matches!(kind & 0x1f, 8 | 9 | 18) {
+            return None;
+        }
+        let Some([s0, s1, s2]) = array_at(file, at + 1) else { return Some(at + HEAD_BYTES) };
+        let end = at + HEAD_BYTES + u64::from(u32::from_be_bytes([0, s0, s1, s2]));
+        if end > length {
+            return Some(end);
+        }
+        at = end + BEHIND_BYTES;
+    }
+    None
+}
+
+/// IVF (VP8, VP9 and AV1 as their encoders write them): frames behind a head that tells its own size.
+pub(super) fn ivf_end(file: &mut File, length: u64) -> Option<u64> {
+    /// Size and time.
+    const HEAD_BYTES: u64 = 12;
+    let head = array_at(file, 6)?;
+    let mut at = u64::from(u16::from_le_bytes(head));
+    for _ in 0..MOST_PARTS {
+        if at >= length {
+            return Some(at);
+        }
+        let Some(size) = array_at(file, at) else { return Some(at + HEAD_BYTES) };
+        at += HEAD_BYTES + u64::from(u32::from_le_bytes(size));
+    }
+    None
+}
+
+/// Windows Media (ASF, sections 3 and 5): a head, then one object with all packets. Its size is smaller than that where
+/// it was not known, as in a broadcast.
+pub(super) fn asf_end(file: &mut File) -> Option<u64> {
+    const DATA: [u8; 16] =
+        [0x36, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11, 0xa6, 0xd9, 0x00, 0xaa, 0x00, 0x62, 0xce, 0x6c];
+    let data_at = u64::from_le_bytes(array_at(file, 16)?);
+    let found: [u8; 16] = array_at(file, data_at)?;
+    let size = u64::from_le_bytes(array_at(file, data_at + 16)?);
+    (found == DATA).then(|| data_at.checked_add(size))?
+}
+
+/// Ogg (RFC 3533, section 6): pages, of which the last one is looked for from the end.
+pub(super) fn ogg_end(file: &mut File, length: u64) -> Option<u64> {
+    /// The longest page: its head, 255 lengths, and 255 bytes for each.
+    const LONGEST_BYTES: u64 = 27 + 255 + 255 * 255;
+    let start = length.saturating_sub(LONGEST_BYTES);
+    file.seek(SeekFrom::Start(start)).ok()?;
+    let mut tail = Vec::new();
+    file.take(LONGEST_BYTES).read_to_end(&mut tail).ok()?;
+    // Behind the mark come version 0 and three flags.
+    let is_page = |bytes: &[u8]| matches!(bytes, [b'O', b'g', b'g', b'S', 0, 0..=7]);
+    let at = tail.windows(6).rposition(is_page)?;
+    let page = tail.get(at..)?;
+    let page_at = start + u64::try_from(at).ok()?;
+    let Some(lengths) = page.get(26).and_then(|&count| page.get(27..27 + usize::from(count))) else {
+        // Not even the lengths are there.
+        return Some(length + 1);
+    };
+    let body: u64 = lengths.iter().copied().map(u64::from).sum();
+    Some(page_at + 27 + u64::try_from(lengths.len()).ok()? + body)
+}
+
+/// So many bytes at a place; none where the file ends before.
+fn array_at<const N: usize>(file: &mut File, at: u64) -> Option<[u8; N]> {
+    let mut bytes = [0u8; N];
+    file.seek(SeekFrom::Start(at)).ok()?;
+    file.read_exact(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cut_short;
+
+    /// Whether the file of these bytes ends early.
+    fn is_cut(bytes: &[u8]) -> bool {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, bytes).unwrap();
+        cut_short(&path).is_some()
+    }
+
+    /// Cuts `bytes` everywhere behind the head: early at each place but where a part ends.
+    fn check(bytes: &[u8], head: usize, whole: &[usize]) {
+        for length in head..=bytes.len() {
+            assert_eq!(is_cut(&bytes[..length]), !whole.contains(&length), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn flash_video_ends_with_a_tag() {
+        let tag = |kind: u8| [&[kind, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0][..], b"video", &[0, 0, 0, 16]].concat();
+        let head = b"FLV\x01\x05\0\0\0\x09\0\0\0\0";
+        let flv = [&head[..], &tag(18), &tag(9), &tag(8)].concat();
+        // The size behind a tag may be left out.
+        let whole: Vec<usize> = [0, 20, 40, 60].iter().flat_map(|end| 9 + end..=13 + end).collect();
+        check(&flv, 13, &whole);
+        assert!(!is_cut(&[&flv[..], &[0xff; 30]].concat()), "what follows is no tag");
+    }
+
+    #[test]
+    fn ivf_ends_with_a_frame() {
+        let frame = [&[5, 0, 0, 0][..], &[0; 8], b"video"].concat();
+        let head = [b"DKIF\0\0\x20\0VP80".as_slice(), &[0; 20]].concat();
+        check(&[&head[..], &frame, &frame].concat(), 32, &[32, 49, 66]);
+    }
+
+    #[test]
+    fn windows_media_ends_with_its_packets() {
+        let object = |id: &[u8; 16], size: u64, body: &[u8]| [&id[..], &size.to_le_bytes(), body].concat();
+        let head = object(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c", 30, &[0; 6]);
+        let data = b"\x36\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c";
+        let packets = |size| [head.clone(), object(data, size, &[0; 40])].concat();
+        check(&packets(64), 54, &[94]);
+        assert!(!is_cut(&[packets(64), vec![0; 50]].concat()), "an index follows");
+        assert!(!is_cut(&packets(0)) && !is_cut(&packets(50)), "the size was not known");
+    }
+
+    #[test]
+    fn ogg_ends_with_a_page() {
+        let page = [b"OggS\0\x02".as_slice(), &[0; 20], &[2, 255, 3], &[7; 258]].concat();
+        let (one, two) = (page.len(), 2 * page.len());
+        // A mark that is not whole is no page.
+        let whole: Vec<usize> = [one, two].iter().flat_map(|end| *end..*end + 6).collect();
+        check(&page.repeat(2), 33, &whole);
+    }
+}
