@@ -203,3 +203,20 @@ fn text_is_a_line_a_frame_where_there_is_no_terminal() {
     );
     assert!(!finished.stdout.contains('\u{1b}'), "no cursor tricks");
 }
+
+#[test]
+fn a_terminal_has_a_line_that_lives_and_one_that_knows_no_escape_sequences_has_lines() {
+    let (program, clip) = (tsm_tests::program::tsm(), shared::clip("asl-walk.mkv"));
+    let line = format!("'{}' live '{}' --frames 3 --quiet", program.display(), clip.display());
+    let on_terminal = |name: &str| {
+        let mut command = std::process::Command::new("script");
+        command.args(["-qec", &line, "/dev/null"]).env("TERM", name).stdin(std::process::Stdio::null());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let living = on_terminal("xterm");
+    assert_eq!((living.matches("\r\u{1b}[2K").count(), living.lines().count()), (3, 1), "{living:?}");
+    let dumb = on_terminal("dumb");
+    assert!(!dumb.contains('\u{1b}') && dumb.lines().count() == 3, "{dumb:?}");
+}

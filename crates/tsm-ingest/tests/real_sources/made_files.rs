@@ -88,6 +88,8 @@ fn make() -> Option<PathBuf> {
     ffmpeg(&dir, &both, "-c:v wmv2 -c:a wmav2", "sound.wmv");
     ffmpeg(&dir, &both, "-c:v libtheora -c:a libvorbis", "sound.ogv");
     ffmpeg(&dir, &both, "-map 0:v -c:v libvpx -cpu-used 8 -deadline realtime", "vp8.ivf");
+    from_picture("still.jpg", "-frames:v 1");
+    turn(&dir.join("still.jpg"), &dir.join("turned.jpg"));
     let intact = dir.join("h264.mp4");
     ffmpeg(&dir, &["-i", intact.to_str()?], "-c copy -metadata:s:v:0 rotate=90", "rotated.mp4");
     ffmpeg(&dir, &["-r", "0.5", "-i", intact.to_str()?], "-frames:v 4 -c:v libx264 -r 0.5", "slow.mp4");
@@ -115,6 +117,14 @@ fn ffmpeg(dir: &Path, input: &[&str], args: &str, out: &str) {
         .status()
         .expect("ffmpeg starts");
     assert!(status.success(), "ffmpeg could not make {out}");
+}
+
+/// Says in a JPEG's EXIF that its first row is the right side of the picture, as a telephone held upright does.
+fn turn(upright: &Path, turned: &Path) {
+    let bytes = fs::read(upright).expect("made above");
+    let (start, rest) = bytes.split_at(2);
+    let exif = b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    fs::write(turned, [start, exif, rest].concat()).expect("the folder is writable");
 }
 
 fn damage(dir: &Path) {

@@ -206,6 +206,8 @@ fn rotation_and_pixel_shape_are_known_with_the_frames() {
     let rotated = played(&dir.join("rotated.mp4")).format.unwrap();
     assert_ne!(rotated.orientation, Orientation::Upright);
     assert!(rotated.orientation.swaps_axes());
+    assert_eq!(played(&dir.join("still.jpg")).format.unwrap().orientation, Orientation::Upright);
+    assert_eq!(played(&dir.join("turned.jpg")).format.unwrap().orientation, Orientation::Rotate90);
     assert_eq!(played(&dir.join("anamorphic.mp4")).format.unwrap().pixel_aspect, (16, 11));
 }
 
