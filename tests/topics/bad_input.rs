@@ -324,3 +324,16 @@ fn a_report_that_cannot_be_written_is_said_before_the_first_check() {
         assert_eq!(finished.stdout, "");
     }
 }
+
+#[test]
+fn figures_are_not_written_to_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let class = folder.path().join("wave");
+    std::fs::create_dir(&class).unwrap();
+    let clip = shared::clip("asl-walk.mkv").canonicalize().unwrap();
+    std::os::unix::fs::symlink(clip, class.join("1.mkv")).unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let finished = run(&["eval", "--data", folder, "--json", folder]);
+    finished.assert_bad_input("it is a folder; name a file for --json");
+    assert_eq!(finished.stdout, "", "refused before the clips are read");
+}

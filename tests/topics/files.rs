@@ -210,7 +210,8 @@ fn a_terminal_has_a_line_that_lives_and_one_that_knows_no_escape_sequences_has_l
     let line = format!("'{}' live '{}' --frames 3 --quiet", program.display(), clip.display());
     let on_terminal = |name: &str| {
         let mut command = std::process::Command::new("script");
-        command.args(["-qec", &line, "/dev/null"]).env("TERM", name).stdin(std::process::Stdio::null());
+        command.args(["-qec", &line, "/dev/null"]).envs([("TERM", name), ("TSM_CUDA", "")]);
+        command.stdin(std::process::Stdio::null());
         let output = command.output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()

@@ -1,13 +1,14 @@
 //! How a run ends: signals, a closed pipe, a limit.
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tsm_tests::program::{Running, command, signal, tsm};
 use tsm_tests::shared;
 
 /// A shell that runs `line`, which fails if any part of it does.
-fn bash(line: &str) -> std::process::Command {
-    let mut command = std::process::Command::new("bash");
+fn bash(line: &str) -> Command {
+    let mut command = Command::new("bash");
     command.args(["-c", &format!("set -o pipefail; {line}")]).env("TSM_CUDA", "");
     command
 }
@@ -42,7 +43,7 @@ fn a_reader_that_reads_nothing_does_not_hold_up_the_stop() {
     // Lines of 60 kB: the pipe is full after one, the queue behind it before the clip ends.
     let arguments = ["live", clip.to_str().unwrap(), "--fps", "all", "--format", "jsonl", "--top-k", "1000"];
     let mut command = command();
-    command.args(arguments).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     std::thread::sleep(Duration::from_secs(8));
     assert!(child.try_wait().unwrap().is_none(), "the run is held up by its reader");
@@ -73,6 +74,25 @@ fn a_reader_that_goes_away_ends_the_run_quietly() {
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(!stderr.to_lowercase().contains("pipe") && !stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn a_result_that_nobody_reads_is_no_error_and_one_that_cannot_be_written_is() {
+    let clip = shared::clip("asl-walk.mkv");
+    let infer = ["infer", clip.to_str().unwrap(), "--format", "jsonl"];
+    for arguments in [&["info", "--json"][..], &infer] {
+        let written_to = |out: Stdio| {
+            let output = command().args(arguments).stdin(Stdio::null()).stdout(out).output().unwrap();
+            (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        };
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(written_to(writer.into()), (Some(0), String::new()), "{arguments:?}");
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let (code, stderr) = written_to(full.into());
+        assert_eq!((code, stderr.lines().count()), (Some(2), 1), "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with("tsm: the output cannot be written: "), "{arguments:?}: {stderr}");
+    }
 }
 
 #[test]
