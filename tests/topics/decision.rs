@@ -59,3 +59,16 @@ fn outputs_that_are_no_numbers_are_no_label() {
         }
     }
 }
+
+#[test]
+fn a_frame_without_numbers_costs_its_label_and_not_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    // Motion is unknown on the first frame behind a fresh start, so that this one has numbers.
+    let model = model_with(folder.path(), "motion.weight", 3e38);
+    let clip = shared::clip("asl-walk.mkv");
+    let finished = run(&["live", clip.to_str().unwrap(), "--model", &model, "--format", "jsonl"]);
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    let frames = finished.frames();
+    assert!(frames.len() > 2 && frames.iter().all(|line| line["state_age"] == 1), "{frames:?}");
+    assert_eq!(finished.stderr.matches("outputs are no numbers").count(), 1, "{}", finished.stderr);
+}

@@ -397,7 +397,13 @@ impl<'a> Runtime<'a> {
                 dropped: member.dropped,
             };
             if !report.decision.is_finite() {
-                return Err(LiveError::NotFinite { name: stream.name.clone() });
+                // One frame that overflows, in f16 say, must not end cameras that ran for months; a fresh start that
+                // does so as well is the model's fault.
+                if report.state_age_steps <= 1 {
+                    return Err(LiveError::NotFinite { name: stream.name.clone() });
+                }
+                stream.forget_overflow();
+                continue;
             }
             if let (Some(viewer), Some(frame)) = (&mut self.viewer, &member.frame)
                 && viewer.show(member.stream, frame, &report.decision) == Window::Closed

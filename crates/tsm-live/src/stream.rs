@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
+use tracing::{info, warn};
 use tsm_ingest::{Frame, Source};
 use tsm_model::{FrameMut, Model, ModelSpec, StreamState};
 
@@ -46,6 +47,8 @@ pub(crate) struct Stream {
     epoch: u64,
     labelled: u64,
     dropped: u64,
+    /// Whether it was told that a frame left no numbers.
+    has_told_of_overflow: bool,
 }
 
 impl Stream {
@@ -72,6 +75,7 @@ impl Stream {
             epoch: 0,
             labelled: 0,
             dropped: 0,
+            has_told_of_overflow: false,
         };
         (stream, sender)
     }
@@ -110,12 +114,29 @@ impl Stream {
         let is_out_of_reach = self.reach.is_exceeded(pts, source_step);
         if epoch != self.epoch {
             self.epoch = epoch;
-            self.state.reset();
-            if let Some(decider) = &mut self.decider {
-                decider.reset();
-            }
+            self.forget();
         } else if is_out_of_reach {
             self.state.forget_motion();
+        }
+    }
+
+    /// Goes on behind a frame whose outputs are no numbers: what is remembered of it is none.
+    pub(crate) fn forget_overflow(&mut self) {
+        self.forget();
+        if !self.has_told_of_overflow {
+            self.has_told_of_overflow = true;
+            warn!(
+                "{}: a frame's outputs are no numbers: such a frame has no label, and the state starts anew",
+                self.name
+            );
+        }
+    }
+
+    /// The next frame begins with nothing remembered.
+    fn forget(&mut self) {
+        self.state.reset();
+        if let Some(decider) = &mut self.decider {
+            decider.reset();
         }
     }
 
@@ -137,7 +158,7 @@ impl Stream {
     pub(crate) fn tell_of_other_speeds(&self, rate: RateChoice, spec: &ModelSpec) -> bool {
         let Some(hz) = other_speeds_hz(rate, self.nominal_hz, spec) else { return false };
         let (stream, model_hz) = (self.name.as_str(), model_hz(spec));
-        tracing::info!(
+        info!(
             stream,
             hz,
             model_hz,
