@@ -5,8 +5,9 @@
 //! ```
 //!
 //! `decodebin` waits until a demuxer says that there are no more streams, which this one says at the end alone, and
-//! such a stream has none. Nor do its pictures have times: that of their arrival is the only one there is. `souphttpsrc`
-//! would stamp them (`do-timestamp`), but those that come before the pipeline plays with the machine's uptime.
+//! such a stream has none. Nor do its pictures have times: that of their arrival is the only one there is.
+//! `souphttpsrc` would stamp them (`do-timestamp`), but those that come before the pipeline plays with the machine's
+//! uptime.
 //!
 //! Only what a server sends is a camera; the same bytes kept in a file are a recording.
 
@@ -22,8 +23,8 @@ pub(crate) fn shorten(pipeline: &gst::Pipeline) {
     });
 }
 
-/// Whether `pipeline` asks a web server, by whatever element: `souphttpsrc` as a rule, which warns of itself where it is
-/// asked for its URI while the server refuses.
+/// Whether `pipeline` asks a web server, by whatever element: `souphttpsrc` as a rule, which warns of itself where it
+/// is asked for its URI while the server refuses.
 pub(crate) fn reads_the_web(pipeline: &gst::Pipeline) -> bool {
     let is_web = |address: String| address.starts_with("http://") || address.starts_with("https://");
     let location = |element: &gst::Element| {

@@ -40,9 +40,9 @@ pub fn redacted(text: &str) -> String {
 
 /// Appends what stands behind the `://` of an address, without its secrets.
 ///
-/// User and password end at the `@` before the host, and neither `/` nor `?` nor `#` should be in them. Where a password
-/// was not percent-encoded they are, so a later `@` may well be the one; only behind what can be nothing but a host it is
-/// one of the path's.
+/// User and password end at the `@` before the host, and neither `/` nor `?` nor `#` should be in them. Where a
+/// password was not percent-encoded they are, so a later `@` may well be the one; only behind what can be nothing but a
+/// host it is one of the path's.
 fn push_address(address: &str, around: Around, out: &mut String) {
     let end = address.find(['/', '?', '#']).unwrap_or(address.len());
     let (authority, path) = address.split_at(end);

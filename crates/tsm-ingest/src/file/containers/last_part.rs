@@ -4,8 +4,8 @@
 //!  head ─ part (size) ─ part (size) ─ … ─ part (si|     the end that the last one asks for lies behind the file's
 //! ```
 //!
-//! Each function tells where the last part that has begun should end, `None` where something else is met first: no false
-//! alarms. Whole parts that are missing leave no trace here.
+//! Each function tells where the last part that has begun should end, `None` where something else is met first: no
+//! false alarms. Whole parts that are missing leave no trace here.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
