@@ -193,6 +193,8 @@ fn clips_that_cannot_be_learned_from_are_refused_in_one_line() {
     std::fs::write(&notes, b"what I know").unwrap();
     train(&data, &notes, &[]).assert_bad_input("notes.txt: is there and no whole .safetensors file");
     assert!(std::fs::read(&notes).unwrap() == b"what I know" && !report(&notes).exists());
+    // Whatever the rights of who runs this, nobody makes a file there.
+    train(&data, Path::new("/proc/self/m.safetensors"), &[]).assert_bad_input("/proc/self/m.safetensors: ");
     train(&folder.path().join("nowhere"), &output, &[]).assert_bad_input("no such file or folder");
     assert!(!output.exists() && !folder.path().join("m-report").exists(), "nothing is half-written");
 }

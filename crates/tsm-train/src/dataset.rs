@@ -8,19 +8,19 @@
 //!
 //! Nothing is decoded here: that a clip can be read shows when it is.
 
-use std::io;
+use std::fmt;
 use std::path::{Path, PathBuf};
-
-use tsm_model::label_map::LabelMapError;
-use tsm_model::path_fault::{no_such, why_unread};
 
 pub mod class_folder;
 mod csv_line;
+mod error;
 pub mod groups;
 pub mod kinetics;
 mod labels;
 pub mod list_file;
 pub mod split;
+
+pub use error::DatasetError;
 
 /// Labelled clips.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -40,7 +40,7 @@ pub struct Clip {
     pub class: u32,
     /// What it was cut from: clips of one group stay on one side of a split.
     pub group: String,
-    /// How many frames its list says it has; never believed, only compared.
+    /// How many frames its list says it has; never believed, only compared ([`crate::progress::WrongCounts`]).
     pub frames: Option<u32>,
     /// The part of the video that is the clip; all of it where `None`.
     pub span: Option<Span>,
@@ -62,6 +62,28 @@ pub struct Found {
     pub dataset: Dataset,
     /// `line N: id` of each clip that was not found; only Kinetics' tables may lack some.
     pub missing: Vec<String>,
+    /// Clips of a tree that lie deeper than the folder of their class, if any: worth a warning.
+    pub nested: Option<Nested>,
+}
+
+/// Clips in folders within their class's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nested {
+    /// How many.
+    pub count: usize,
+    /// The first.
+    pub first: PathBuf,
+}
+
+impl fmt::Display for Nested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let clips = if self.count == 1 { "clip lies" } else { "clips lie" };
+        let (count, first) = (self.count, self.first.display());
+        write!(
+            f,
+            "{count} {clips} deeper than their class folder, the first: {first}; the outermost folder is the class"
+        )
+    }
 }
 
 /// Reads a folder of class folders, a `.csv` table or a list, by what `path` is. `class_names` is for lists, whose
@@ -75,7 +97,7 @@ pub fn read(path: &Path, class_names: Option<&Path>) -> Result<Found, DatasetErr
         return Err(DatasetError::NamesOfNoList { names: names.to_owned(), path: path.to_owned() });
     }
     let dataset = match std::fs::metadata(path) {
-        Ok(_) if is_folder => class_folder::read(path)?,
+        Ok(_) if is_folder => return class_folder::read(path),
         _ if is_table(path) => return kinetics::read(path),
         Ok(_) => {
             let beside = names_beside(path);
@@ -84,7 +106,7 @@ pub fn read(path: &Path, class_names: Option<&Path>) -> Result<Found, DatasetErr
         }
         Err(error) => return Err(DatasetError::of_io(path, "file or folder", error)),
     };
-    Ok(Found { dataset, missing: Vec::new() })
+    Ok(Found { dataset, ..Found::default() })
 }
 
 /// Reads what a model of `classes` is to be judged by: as [`read`] does, but the labels of a list without names are the
@@ -94,12 +116,14 @@ pub fn read(path: &Path, class_names: Option<&Path>) -> Result<Found, DatasetErr
 /// As [`read`].
 pub fn read_for(path: &Path, classes: &[String]) -> Result<Found, DatasetError> {
     let is_bare_list = path.exists() && !path.is_dir() && !is_table(path) && !names_beside(path).is_file();
-    let dataset = match path.is_dir() {
-        true => class_folder::read_for(path)?,
-        false if is_bare_list => list_file::read_named(path, Some(classes.to_vec()))?,
-        false => return read(path, None),
-    };
-    Ok(Found { dataset, missing: Vec::new() })
+    match path.is_dir() {
+        true => class_folder::read_for(path),
+        false if is_bare_list => {
+            let dataset = list_file::read_named(path, Some(classes.to_vec()))?;
+            Ok(Found { dataset, ..Found::default() })
+        }
+        false => read(path, None),
+    }
 }
 
 /// The class names that `tsm prepare` writes beside its lists.
@@ -243,14 +267,14 @@ pub enum ClassesOf {
 }
 
 impl ClassesOf {
-    const fn owner(self) -> &'static str {
+    pub(super) const fn owner(self) -> &'static str {
         match self {
             Self::Model => "the model's",
             Self::TrainingList => "the training list's",
         }
     }
 
-    const fn remedy(self) -> &'static str {
+    pub(super) const fn remedy(self) -> &'static str {
         match self {
             Self::Model => {
                 "rename its folder, put the names of a list into a classes.txt beside it, or give another model"
@@ -277,155 +301,6 @@ pub(crate) fn class_number(index: usize) -> u32 {
 
 pub(crate) fn class_index(class: u32) -> usize {
     usize::try_from(class).expect("a class number was made of an index")
-}
-
-/// Why there is no data set, or no split of it. One line each: what, where, what to do.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DatasetError {
-    /// No such file or folder.
-    #[error("{}: {}", path.display(), no_such(what))]
-    NotFound {
-        /// The path as given.
-        path: PathBuf,
-        /// `file`, `folder`, or either.
-        what: &'static str,
-    },
-    /// A file where a folder was expected.
-    #[error("{}: is no folder; give a folder with one folder a class", path.display())]
-    NotAFolder {
-        /// The path as given.
-        path: PathBuf,
-    },
-    /// The file system refuses.
-    #[error("{}: {}", path.display(), why_unread(source))]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A class without a clip.
-    #[error(
-        "{}: the folder '{class}' has no clips; put clips in it, or give the folder that holds nothing but a folder of \
-         clips for each class",
-        path.display()
-    )]
-    EmptyClass {
-        /// The folder of classes.
-        path: PathBuf,
-        /// The class.
-        class: String,
-    },
-    /// Nothing to choose between.
-    #[error("{}: {}; at least two classes with clips are needed", path.display(), only_class(class.as_deref()))]
-    TooFewClasses {
-        /// The folder of classes, or the list.
-        path: PathBuf,
-        /// The only class, where there is one.
-        class: Option<String>,
-    },
-    /// A line that is no entry of a list.
-    #[error("{}: line {line}: {reason}", path.display())]
-    Line {
-        /// The list.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong and what to do.
-        reason: String,
-    },
-    /// A list without a clip.
-    #[error("{}: no clips in it; write one 'path label' a line", path.display())]
-    EmptyList {
-        /// The list.
-        path: PathBuf,
-    },
-    /// A list of files without a file.
-    #[error("{}: no files in it; write one path a line", path.display())]
-    EmptyFileList {
-        /// The list.
-        path: PathBuf,
-    },
-    /// The class names cannot be read.
-    #[error(transparent)]
-    Labels(#[from] LabelMapError),
-    /// A label of a list, or a class of a table, without a clip to learn from.
-    #[error("{}: no clip to learn from has the label {label} ('{class}'); number classes without gaps, or take the name out", path.display())]
-    UnusedLabel {
-        /// The list or table.
-        path: PathBuf,
-        /// The class's number.
-        label: usize,
-        /// The class.
-        class: String,
-    },
-    /// A class that is not among those to match.
-    #[error("the class '{class}' is none of {} ({known}); {}", of.owner(), of.remedy())]
-    UnknownClass {
-        /// The class.
-        class: String,
-        /// Whose classes it is matched to.
-        of: ClassesOf,
-        /// The classes there are.
-        known: String,
-    },
-    /// Class names for what has its own.
-    #[error("{}: class names are for lists; {} has its own, leave --classes out", names.display(), path.display())]
-    NamesOfNoList {
-        /// The file of names.
-        names: PathBuf,
-        /// The folder or table.
-        path: PathBuf,
-    },
-    /// A name that two classes have.
-    #[error("{}: '{name}' stands in it twice; give every class a name of its own", path.display())]
-    NameTwice {
-        /// The file of names.
-        path: PathBuf,
-        /// The name.
-        name: String,
-    },
-    /// A clip that the groups do not name.
-    #[error("{}: no group for the clip {}; add a line with its path", table.display(), clip.display())]
-    NoGroup {
-        /// The table of groups.
-        table: PathBuf,
-        /// The clip.
-        clip: PathBuf,
-    },
-    /// `--group-regex` is none, or does not match a name.
-    #[error("--group-regex '{regex}': {reason}")]
-    GroupRegex {
-        /// As given.
-        regex: String,
-        /// What is wrong and what to do.
-        reason: String,
-    },
-    /// No split keeps groups together and every class in training.
-    #[error("these clips cannot be split into training and validation: {reason}")]
-    NoSplit {
-        /// Why, and what to do.
-        reason: String,
-    },
-}
-
-impl DatasetError {
-    /// The error of a path that does not open.
-    pub(crate) fn of_io(path: &Path, what: &'static str, source: io::Error) -> Self {
-        let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::NotFound { path, what },
-            _ => Self::Read { path, source },
-        }
-    }
-}
-
-fn only_class(class: Option<&str>) -> String {
-    class.map_or_else(
-        || "no class folders in it".to_owned(),
-        |class| format!("only the class '{class}' has clips"),
-    )
 }
 
 #[cfg(test)]

@@ -39,16 +39,27 @@ pub fn of_file(path: &Path) -> io::Result<String> {
     }
 }
 
-/// The marks of clips in their order, taken by so many threads. A clip that cannot be read has the mark 0.
+/// What is known of a clip without decoding it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClipMark {
+    /// The mark; 0 of a clip that cannot be read.
+    pub mark: u32,
+    /// How many pictures a folder holds; nothing of a file.
+    pub pictures: Option<usize>,
+}
+
+/// The marks of clips in their order, taken by so many threads.
 ///
 /// # Panics
 /// If an index is no clip's.
-pub fn of_clips(dataset: &Dataset, clips: &[usize], threads: usize) -> Vec<u32> {
+pub fn of_clips(dataset: &Dataset, clips: &[usize], threads: usize) -> Vec<ClipMark> {
     let share = clips.len().div_ceil(threads.clamp(1, 64)).max(1);
     std::thread::scope(|scope| {
         let mark_all = |some: &[usize]| some.iter().map(|clip| of_clip(&dataset.clips[*clip])).collect();
-        let shares: Vec<_> =
-            clips.chunks(share).map(|some| scope.spawn(move || -> Vec<u32> { mark_all(some) })).collect();
+        let shares: Vec<_> = clips
+            .chunks(share)
+            .map(|some| scope.spawn(move || -> Vec<ClipMark> { mark_all(some) }))
+            .collect();
         shares
             .into_iter()
             .flat_map(|share| share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -56,16 +67,20 @@ pub fn of_clips(dataset: &Dataset, clips: &[usize], threads: usize) -> Vec<u32> 
     })
 }
 
-fn of_clip(clip: &Clip) -> u32 {
+fn of_clip(clip: &Clip) -> ClipMark {
     // A clip that cannot be read is left out of the run; that it stays so is all that can be said.
-    let marked = if clip.path.is_dir() { of_folder(&clip.path) } else { of_ends(&clip.path, 0) };
+    let found = if clip.path.is_dir() { of_folder(&clip.path) } else { of_file_ends(&clip.path) };
     let span = clip.span.map_or([0.0; 2], |span| [span.start_secs, span.end_secs]);
-    marked.map_or(0, |mark| {
-        span.iter().fold(mark, |mark, secs| crc32c::crc32c_append(mark, &secs.to_le_bytes()))
-    })
+    let spanned =
+        |mark| span.iter().fold(mark, |mark, secs| crc32c::crc32c_append(mark, &secs.to_le_bytes()));
+    found.map(|found| ClipMark { mark: spanned(found.mark), ..found }).unwrap_or_default()
 }
 
-fn of_folder(folder: &Path) -> io::Result<u32> {
+fn of_file_ends(path: &Path) -> io::Result<ClipMark> {
+    Ok(ClipMark { mark: of_ends(path, 0)?, pictures: None })
+}
+
+fn of_folder(folder: &Path) -> io::Result<ClipMark> {
     let images = images(folder).map_err(io::Error::other)?;
     let mut mark = crc32c::crc32c(&images.len().to_le_bytes());
     for index in [0, images.len() / 2, images.len().saturating_sub(1)] {
@@ -73,7 +88,7 @@ fn of_folder(folder: &Path) -> io::Result<u32> {
             mark = of_ends(image, mark)?;
         }
     }
-    Ok(mark)
+    Ok(ClipMark { mark, pictures: Some(images.len()) })
 }
 
 fn of_ends(path: &Path, before: u32) -> io::Result<u32> {
@@ -102,7 +117,7 @@ mod tests {
         let path = folder.path().join("a.mp4");
         let mark = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            of_clip(&Clip::new(&path, 0))
+            of_clip(&Clip::new(&path, 0)).mark
         };
         let bytes: Vec<u8> = (0..=255).cycle().take(20_000).collect();
         let whole = mark(&bytes);
@@ -113,7 +128,7 @@ mod tests {
             other[index] ^= 1;
             assert_ne!(whole, mark(&other), "byte {index}");
         }
-        assert_eq!(of_clip(&Clip::new(folder.path().join("absent"), 0)), 0);
+        assert_eq!(of_clip(&Clip::new(folder.path().join("absent"), 0)), ClipMark::default());
     }
 
     #[test]
@@ -128,7 +143,8 @@ mod tests {
         frame(3, b"three");
         let three = mark();
         frame(3, b"THREE");
-        assert!(two != three && three != mark() && two != 0);
+        assert!(two.mark != three.mark && three.mark != mark().mark && two.mark != 0);
+        assert_eq!((two.pictures, three.pictures), (Some(2), Some(3)));
     }
 
     #[test]

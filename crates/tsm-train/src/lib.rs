@@ -94,6 +94,8 @@ pub mod mixing;
 pub mod motion_start;
 pub mod network;
 pub mod optimiser;
+#[cfg(feature = "video")]
+pub mod output_folder;
 pub mod parameter_groups;
 #[cfg(feature = "video")]
 pub mod prepare;

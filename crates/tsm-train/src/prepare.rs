@@ -6,8 +6,9 @@
 //!                                   └─ frames wanted ─► frames/CLASS/CLIP/img_00001.jpg, …, pts_micros.txt
 //! ```
 //!
-//! Clips that no list can name are refused before any is read. Lists and clip folders appear whole or not at all.
-//! Frames are upright, short side scaled by PIL's rule (never enlarged), JPEG without colour subsampling.
+//! Clips that no list can name, and folders that cannot be written, are refused before any is read. Lists and clip
+//! folders appear whole or not at all. Frames are upright, short side scaled by PIL's rule (never enlarged), JPEG
+//! without colour subsampling.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,6 +21,7 @@ pub use crate::ahead::MOST_WORKERS;
 use crate::ahead::{self, Ahead, WorkerLost};
 use crate::dataset::groups::GroupRule;
 use crate::dataset::{Clip, Dataset, DatasetError, class_index, list_file, split};
+use crate::output_folder::{FolderLock, try_write};
 use crate::report::{ReportError, write_atomically};
 
 mod extract;
@@ -121,6 +123,12 @@ pub enum PrepareError {
         /// The list or clip.
         path: PathBuf,
     },
+    /// Another run writes there.
+    #[error("{}: another tsm prepare writes there; wait for its end, or choose another --output", folder.display())]
+    InUse {
+        /// The folder of the lists.
+        folder: PathBuf,
+    },
     /// A class whose name would be no line of `classes.txt`.
     #[error("the class name {name:?} is no line of text; rename the class")]
     ClassName {
@@ -176,8 +184,7 @@ pub fn prepare(
     dataset.check_classes_differ(&options.source, 0..dataset.clips.len())?;
     // What cannot be divided now cannot be once clips are left out.
     split::split(&dataset, options.validation, options.seed)?;
-    std::fs::create_dir_all(output)
-        .map_err(|source| PrepareError::Write { path: output.to_owned(), source })?;
+    let _held = take(output, options.frames.is_some())?;
     let (readable, unreadable) = read_all(dataset, folders, options, told)?;
     let split = split::split(&readable, options.validation, options.seed)?;
     let of = |side: &[usize]| side.iter().map(|clip| readable.clips[*clip].clone()).collect::<Vec<_>>();
@@ -196,6 +203,22 @@ pub fn prepare(
         unvalidated: split.unvalidated,
         ungrouped,
     })
+}
+
+/// Takes the folder for this run, and tries what it will write there.
+fn take(output: &Path, has_frames: bool) -> Result<FolderLock, PrepareError> {
+    let refused = |path: &Path| {
+        let path = path.to_owned();
+        move |source| PrepareError::Write { path, source }
+    };
+    let taken = FolderLock::take(output).map_err(refused(output))?;
+    let held = taken.ok_or_else(|| PrepareError::InUse { folder: output.to_owned() })?;
+    try_write(output).map_err(refused(output))?;
+    if has_frames {
+        let frames = output.join("frames");
+        std::fs::create_dir_all(&frames).and_then(|()| try_write(&frames)).map_err(refused(&frames))?;
+    }
+    Ok(held)
 }
 
 /// Refuses lists that would take the place of the one that is read.

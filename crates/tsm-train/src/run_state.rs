@@ -80,6 +80,9 @@ pub struct RunRecord {
     /// Marks of the training clips, then of the validation clips ([`crate::fingerprint`]); none in an old save.
     #[serde(default)]
     pub clip_marks: Vec<u32>,
+    /// Marks of the models that are imitated; none in an old save.
+    #[serde(default)]
+    pub teacher_marks: Vec<String>,
     /// What comes next.
     pub position: Position,
     /// The open epoch's sums.
@@ -90,8 +93,9 @@ pub struct RunRecord {
     pub history: Vec<EpochRecord>,
     /// Steps that the average has taken in.
     pub average_steps: u64,
-    /// Clips that could not be read, with the reason.
-    pub skipped: BTreeMap<String, String>,
+    /// Clips that could not be read, with the reason; by index, since their folder may be called otherwise by now.
+    #[serde(default)]
+    pub unreadable: BTreeMap<usize, String>,
 }
 
 /// A run that can go on.
@@ -141,12 +145,13 @@ impl RunRecord {
             spec,
             data_digest,
             clip_marks: Vec::new(),
+            teacher_marks: Vec::new(),
             position: Position::default(),
             sums: EpochSums::default(),
             best: None,
             history: Vec::new(),
             average_steps: 0,
-            skipped: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
         }
     }
 }

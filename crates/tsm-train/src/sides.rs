@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::counts::float;
 use crate::dataset::groups::GroupRule;
 use crate::dataset::split::{self, Split};
-use crate::dataset::{self, ClassesOf, Dataset, DatasetError, Found};
+use crate::dataset::{self, ClassesOf, Dataset, DatasetError, Found, Nested};
 
 /// How the clips are divided.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,8 +48,9 @@ pub fn divide(
     division: &Division,
     seed: u64,
 ) -> Result<Sides, DatasetError> {
-    let Found { mut dataset, missing } = dataset::read(source, class_names)?;
+    let Found { mut dataset, missing, nested } = dataset::read(source, class_names)?;
     let mut warnings: Vec<String> = missing_rows(&missing).into_iter().collect();
+    warnings.extend(nested.map(|nested| nested_clips(&nested, groups)));
     let listed = dataset.clips.len();
     if let Division::List(list) = division {
         // A folder and a table have names of their own.
@@ -58,6 +60,7 @@ pub fn divide(
             dataset::read_for(list, &dataset.classes)?
         };
         warnings.extend(missing_rows(&other.missing));
+        warnings.extend(other.nested.map(|nested| nested.to_string()));
         dataset.clips.extend(other.dataset.with_classes(&dataset.classes, ClassesOf::TrainingList)?.clips);
     }
     for class in groups.apply(&mut dataset)? {
@@ -68,20 +71,23 @@ pub fn divide(
     }
     dataset.check_classes(source, 0..listed)?;
     let Split { training, validation, unvalidated } = split_of(&dataset, division, listed, seed)?;
-    for class in unvalidated {
-        warnings.push(unvalidated_class(&dataset.classes[dataset::class_index(class)]));
-    }
+    warnings.extend(unvalidated_classes(&dataset.classes, &unvalidated));
+    warnings.extend(few_to_judge(dataset.classes.len(), validation.len()));
     Ok(Sides { dataset, train: training, validation, warnings })
 }
 
 /// The two sides as indices; `listed` clips are of the source, those after them of a list of validation clips.
 fn split_of(dataset: &Dataset, division: &Division, listed: usize, seed: u64) -> Result<Split, DatasetError> {
     match division {
-        Division::List(_) => Ok(Split {
-            training: (0..listed).collect(),
-            validation: (listed..dataset.clips.len()).collect(),
-            unvalidated: Vec::new(),
-        }),
+        Division::List(_) => {
+            let judged = dataset.clips_by_class_of(listed..dataset.clips.len());
+            let lacking = (0..).zip(judged).filter(|(_, count)| *count == 0);
+            Ok(Split {
+                training: (0..listed).collect(),
+                validation: (listed..dataset.clips.len()).collect(),
+                unvalidated: lacking.map(|(class, _)| class).collect(),
+            })
+        }
         Division::Part(part) => split::split(dataset, *part, seed),
         Division::Fold { fold, folds } => {
             let mut all = split::folds(dataset, *folds, seed)?;
@@ -102,9 +108,34 @@ pub fn ungrouped_class(class: &str) -> String {
     )
 }
 
-/// Warns of a class that the validation clips lack.
-pub fn unvalidated_class(class: &str) -> String {
-    format!("no clip of '{class}' could be spared for validation")
+/// Warns of the classes that the validation clips lack, by their numbers.
+pub fn unvalidated_classes(classes: &[String], unvalidated: &[u32]) -> Option<String> {
+    let name = |class: &u32| Some(format!("'{}'", classes.get(dataset::class_index(*class))?));
+    let names: Vec<String> = unvalidated.iter().filter_map(name).collect();
+    (!names.is_empty())
+        .then(|| format!("no clip of {} is among the validation clips", dataset::some_of(&names)))
+}
+
+/// Warns of validation clips that are too few to tell one model from another.
+fn few_to_judge(classes: usize, clips: usize) -> Option<String> {
+    /// Where a clip is more than ten points.
+    const FEW: usize = 10;
+    let is_few = clips > 0 && (clips < FEW || clips < classes);
+    let points = 100.0 / float(clips);
+    is_few.then(|| {
+        let clips =
+            if clips == 1 { "1 validation clip".to_owned() } else { format!("{clips} validation clips") };
+        format!(
+            "only {clips}, each {points:.0} points of the top-1: the figures tell little; give more clips, or train \
+             each of several --folds"
+        )
+    })
+}
+
+/// Warns of clips in folders within their class's: only their names are looked at for groups.
+pub fn nested_clips(nested: &Nested, groups: &GroupRule) -> String {
+    let hint = r"; --group-regex '([^/]+)/[^/]+$' keeps the clips of one such folder on one side";
+    format!("{nested}{}", if matches!(groups, GroupRule::FileNames) { hint } else { "" })
 }
 
 /// What a table names and the disk lacks.
@@ -175,6 +206,20 @@ mod tests {
         }
         let [training, validation] = lists;
         divide(&training, None, &GroupRule::FileNames, &Division::List(validation), 1)
+    }
+
+    #[test]
+    fn classes_that_are_not_judged_and_clips_that_judge_little_are_told_in_a_line_each() {
+        let sides = listed("0.mp4 0\n1.mp4 1\n", "2.mp4 1\n").unwrap();
+        let [lacking, few] = sides.warnings.as_slice() else { panic!("{:?}", sides.warnings) };
+        assert_eq!(lacking, "no clip of '0' is among the validation clips");
+        assert!(few.starts_with("only 1 validation clip, each 100 points of the top-1"), "{few}");
+        assert_eq!(few_to_judge(2, 0), None, "none are asked for");
+        assert_eq!(few_to_judge(10, 10), None);
+        assert!(few_to_judge(30, 20).is_some(), "fewer than classes");
+        let names = ["a", "b", "c", "d", "e", "f", "g"].map(str::to_owned);
+        let told = unvalidated_classes(&names, &[0, 1, 2, 3, 4, 5]).unwrap();
+        assert_eq!(told, "no clip of 'a', 'b', 'c', 'd', 'e' and 1 more is among the validation clips");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! recipe + classes ─► ModelSpec
 //! from scratch ──── random ─────────────────────┐
 //! checkpoint ─┬─ convolutions, batch norm ──────┼─► Weights
-//!             └─ head: kept, or new where classes differ
+//!             └─ head: kept, its rows in the order of the classes, or new where these differ
 //! ```
 //!
 //! Source of the new head: MIT `models.py` (normal, 0.001, bias 0); of random convolutions:
@@ -19,6 +19,7 @@ use tsm_model::spec::SamplingSpec;
 use tsm_model::{Architecture, Backbone, InputSpec, ModelSpec, ShiftSpec};
 
 use crate::counts::float;
+use crate::dataset::{class_number, some_of};
 use crate::draws::Draws;
 use crate::parameter_groups::HeadStart;
 use crate::recipe::Recipe;
@@ -37,6 +38,8 @@ pub struct Start {
     pub weights: Weights,
     /// Whether the head is new.
     pub head: HeadStart,
+    /// The classes of the checkpoint whose head a new one takes the place of.
+    replaced: Option<Vec<String>>,
 }
 
 /// Why a run cannot start.
@@ -116,7 +119,7 @@ impl Start {
         let spec = model_spec(recipe, classes);
         if recipe.from_scratch {
             let weights = random(&spec, recipe.seed)?;
-            return Ok(Self { spec, weights, head: HeadStart::New });
+            return Ok(Self { spec, weights, head: HeadStart::New, replaced: None });
         }
         if let Some(path) = recipe.pretrained.as_ref().or(recipe.tune_from.as_ref()) {
             let checkpoint = Checkpoint::open(path, &SpecOverrides::default())?;
@@ -140,20 +143,46 @@ impl Start {
         if !same_width(from, &spec) {
             return Err(StartError::Width { path, found: from.spec.width, wanted: spec.width });
         }
-        let head = if from.spec.classes == spec.classes { HeadStart::Kept } else { HeadStart::New };
+        let rows = rows_for(&spec.classes, &from.spec.classes);
+        let head = if rows.is_some() { HeadStart::Kept } else { HeadStart::New };
         let mut weights = Weights::new();
         let linear = Architecture::of(&spec).linear;
         for parameter in Architecture::of(&spec).parameters() {
             let owner = parameter.name.rsplit_once('.').map(|(owner, _)| owner);
             let is_head = owner == Some(linear) || parameter.name == Architecture::MOTION_WEIGHT;
-            let tensor = match from.weights.get(&parameter.name) {
-                Some(tensor) if !(is_head && head == HeadStart::New) => tensor.copy()?,
+            let tensor = match (from.weights.get(&parameter.name), &rows) {
+                (Some(tensor), Some(rows)) if is_head => tensor.index_select(rows, 0)?,
+                (Some(tensor), _) if !is_head => tensor.copy()?,
                 _ => random_tensor(&parameter, linear, seed)?,
             };
             weights.insert(parameter.name, tensor);
         }
-        Ok(Self { spec, weights, head })
+        let replaced = rows.is_none().then(|| from.spec.classes.clone());
+        Ok(Self { spec, weights, head, replaced })
     }
+
+    /// What is lost of a checkpoint whose head is replaced because its classes are others, in one line.
+    pub fn lost_head(&self) -> Option<String> {
+        let (known, wanted) = (some_of(self.replaced.as_ref()?), some_of(&self.spec.classes));
+        Some(format!(
+            "its classes ({known}) are not those of the clips ({wanted}), so its head is replaced by a new one"
+        ))
+    }
+}
+
+/// The row of a head that knows `known` for each of `classes`; nothing where these are not the same names.
+fn rows_for(classes: &[String], known: &[String]) -> Option<Tensor> {
+    let mut rows: Vec<u32> = if classes == known {
+        (0..).take(classes.len()).collect()
+    } else {
+        let row = |class| known.iter().position(|name| name == class).map(class_number);
+        classes.iter().map(row).collect::<Option<_>>()?
+    };
+    let rows_of_head = Tensor::new(rows.as_slice(), &Device::Cpu).ok()?;
+    rows.sort_unstable();
+    // Each once: of two rows with one name nobody could say which is meant.
+    let is_order = rows.iter().copied().eq((0..).take(known.len()));
+    is_order.then_some(rows_of_head)
 }
 
 fn same_width(checkpoint: &Checkpoint, spec: &ModelSpec) -> bool {
@@ -202,6 +231,8 @@ fn normal(draws: &mut Draws) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use tsm_model::MotionFeatures;
+
     use super::*;
     use crate::recipe::Preset;
 
@@ -243,12 +274,46 @@ mod tests {
             (kept.head, values(&kept, "classifier.1.weight")),
             (HeadStart::Kept, values(&first, "classifier.1.weight"))
         );
+        assert_eq!(kept.lost_head(), None);
         let new = Start::of(&tune, &classes(&["a", "c", "d"]), None).unwrap();
         assert_eq!(new.head, HeadStart::New);
         assert_eq!(new.weights.get("classifier.1.weight").unwrap().dims(), [3, 1280]);
         assert_eq!(values(&new, "features.0.0.weight"), values(&first, "features.0.0.weight"));
+        assert_eq!(
+            new.lost_head().unwrap(),
+            "its classes (a, b) are not those of the clips (a, c, d), so its head is replaced by a new one"
+        );
         let error = Start::of(&Recipe { width: 0.5, ..tune }, &classes(&["a", "b"]), None).unwrap_err();
         assert!(error.to_string().contains("has width 0.25, the recipe asks for 0.5"), "{error}");
+    }
+
+    #[test]
+    fn the_rows_of_a_kept_head_follow_the_names_of_the_classes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.safetensors");
+        let flow = Recipe { motion_features: MotionFeatures::Flow, ..tiny() };
+        let mut first = Start::of(&flow, &classes(&["a", "b", "c"]), None).unwrap();
+        let shape = first.weights.get(Architecture::MOTION_WEIGHT).unwrap().dims().to_vec();
+        let motion: Vec<f32> = (0u16..).map(f32::from).take(shape.iter().product()).collect();
+        let motion = Tensor::from_vec(motion, shape, &Device::Cpu).unwrap();
+        first.weights.insert(Architecture::MOTION_WEIGHT.to_owned(), motion);
+        let bias = Tensor::new(&[1f32, 2.0, 3.0], &Device::Cpu).unwrap();
+        first.weights.insert("classifier.1.bias".to_owned(), bias);
+        let origin = tsm_model::checkpoint::Origin::Own;
+        let saved = Checkpoint { spec: first.spec.clone(), weights: first.weights.clone(), origin };
+        saved.save(&path, tsm_model::checkpoint::Storage::F32).unwrap();
+        let tune = Recipe { from_scratch: false, tune_from: Some(path), seed: 9, ..flow };
+        let kept = Start::of(&tune, &classes(&["c", "a", "b"]), None).unwrap();
+        assert_eq!((kept.head, values(&kept, "classifier.1.bias")), (HeadStart::Kept, vec![3.0, 1.0, 2.0]));
+        for name in ["classifier.1.weight", Architecture::MOTION_WEIGHT] {
+            let (before, after) = (values(&first, name), values(&kept, name));
+            let row = before.len() / 3;
+            assert_eq!(after, [&before[2 * row..], &before[..2 * row]].concat(), "{name}");
+        }
+        assert_eq!(Start::of(&tune, &classes(&["c", "a", "d"]), None).unwrap().head, HeadStart::New);
+        assert!(rows_for(&classes(&["a", "b"]), &classes(&["b", "a", "a"])).is_none());
+        assert!(rows_for(&classes(&["a", "b"]), &classes(&["b", "b"])).is_none());
+        assert!(rows_for(&classes(&["a", "a"]), &classes(&["a", "a"])).is_some(), "as they stand");
     }
 
     #[test]

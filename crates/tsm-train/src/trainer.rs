@@ -21,7 +21,8 @@ use crate::counts::float;
 use crate::dataset::{Dataset, class_index};
 use crate::learner::{Learner, LearnerTensors};
 use crate::loader::{Batch, Loader, Skipped};
-use crate::progress::{BatchReport, Event, Observer};
+use crate::output_folder::FolderLock;
+use crate::progress::{BatchReport, Event, Observer, WrongCounts};
 use crate::recipe::Recipe;
 use crate::report::EventWriter;
 use crate::run_state::{Position, RunRecord, RunState};
@@ -42,7 +43,7 @@ use motion_eyes::MotionEyes;
 use motion_paths::Begun;
 use plan::Plan;
 
-pub use artefacts::{RunFolder, RunLock};
+pub use artefacts::RunFolder;
 pub use error::TrainError;
 pub(crate) use plan::centre_view;
 pub use validation::Validation;
@@ -71,7 +72,7 @@ pub struct Job<'a> {
     /// Where saves and reports go.
     pub folder: RunFolder,
     /// The folder, where the caller has taken it.
-    pub lock: Option<RunLock>,
+    pub lock: Option<FolderLock>,
     /// A saved run to go on from.
     pub resume: Option<RunState>,
 }
@@ -97,7 +98,7 @@ pub struct Finished {
     /// Time of this process's part.
     pub elapsed: Duration,
     /// The folder is this run's until its model is written, too.
-    pub lock: RunLock,
+    pub lock: FolderLock,
 }
 
 /// Trains until all epochs are done or `should_stop` says so.
@@ -116,6 +117,9 @@ pub fn train(
         validation_clips: run.job.validation.len(),
         resumed_at: run.resumed_at,
     });
+    if let Some(wrong) = &run.wrong_counts {
+        observer.event(&Event::WrongCounts(wrong));
+    }
     let mut end = run.begin(observer, should_stop)?;
     while end == End::Complete && run.record.position.epoch < run.job.recipe.epochs {
         end = run.epoch(observer, should_stop)?;
@@ -134,7 +138,7 @@ struct Run<'a> {
     record: RunRecord,
     resumed_at: Option<Position>,
     events: EventWriter,
-    lock: RunLock,
+    lock: FolderLock,
     begun: Instant,
     /// When the first step of this process began: a head may have been solved before.
     first_step: Instant,
@@ -146,6 +150,8 @@ struct Run<'a> {
     left_out: BTreeSet<usize>,
     /// The clips of the last step, to be named if it was too much.
     step_clips: Vec<usize>,
+    /// What is worth a warning of the lists.
+    wrong_counts: Option<WrongCounts>,
 }
 
 impl<'a> Run<'a> {
@@ -153,7 +159,7 @@ impl<'a> Run<'a> {
         let plan = Plan::of(&job);
         let mut learner =
             Learner::new(&job.start.spec, &job.start.weights, plan.learner.clone(), &job.device)?;
-        let mut record = plan::record(&job);
+        let (mut record, wrong_counts) = plan::record(&job);
         let mut resumed_at = None;
         if let Some(saved) = job.resume.take() {
             record = Self::restored(&job, record, saved, &mut learner)?;
@@ -192,6 +198,7 @@ impl<'a> Run<'a> {
             clips_here: 0,
             left_out,
             step_clips: Vec::new(),
+            wrong_counts,
         })
     }
 
@@ -205,6 +212,7 @@ impl<'a> Run<'a> {
         let path = job.folder.last();
         plan::check_same(&fresh, &saved.record, &path)?;
         plan::check_clips(job, &fresh.clip_marks, &saved.record.clip_marks)?;
+        plan::check_teachers(job, &fresh.teacher_marks, &saved.record.teacher_marks)?;
         let tensors = LearnerTensors {
             network: saved.network,
             velocities: saved.velocities,
@@ -213,7 +221,8 @@ impl<'a> Run<'a> {
         };
         let restored = learner.restore(tensors).map_err(Box::new);
         restored.map_err(|source| TrainError::Restore { path, source })?;
-        Ok(RunRecord { clip_marks: fresh.clip_marks, ..saved.record })
+        let RunRecord { clip_marks, teacher_marks, .. } = fresh;
+        Ok(RunRecord { clip_marks, teacher_marks, ..saved.record })
     }
 
     /// What precedes the first step of a new run.
@@ -295,8 +304,8 @@ impl<'a> Run<'a> {
 
     /// Notes a clip that cannot be read; told once.
     fn leave_out(&mut self, clip: usize, reason: &str, observer: &mut dyn Observer) {
-        let name = self.job.dataset.clips[clip].path.display().to_string();
-        if self.record.skipped.insert(name.clone(), reason.to_owned()).is_none() {
+        if self.record.unreadable.insert(clip, reason.to_owned()).is_none() {
+            let name = self.job.dataset.clips[clip].path.display().to_string();
             observer.event(&Event::Skipped { clip: &name, reason });
         }
     }
@@ -310,7 +319,7 @@ impl<'a> Run<'a> {
         let is_lost = |clip: &&usize| counts[class_index(dataset.clips[**clip].class)] == 0;
         let Some(lost) = self.left_out.iter().find(is_lost) else { return Ok(()) };
         let class = class_index(dataset.clips[*lost].class);
-        let reason = self.record.skipped.get(&dataset.clips[*lost].path.display().to_string());
+        let reason = self.record.unreadable.get(lost);
         let (class, first) = (dataset.classes[class].clone(), reason.cloned().unwrap_or_default());
         Err(TrainError::NothingReadable { class, first })
     }
@@ -366,9 +375,8 @@ impl<'a> Run<'a> {
 /// The training clips that the open epoch could not read before it was interrupted. Only the first epoch's are known to
 /// be of the epoch itself; later ones may lie on a disk that is there again.
 fn known_left_out(job: &Job<'_>, record: &RunRecord) -> BTreeSet<usize> {
-    let path = |clip: &usize| job.dataset.clips[*clip].path.display().to_string();
     let is_open = record.position.epoch == 0;
-    job.train.iter().copied().filter(|clip| is_open && record.skipped.contains_key(&path(clip))).collect()
+    job.train.iter().copied().filter(|clip| is_open && record.unreadable.contains_key(clip)).collect()
 }
 
 /// Whether every value of a tensor is a number.

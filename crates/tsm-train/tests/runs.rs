@@ -258,6 +258,37 @@ fn a_run_of_other_choices_is_not_resumed() {
 }
 
 #[test]
+fn a_run_whose_teacher_was_replaced_is_not_resumed() {
+    let Some((folder, data)) = clips() else { return };
+    let (output, teacher) = (folder.path().join("m.safetensors"), folder.path().join("teacher.safetensors"));
+    std::fs::write(&teacher, b"one").unwrap();
+    let taught = Recipe { teacher: vec![teacher.clone()], ..recipe() };
+    run(&data, &output, &taught, 0, false).unwrap();
+    std::fs::write(&teacher, b"two").unwrap();
+    let error = run(&data, &output, &taught, 0, true).unwrap_err().to_string();
+    assert!(error.contains("teacher.safetensors: is not the teacher that the saved run "), "{error}");
+    std::fs::write(&teacher, b"one").unwrap();
+    run(&data, &output, &taught, 0, true).unwrap();
+}
+
+#[test]
+fn a_clip_that_cannot_be_read_is_one_clip_after_a_resume_from_another_folder() {
+    let Some((folder, data)) = clips() else { return };
+    std::fs::write(data.join("golf/torn_1.mp4"), b"no video").unwrap();
+    let output = folder.path().join("m.safetensors");
+    let longer = Recipe { epochs: 4, ..recipe() };
+    // Behind the first epoch, in which every clip is met once.
+    let begun = run(&data, &output, &longer, 8, false).unwrap();
+    assert!(begun.record.position.epoch > 0, "{:?}", begun.record.position);
+    assert_eq!((begun.end, begun.record.unreadable.len()), (End::Stopped, 1));
+    drop(begun);
+    let moved = folder.path().join("moved");
+    std::fs::rename(&data, &moved).unwrap();
+    let finished = run(&moved, &output, &longer, usize::MAX, true).unwrap();
+    assert_eq!((finished.end, finished.record.unreadable.len()), (End::Complete, 1));
+}
+
+#[test]
 fn a_loss_that_is_no_number_names_the_clips_of_its_batch() {
     let Some((folder, data)) = clips() else { return };
     let wild = Recipe { lr: 9e5, clip_norm: 0.0, warmup_epochs: 0.0, epochs: 6, ..recipe() };

@@ -40,6 +40,9 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     for missing in found.missing.iter().filter(|_| !is_quiet) {
         talk::line(&format!("tsm: not there: {}", talk::escaped(missing)));
     }
+    for nested in found.nested.iter().filter(|_| !is_quiet) {
+        talk::line(&format!("tsm: {}", talk::escaped(&nested.to_string())));
+    }
     let mut data = found.dataset.with_classes(&checkpoint.spec.classes, ClassesOf::Model)?;
     // For the report alone: who compares runs draws by group.
     GroupRule::of_source(path).apply(&mut data)?;

@@ -20,10 +20,14 @@ pub(crate) fn run(args: &PrepareArgs, is_quiet: bool) -> Result<Exit, Failure> {
     for missing in found.missing.iter().filter(|_| !is_quiet) {
         talk::line(&format!("tsm: not there: {}", talk::escaped(missing)));
     }
+    let groups = grouping::rule(&args.grouping, &args.input)?;
+    for nested in found.nested.iter().filter(|_| !is_quiet) {
+        talk::line(&format!("tsm: {}", talk::escaped(&sides::nested_clips(nested, &groups))));
+    }
     let options = PrepareOptions {
         source: args.input.clone(),
         validation: args.validation,
-        groups: grouping::rule(&args.grouping, &args.input)?,
+        groups,
         seed: args.seed,
         frames: args.frames.then(FrameOptions::default),
         workers: args.workers.get(),
@@ -60,7 +64,7 @@ fn warnings(made: &Prepared, classes: &[String]) -> Vec<String> {
     let name =
         |class: &u32| usize::try_from(*class).ok().and_then(|class| classes.get(class)).map_or("?", |n| n);
     let ungrouped = made.ungrouped.iter().map(|class| sides::ungrouped_class(name(class)));
-    let unvalidated = made.unvalidated.iter().map(|class| sides::unvalidated_class(name(class)));
+    let unvalidated = sides::unvalidated_classes(classes, &made.unvalidated);
     ungrouped.chain(unvalidated).collect()
 }
 
@@ -82,6 +86,6 @@ mod tests {
         let said = warnings(&made, &["sit".to_owned(), "walk".to_owned()]);
         assert_eq!(said.len(), 2);
         assert!(said[0].contains("'sit' tell no source videos"), "{said:?}");
-        assert!(said[1].contains("no clip of 'walk' could be spared"), "{said:?}");
+        assert!(said[1].contains("no clip of 'walk' is among the validation clips"), "{said:?}");
     }
 }

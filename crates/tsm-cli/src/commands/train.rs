@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tsm_model::checkpoint::Checkpoint;
-use tsm_model::path_fault::NO_FOLDER;
+use tsm_model::path_fault::{NO_FOLDER, why_unwritten};
 use tsm_train::clip_store::ClipStore;
 use tsm_train::evaluate::{EvaluateError, Evaluation};
 use tsm_train::finish::{self, Clips, FinishError};
 use tsm_train::loader::LoaderSource;
+use tsm_train::output_folder::try_write;
 use tsm_train::recipe::Recipe;
-use tsm_train::run_state::{Best, RunRecord, RunState};
+use tsm_train::run_state::Best;
 use tsm_train::sides::{Division, Sides, divide};
 use tsm_train::start::Start;
 use tsm_train::teacher::Teachers;
@@ -23,6 +24,7 @@ use crate::{gpu_build, model_source, signals, talk};
 
 mod bar;
 mod config;
+mod earlier_run;
 mod nearest_name;
 mod settings;
 
@@ -52,7 +54,7 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
     inputs::check_stay(settings.output(), "--output", weights.clone())?;
     // An earlier run's best model lies there, and goes when another begins.
     inputs::check_outside(RunFolder::beside(settings.output()).path(), "--output", weights)?;
-    let start = Start::of(&recipe, &dataset.classes, Some(&model_source::shipped()?))?;
+    let start = started(&recipe, &dataset.classes, is_quiet)?;
     let device = settings.device().open_telling(gpu_build::tell_why_none)?;
     let folder = RunFolder::beside(settings.output());
     let kept = settings.text(&recipe, train.len(), &|path| relative_to(folder.path(), path));
@@ -75,12 +77,12 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
         device,
         // Before it is asked what lies there.
         lock: folder.take_if_there()?,
-        resume: resumed(settings.run(), &folder, settings.output())?,
+        resume: earlier_run::resumed(settings.run(), &folder, settings.output())?,
         folder: folder.clone(),
     };
     if !is_quiet {
         if job.resume.is_none() && settings.run().restart != Some(true) {
-            tell_replaced(settings.output(), &folder);
+            earlier_run::tell_replaced(settings.output(), &folder);
         }
         tell_settings(&settings.told_text(&recipe, train.len()), &folder);
     }
@@ -140,18 +142,6 @@ fn tell_settings(text: &str, folder: &RunFolder) {
     talk::line(text.trim_end());
 }
 
-/// What of an earlier run goes, where nobody asked for that with `--restart`: its report now, its model at the end.
-fn tell_replaced(output: &Path, folder: &RunFolder) {
-    let (model, report) = (output.display(), folder.path().display());
-    let text = match (output.exists(), folder.last().exists()) {
-        (true, true) => format!("{model} and {report} are of an earlier run; this one replaces both"),
-        (true, false) => format!("{model} is there from before; this run replaces it"),
-        (false, true) => format!("{report} is of an earlier run; this one replaces it"),
-        (false, false) => return,
-    };
-    talk::line(&format!("tsm: {}", talk::escaped(&text)));
-}
-
 /// How the clips are divided, for the code and in words.
 fn division(args: &TrainArgs, validation: f64) -> (Division, String) {
     match (&args.validation_list, args.fold, args.folds) {
@@ -181,6 +171,15 @@ fn sides(settings: &Settings, division: &Division, is_quiet: bool) -> Result<Sid
     Ok(sides)
 }
 
+/// What the run starts from, with what is lost of a tuned model said.
+fn started(recipe: &Recipe, classes: &[String], is_quiet: bool) -> Result<Start, Failure> {
+    let start = Start::of(recipe, classes, Some(&model_source::shipped()?))?;
+    if let (Some(tuned), Some(lost), false) = (&recipe.tune_from, start.lost_head(), is_quiet) {
+        talk::line(&format!("tsm: {}", talk::escaped(&format!("{}: {lost}", tuned.display()))));
+    }
+    Ok(start)
+}
+
 /// Memory for decoded clips: what the recipe allows, but no more than half of what the computer has free.
 fn cache_bytes(recipe: &Recipe) -> usize {
     let about = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -191,7 +190,7 @@ fn cache_bytes(recipe: &Recipe) -> usize {
 }
 
 fn tell_run(finished: &Finished, folder: &RunFolder, is_quiet: bool) {
-    for reason in finished.record.skipped.values() {
+    for reason in finished.record.unreadable.values() {
         talk::line(&format!("tsm: left out: {}", talk::escaped(reason)));
     }
     if !is_quiet {
@@ -201,7 +200,7 @@ fn tell_run(finished: &Finished, folder: &RunFolder, is_quiet: bool) {
             kept(finished.record.best.as_ref(), finished.record.history.len(), finished.end),
             finished.elapsed.as_secs_f64(),
             finished.waited.as_secs_f64(),
-            counted(finished.record.skipped.len(), "clip")
+            counted(finished.record.unreadable.len(), "clip")
         ));
     }
     if finished.end == End::Stopped {
@@ -240,39 +239,6 @@ fn tell_stopped(folder: &RunFolder) {
     }
 }
 
-/// The saved run to go on from. One that is unfinished is not thrown away unasked; one that was killed before its first
-/// save starts again.
-fn resumed(args: &TrainArgs, folder: &RunFolder, output: &Path) -> Result<Option<RunState>, Failure> {
-    let last = folder.last();
-    if args.resume == Some(true) {
-        if !last.exists() && folder.has_settings() {
-            talk::line(&format!("tsm: {}: nothing is saved yet; starting anew", folder.path().display()));
-            return Ok(None);
-        }
-        if !last.exists() {
-            let what = "there is no run to go on from; leave --resume out, or check --output";
-            return Err(Failure::bad_input(format!("{}: {what}", folder.path().display())));
-        }
-        return Ok(Some(RunState::open(&last)?));
-    }
-    if args.restart == Some(true) || !last.exists() {
-        return Ok(None);
-    }
-    let saved = RunState::open(&last)
-        .map_err(|error| Failure::bad_input(format!("{error}; throw it away with --restart")))?;
-    let RunRecord { position, recipe, .. } = &saved.record;
-    let (done, all) = (position.epoch, recipe.epochs);
-    let left = if done < all {
-        format!("an unfinished run, {done} of {all} epochs")
-    } else if !folder.is_concluded(output) {
-        "a run whose model is not written yet".to_owned()
-    } else {
-        return Ok(None);
-    };
-    let what = "go on with --resume, or throw it away with --restart";
-    Err(Failure::bad_input(format!("{}: {left}; {what}", folder.path().display())))
-}
-
 /// An output that cannot be written, or would cost another file, is told before hours of training, not after.
 fn check_output(output: &Path) -> Result<(), Failure> {
     let named = |what: &str| Failure::bad_input(format!("{}: {what}", output.display()));
@@ -282,10 +248,14 @@ fn check_output(output: &Path) -> Result<(), Failure> {
     if output.exists() && !output.is_file() {
         return Err(named("is a pipe or a device; give the name of a model file"));
     }
-    match output.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => Err(named(NO_FOLDER)),
-        _ => Ok(Checkpoint::check_target(output)?),
+    if output.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        return Err(named(NO_FOLDER));
     }
+    Checkpoint::check_target(output)?;
+    // What a link names is replaced, in its own folder.
+    let whole = output.canonicalize().or_else(|_new| std::path::absolute(output));
+    let tried = whole.and_then(|whole| whole.parent().map_or(Ok(()), try_write));
+    tried.map_err(|error| named(&why_unwritten(&error)))
 }
 
 fn failure(error: TrainError) -> Failure {

@@ -311,7 +311,7 @@ mod tests {
         let (Some(root), Some(table)) = (shared("data/jhmdb-train"), shared("data/jhmdb-train.csv")) else {
             return;
         };
-        let mut dataset = class_folder::read(&root).unwrap();
+        let mut dataset = class_folder::read(&root).unwrap().dataset;
         GroupRule::Table(table).apply(&mut dataset).unwrap();
         let distinct: BTreeSet<_> = groups(&dataset).into_iter().collect();
         assert_eq!(distinct.len(), 200);

@@ -46,7 +46,7 @@ pub fn read(table: &Path) -> Result<Found, DatasetError> {
     let field = |record: &csv::StringRecord, column| record.get(column).unwrap_or_default().to_owned();
     let names: BTreeSet<String> = rows.iter().map(|(_, record)| field(record, columns.class)).collect();
     let classes: Vec<String> = names.into_iter().collect();
-    let mut found = Found { dataset: Dataset { classes, clips: Vec::new() }, missing: Vec::new() };
+    let mut found = Found { dataset: Dataset { classes, clips: Vec::new() }, ..Found::default() };
     let mut labels = Labels::default();
     for (line, record) in &rows {
         let label = field(record, columns.class);

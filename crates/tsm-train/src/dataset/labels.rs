@@ -1,7 +1,7 @@
 //! A clip shows one thing: a list or table that calls it two is refused by its line.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
 use super::Clip;
 
@@ -19,7 +19,9 @@ impl Labels {
     /// What is wrong, where it has been called something else before.
     pub(super) fn note(&mut self, clip: &Clip, line: usize) -> Result<(), String> {
         let span = clip.span.map_or([0; 2], |span| [span.start_secs.to_bits(), span.end_secs.to_bits()]);
-        let (class, at) = *self.first.entry((clip.path.clone(), span)).or_insert((clip.class, line));
+        // `./a.mp4` is `a.mp4`.
+        let path: PathBuf = clip.path.components().filter(|part| *part != Component::CurDir).collect();
+        let (class, at) = *self.first.entry((path, span)).or_insert((clip.class, line));
         if class == clip.class {
             return Ok(());
         }

@@ -5,6 +5,9 @@
 //! videos/jump_0001 187 3                folder of frames, 187 of them, label 3
 //! ```
 //!
+//! A clip has the frames that are there: MIT's code takes the list's number of them, here training only warns where
+//! it is another one.
+//!
 //! The label is read from the right, so that a path may hold anything. Whether a number before it belongs to the path
 //! is decided by which file exists. Paths are relative to the list's folder. UTF-8; blank lines and lines that
 //! begin with `#` are passed over; a path that begins so is written with `./` before it. Texts only: who makes a list
@@ -192,7 +195,42 @@ fn label_of(label: &str, classes: Option<&[String]>) -> Result<u32, String> {
 }
 
 fn missing(path: &Path) -> String {
-    format!("{}: no such file; paths are relative to the list's folder", path.display())
+    let hint = if Path::new(&path.to_string_lossy().replace('\\', "/")).exists() {
+        "write / between folders, not \\".to_owned()
+    } else if let Some(name) = alike(path) {
+        format!("{name:?} lies there and may look the same: copy the name from the disk")
+    } else {
+        "paths are relative to the list's folder".to_owned()
+    };
+    format!("{}: no such file; {hint}", path.display())
+}
+
+/// A file beside `path` whose name differs in letters beyond ASCII alone, if there is just one: one letter may be
+/// written in two ways (`ü`, or `u` and a mark), and macOS writes names in another way than most programs do.
+fn alike(path: &Path) -> Option<String> {
+    let wanted = path.file_name()?.to_str()?;
+    let is_alike = |name: &String| {
+        // Of two forms of one name the one with marks is longer.
+        name.chars().count() != wanted.chars().count() && outline(name) == outline(wanted)
+    };
+    let beside = std::fs::read_dir(folder_of(path)).ok()?.flatten();
+    let names = beside.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut found = names.filter(is_alike);
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// A name with one sign for each letter that is none of ASCII's or carries marks.
+fn outline(name: &str) -> String {
+    const ANY: char = '\u{fffd}';
+    let mut outline = String::with_capacity(name.len());
+    for letter in name.chars() {
+        // Combining marks belong to the letter before them.
+        if ('\u{300}'..='\u{36f}').contains(&letter) {
+            outline.pop();
+        }
+        outline.push(if letter.is_ascii() { letter } else { ANY });
+    }
+    outline
 }
 
 /// The last word and what stands before it.
@@ -265,6 +303,28 @@ mod tests {
         assert!(message(&["a.mp4"], "a.mp4 99999999999999999999\n").contains("no label"));
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_list_from_windows_is_told_how_folders_are_written() {
+        let told = message(&["walk/a 1.mp4"], "walk\\a 1.mp4 0\r\n");
+        assert!(told.contains(r"walk\a 1.mp4: no such file; write / between folders, not \"), "{told}");
+    }
+
+    #[test]
+    fn a_name_that_is_stored_in_another_form_is_shown() {
+        let decomposed = "cafe\u{301} 1.mp4";
+        for (file, listed) in [(decomposed, "caf\u{e9} 1.mp4"), ("caf\u{e9} 1.mp4", decomposed)] {
+            let told = message(&[file], &format!("{listed} 0\n"));
+            assert!(told.contains(&format!("no such file; {file:?} lies there")), "{told}");
+        }
+        let unlike = message(&[decomposed, "plain.mp4"], "caf\u{e9} 2.mp4 0\n");
+        assert!(unlike.contains("no such file; paths are relative"), "{unlike}");
+        let other = message(&["caf\u{e8}.mp4"], "caf\u{e9}.mp4 0\n");
+        assert!(other.contains("paths are relative"), "another letter: {other}");
+        let many = message(&["caf\u{e9}.mp4", "caf\u{e8}.mp4"], "cafe\u{302}.mp4 0\n");
+        assert!(many.contains("paths are relative"), "nobody knows which: {many}");
+    }
+
     #[test]
     fn labels_are_held_against_the_class_names() {
         let (root, list) = list(&["a.mp4"], "a.mp4 2\n");
@@ -317,6 +377,9 @@ mod tests {
     fn one_clip_has_one_label_and_one_name_one_class() {
         let twice = message(&["a.mp4", "b.mp4"], "a.mp4 0\nb.mp4 1\na.mp4 1\n");
         assert!(twice.contains("line 3: ") && twice.contains("another label on line 1"), "{twice}");
+        let mut labels = Labels::default();
+        labels.note(&Clip::new("a.mp4", 0), 1).unwrap();
+        assert!(labels.note(&Clip::new("./a.mp4", 1), 2).unwrap_err().contains("another label on line 1"));
         let (root, list) = list(&["a.mp4"], "a.mp4 0\n");
         let names = root.path().join("names.txt");
         std::fs::write(&names, "sit\nsit\n").unwrap();

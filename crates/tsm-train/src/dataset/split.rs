@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn a_tree_without_groups_is_split_too() {
         let Some(root) = shared("data/jhmdb-train") else { return };
-        let mut dataset = class_folder::read(&root).unwrap();
+        let mut dataset = class_folder::read(&root).unwrap().dataset;
         GroupRule::FileNames.apply(&mut dataset).unwrap();
         assert!(split(&dataset, 0.25, 0).unwrap().unvalidated.is_empty());
     }

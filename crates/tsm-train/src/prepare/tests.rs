@@ -207,3 +207,24 @@ fn a_stopped_preparation_writes_no_list_and_leaves_whole_clips_only() {
         }
     }
 }
+
+#[test]
+fn a_folder_that_cannot_be_written_or_is_written_already_is_told_before_a_clip_is_read() {
+    let root = tree();
+    let output = root.path().join("out");
+    let refused = |output: &Path, frames| {
+        let found = dataset::read(&root.path().join("clips"), None).unwrap();
+        prepare(found.dataset, output, &options(frames), &mut |_| panic!("a clip is read"))
+            .unwrap_err()
+            .to_string()
+    };
+    let held = FolderLock::take(&output).unwrap();
+    let told = refused(&output, None);
+    assert!(told.contains("another tsm prepare writes there; wait for its end"), "{told}");
+    drop(held);
+    let frames = output.join("frames");
+    std::fs::write(&frames, b"a file").unwrap();
+    assert!(refused(&output, Some(FrameOptions::default())).contains("frames: is a file; give a folder"));
+    #[cfg(target_os = "linux")]
+    assert!(refused(Path::new("/proc/self"), None).starts_with("/proc/self: "));
+}

@@ -8,11 +8,11 @@
 //! | `log.csv`, `curves.svg`, `events.out.tfevents.*` | the epochs |
 //! | `validation.json`, `confusion.svg`, `README.md` | the model that was made |
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::TrainError;
+use crate::output_folder::FolderLock;
 use crate::report::{
     EVENTS, EpochRecord, EventWriter, FOLDER_ENDING, History, LogStart, ReportError, SETTINGS, curves_svg,
     write_atomically,
@@ -25,12 +25,6 @@ const OF_A_RUN: [&str; 6] =
 
 /// The model card: the last file that a run writes, after the model itself.
 const CARD: &str = "README.md";
-
-/// Keeps other runs out of a folder while it lives; a process that dies lets go of it.
-#[derive(Debug)]
-pub struct RunLock {
-    _folder: File,
-}
 
 /// A folder of this layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,22 +41,17 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`TrainError::InUse`] while another run has it, or if the file system refuses.
-    pub fn take(&self) -> Result<RunLock, TrainError> {
+    pub fn take(&self) -> Result<FolderLock, TrainError> {
         let refused = |source| ReportError::Write { path: self.0.clone(), source };
-        std::fs::create_dir_all(&self.0).map_err(refused)?;
-        let folder = File::open(&self.0).map_err(refused)?;
-        // Where the file system knows no locks there is none.
-        match folder.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(TrainError::InUse { folder: self.0.clone() }),
-            _ => Ok(RunLock { _folder: folder }),
-        }
+        let taken = FolderLock::take(&self.0).map_err(refused)?;
+        taken.ok_or_else(|| TrainError::InUse { folder: self.0.clone() })
     }
 
     /// The same of a folder that is there: before a run looks at what an earlier one has left in it.
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub fn take_if_there(&self) -> Result<Option<RunLock>, TrainError> {
+    pub fn take_if_there(&self) -> Result<Option<FolderLock>, TrainError> {
         self.0.is_dir().then(|| self.take()).transpose()
     }
 
@@ -146,6 +135,20 @@ impl RunFolder {
     /// Where the choices of the run are written.
     pub fn settings(&self) -> PathBuf {
         self.0.join(SETTINGS)
+    }
+
+    /// The name of the model whose report lies here, as its choices say.
+    pub fn owner(&self) -> Option<PathBuf> {
+        let settings: toml::Table = std::fs::read_to_string(self.settings()).ok()?.parse().ok()?;
+        Path::new(settings.get("output")?.as_str()?).file_name().map(PathBuf::from)
+    }
+
+    /// Whether somebody else's files lie here: a run writes its choices before all others.
+    pub fn is_foreign(&self) -> bool {
+        let is_seen =
+            |path: &PathBuf| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
+        let has_files = || self.files().is_ok_and(|files| files.iter().any(is_seen));
+        !self.has_settings() && !self.last().exists() && has_files()
     }
 
     /// Whether a run has begun here: its choices are written first of all.

@@ -103,6 +103,17 @@ pub enum TrainError {
         /// How many others have changed.
         others: usize,
     },
+    /// A teacher is not what it was.
+    #[error(
+        "{}: is not the teacher that the saved run {} has imitated; put the old file back, or start anew with --restart",
+        teacher.display(), path.display()
+    )]
+    ChangedTeacher {
+        /// The saved run.
+        path: PathBuf,
+        /// The teacher's file.
+        teacher: PathBuf,
+    },
     /// The tensors of a saved run are not this network's.
     #[error("{}: the saved run is damaged: {source}; start anew with --restart", path.display())]
     Restore {

@@ -17,6 +17,7 @@ use crate::loader::{EvalView, LastBatch, LoaderOptions, LoaderSource, Mode, Trai
 use crate::loss::{LossSpec, balanced_weights};
 use crate::network::Depth;
 use crate::optimiser::OptimiserSpec;
+use crate::progress::WrongCounts;
 use crate::recipe::{ClassWeights, CropChoice, FlipChoice, Recipe};
 use crate::run_state::{Position, RunRecord};
 use crate::sampling::{ClipCount, Phase, Sampling, ShortClip, UniformRule};
@@ -228,16 +229,21 @@ fn learner(job: &Job<'_>) -> LearnerSpec {
     }
 }
 
-/// The record of a run of this job that has made no step.
-pub(super) fn record(job: &Job<'_>) -> RunRecord {
+/// The record of a run of this job that has made no step, and which counts of its list the clips belie.
+pub(super) fn record(job: &Job<'_>) -> (RunRecord, Option<WrongCounts>) {
     let mut record = RunRecord::new(
         job.recipe.clone(),
         job.start.spec.clone(),
         digest(&job.dataset, job.train, job.validation),
     );
     let clips = [job.train, job.validation].concat();
-    record.clip_marks = fingerprint::of_clips(&job.dataset, &clips, job.recipe.workers);
-    record
+    let marks = fingerprint::of_clips(&job.dataset, &clips, job.recipe.workers);
+    let wrong = WrongCounts::of(&job.dataset, &clips, &marks);
+    record.clip_marks = marks.iter().map(|mark| mark.mark).collect();
+    // One that has gone since it was opened differs from every other.
+    let mark = |teacher: &PathBuf| fingerprint::of_file(teacher).unwrap_or_default();
+    record.teacher_marks = job.recipe.teacher.iter().map(mark).collect();
+    (record, wrong)
 }
 
 /// A number that changes with the classes, the clips and which side each is on.
@@ -299,6 +305,15 @@ pub(super) fn check_clips(job: &Job<'_>, now: &[u32], saved: &[u32]) -> Result<(
             others: changed.count(),
         }),
     }
+}
+
+/// Refuses teachers that are not what they were: the rest of the run would learn from others than its beginning did.
+pub(super) fn check_teachers(job: &Job<'_>, now: &[String], saved: &[String]) -> Result<(), TrainError> {
+    let marks = now.iter().zip(saved);
+    let changed = job.recipe.teacher.iter().zip(marks).find(|(_, (now, saved))| now != saved);
+    changed.map_or(Ok(()), |(teacher, _)| {
+        Err(TrainError::ChangedTeacher { path: job.folder.last(), teacher: teacher.clone() })
+    })
 }
 
 /// The choices that change the outcome. A path from another folder may lead to the same file.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tsm_train::progress::{BatchReport, Event, Observer};
+use tsm_train::progress::{BatchReport, Event, Observer, WrongCounts};
 use tsm_train::report::EpochRecord;
 
 use crate::talk;
@@ -58,6 +58,13 @@ impl Observer for Bar {
                 };
                 let clips = format!("{train_clips} training clips, {validation_clips} validation clips");
                 self.line(&format!("{clips}{at}"));
+            }
+            Event::WrongCounts(WrongCounts { folders, of, first, said, held }) => {
+                let first = talk::escaped(&first.display().to_string());
+                self.line(&format!(
+                    "tsm: {folders} of {of} folders do not hold as many frames as their list says, the first: {first}, \
+                     {held} and not {said}; the frames that are there are used"
+                ));
             }
             Event::MotionPaths { paths } => {
                 let (features, lost) = (paths.features.len(), 100.0 * paths.most_given_up);
