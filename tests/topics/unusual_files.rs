@@ -167,7 +167,7 @@ fn a_transport_stream_that_ends_within_a_packet_is_cut_short() {
     let cut = folder.path().join("cut.ts");
     std::fs::write(&cut, &std::fs::read(whole).unwrap()[..188 * 900 + 100]).unwrap();
     let finished = live(&cut);
-    finished.assert_bad_input("cut.ts: the file is cut short (169300 of 169388 bytes)");
+    finished.assert_bad_input("cut.ts: the file is cut short (it ends within its last part)");
     assert!(finished.frames().len() > 5, "{} frames", finished.frames().len());
 }
 

@@ -12,6 +12,7 @@
 //! Only what a server sends is a camera; the same bytes kept in a file are a recording.
 
 use gstreamer as gst;
+use gstreamer::glib;
 use gstreamer::prelude::*;
 
 /// Lets a demuxer that `decodebin` is going to add have one stream. Where its first part is sound, no picture is found.
@@ -26,13 +27,19 @@ pub(crate) fn shorten(pipeline: &gst::Pipeline) {
 /// Whether `pipeline` asks a web server, by whatever element: `souphttpsrc` as a rule, which warns of itself where it
 /// is asked for its URI while the server refuses.
 pub(crate) fn reads_the_web(pipeline: &gst::Pipeline) -> bool {
-    let is_web = |address: String| address.starts_with("http://") || address.starts_with("https://");
-    let location = |element: &gst::Element| {
-        element
-            .has_property_with_type("location", String::static_type())
-            .then(|| element.property("location"))
-    };
-    has(pipeline, |element| location(element).flatten().is_some_and(is_web))
+    has(pipeline, |element| location(element).is_some_and(|address| is_web(&address)))
+}
+
+/// Where `element` reads from or writes to. A user's template may have elements whose location nobody can ask for.
+fn location(element: &gst::Element) -> Option<String> {
+    let property = element.find_property("location")?;
+    let is_asked_for = property.flags().contains(glib::ParamFlags::READABLE);
+    (is_asked_for && property.value_type() == String::static_type()).then(|| element.property("location"))?
+}
+
+fn is_web(address: &str) -> bool {
+    let scheme = address.split_once("://").map_or("", |(scheme, _)| scheme);
+    scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")
 }
 
 /// Whether one picture after the other comes; to be asked once the first one is there.
@@ -74,6 +81,7 @@ mod tests {
         for (source, location, is_web) in [
             ("souphttpsrc", "http://cam/video.mjpg", true),
             ("souphttpsrc", "https://cam/video.mjpg", true),
+            ("souphttpsrc", "HTTP://cam/video.mjpg", true),
             ("filesrc", "clip.mjpg", false),
         ] {
             let pipeline = gst::Pipeline::new();
@@ -83,5 +91,13 @@ mod tests {
             assert_eq!(reads_the_web(&pipeline), is_web, "{location}");
             assert!(!is_in(&pipeline), "{location}: anything may come");
         }
+    }
+
+    #[test]
+    fn an_element_whose_location_can_only_be_set_is_no_web_server() {
+        crate::init().unwrap();
+        let pipeline = gst::Pipeline::new();
+        pipeline.add(&made("rsvgoverlay")).unwrap();
+        assert!(!reads_the_web(&pipeline));
     }
 }

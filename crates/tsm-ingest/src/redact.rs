@@ -55,31 +55,23 @@ fn push_address(address: &str, around: Around, out: &mut String) {
     };
     // `domain/user:password@host` is written, too.
     let may_hide_password = path.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'));
-    if is_surely_host(host, user_info) && !may_hide_password {
+    if is_surely_host(host) && !may_hide_password {
         out.extend([user_info, host]);
         return push_without_secrets(path, around, out);
     }
     push_without_user_info(address, around, out);
 }
 
-/// Whether this is an address in numbers, or, where nobody's name stands before it, has the form of a host's full name.
-/// A port is no help: `admin:1/2@cam` begins like a host with one.
-fn is_surely_host(text: &str, user_info: &str) -> bool {
+/// Whether this is an address in numbers. A full name is no host for sure (`p@ss.word/1@cam`: a parser has taken `p` away,
+/// and left the rest of the password as host and path), nor is a port any help: `admin:1/2@cam` begins like a host with
+/// one.
+fn is_surely_host(text: &str) -> bool {
     let host = match text.rsplit_once(':') {
         Some((host, port)) if port.parse::<u16>().is_ok() => host,
         _ => text,
     };
-    let is_ipv6 = || {
-        let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
-    };
-    if host.parse::<Ipv4Addr>().is_ok() || is_ipv6() {
-        return true;
-    }
-    let is_label = |label: &str| {
-        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    user_info.is_empty() && text.contains('.') && text.split('.').all(is_label)
+    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    host.parse::<Ipv4Addr>().is_ok() || inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
 }
 
 /// Appends `address`, of which all up to the last `@` may be user and password.
@@ -237,7 +229,6 @@ mod tests {
         both("http://10.0.0.5:8080?user=me@home", "http://10.0.0.5:8080?user=me@home");
         both("rtsp://[fe80::1]:554/s@1", "rtsp://[fe80::1]:554/s@1");
         both("rtsp://u:p@10.0.0.5:554/s@1", "rtsp://***@10.0.0.5:554/s@1");
-        both("http://cam.example.org/snap@2", "http://cam.example.org/snap@2");
         both("http://10.0.0.5/v?password=p@ss&x=1", "http://10.0.0.5/v?password=***&x=1");
     }
 
@@ -253,6 +244,8 @@ mod tests {
         both("rtsp://corp.local/user:secret@cam/s", "rtsp://***@cam/s");
         both("rtsp://u:a@home.example/secret@cam/s", "rtsp://***@cam/s");
         both("rtsp://c2Vj/cmV0@cam/s", "rtsp://***@cam/s");
+        both("rtsp://corp.local/user%3Asecret@cam/s", "rtsp://***@cam/s");
+        both("http://cam.example.org/snap@2", "http://***@2");
         both("http://cam/v?password=p@ss&x=1", "http://***@***&x=1");
         both("http://u:p@cam/v?password=p@ss", "http://***@***");
     }

@@ -31,53 +31,14 @@ use crate::source::Source;
 
 mod frame_maker;
 pub(crate) mod observer;
+mod options;
 
 use frame_maker::FrameMaker;
 use observer::Observer;
+pub use options::{Pace, SessionOptions, Transport};
 
 /// A file is no host: whoever wants a camera to answer at once does not mean that a disk must.
 const FILE_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How a session is to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionOptions {
-    /// How RTSP media travel.
-    pub transport: Transport,
-    /// How long a host may take to answer before the session fails.
-    pub connect_timeout: Duration,
-    /// How fast recorded sources are read.
-    pub pace: Pace,
-}
-
-impl Default for SessionOptions {
-    fn default() -> Self {
-        Self {
-            transport: Transport::Tcp,
-            connect_timeout: Duration::from_secs(10),
-            pace: Pace::AsFastAsPossible,
-        }
-    }
-}
-
-/// How RTSP media travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Transport {
-    /// Inside the RTSP connection: no losses, passes every firewall the connection passes.
-    #[default]
-    Tcp,
-    /// As UDP packets: losses instead of delay.
-    Udp,
-}
-
-/// How fast recorded sources are read; live sources have their own pace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Pace {
-    /// Limited by the consumer only.
-    #[default]
-    AsFastAsPossible,
-    /// A frame is delivered when its PTS is due.
-    RealTime,
-}
 
 /// What the consumer wants after a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,9 +163,11 @@ impl Session {
         self.liveness.get().copied()
     }
 
-    /// Waits at most `timeout` for the next event; `None` where there is none, and after the last one.
+    /// Waits at most `timeout` for the next event; `None` where there is none, and after the last one. It also returns as
+    /// soon as [`Session::liveness`] is known, for which a caller may wait.
     pub fn next_event(&self, timeout: Duration) -> Option<SessionEvent> {
         let deadline = arrival_now() + timeout;
+        let was_known = self.liveness().is_some();
         loop {
             let left = deadline.saturating_duration_since(arrival_now());
             let Some(message) =
@@ -215,6 +178,9 @@ impl Session {
             if let Some(event) = self.event_of(&message) {
                 debug!(?event, "session event");
                 return Some(event);
+            }
+            if self.liveness().is_some() != was_known {
+                return None;
             }
         }
     }
@@ -280,8 +246,10 @@ impl Session {
 
     /// The first picture is there, and with it every element.
     fn note_opened(&self) {
-        let is_camera = self.may_be_camera() && multipart::is_in(&self.pipeline);
-        self.liveness.get_or_init(|| if is_camera { Liveness::Live } else { Liveness::Recorded });
+        self.liveness.get_or_init(|| {
+            let is_camera = self.may_be_camera() && multipart::is_in(&self.pipeline);
+            if is_camera { Liveness::Live } else { Liveness::Recorded }
+        });
     }
 
     /// To PAUSED, on a thread of its own: `pipewiresrc` holds the caller for up to 30 s where its camera does not

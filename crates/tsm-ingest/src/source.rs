@@ -394,11 +394,17 @@ mod tests {
 
     #[test]
     fn a_password_that_was_not_encoded_is_not_shown_as_a_path() {
-        for text in
-            ["rtsp://admin:1234#secret@cam/s", "rtsp://admin:1/secret@cam/s", "rtsp://cam/s?password=secret"]
-        {
+        for text in [
+            "rtsp://admin:1234#secret@cam/s",
+            "rtsp://admin:1/secret@cam/s",
+            "rtsp://admin:P@secret.word/1secret@192.168.1.10/s",
+            "rtsp://cam/s?password=secret",
+        ] {
             let source = Source::parse(text).unwrap();
             assert!(!format!("{source} {source:?}").contains("secret"), "{source:?}");
+            let Source::Rtsp(address) = &source else { panic!("{source:?}") };
+            let quoted = crate::redacted(&format!("no answer from {}", address.location()));
+            assert!(!quoted.contains("secret"), "{quoted}");
         }
         let error = Source::parse("rtsp://u:se'cret#1@cam/s").unwrap_err().to_string();
         assert!(!error.contains("cret") && error.contains("%23"), "{error}");

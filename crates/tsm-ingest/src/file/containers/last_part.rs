@@ -4,31 +4,48 @@
 //!  head ─ part (size) ─ part (size) ─ … ─ part (si|     the end that the last one asks for lies behind the file's
 //! ```
 //!
-//! Each function tells where the last part that has begun should end, `None` where something else is met first: no
-//! false alarms. Whole parts that are missing leave no trace here.
+//! Each function tells whether the last part that has begun is cut, `None` where something else is met first: no false
+//! alarms. Whole parts that are missing leave no trace here.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
-use super::MOST_PARTS;
+/// How many parts are looked at: a day of Flash video has six million.
+const MOST_PARTS: usize = 10_000_000;
+
+/// MPEG transport stream (ISO/IEC 13818-1, section 2.4.3): packets of 188 bytes, each beginning with 0x47.
+pub(super) fn is_transport_cut(file: &mut File, length: u64) -> Option<bool> {
+    const PACKET_BYTES: u64 = 188;
+    const SYNC: [u8; 1] = [0x47];
+    let whole = length / PACKET_BYTES;
+    for packet in [1, 2, whole.checked_sub(1)?] {
+        if array_at(file, packet * PACKET_BYTES)? != SYNC {
+            return None;
+        }
+    }
+    // What follows the last whole packet may be something else.
+    Some(array_at(file, whole * PACKET_BYTES) == Some(SYNC))
+}
 
 /// Flash video (Adobe's specification, annex E): tags of sound, pictures and scripts.
-pub(super) fn flv_end(file: &mut File, length: u64) -> Option<u64> {
+pub(super) fn is_flv_cut(file: &mut File, length: u64) -> Option<bool> {
     /// Kind, size, time and stream.
     const HEAD_BYTES: u64 = 11;
     /// The size once more, which some writers leave out behind the last tag.
     const BEHIND_BYTES: u64 = 4;
-    let [s0, s1, s2, s3] = array_at(file, 5)?;
-    let mut at = u64::from(u32::from_be_bytes([s0, s1, s2, s3])) + BEHIND_BYTES;
+    let mut at = u64::from(u32::from_be_bytes(array_at(file, 5)?)) + BEHIND_BYTES;
     for _ in 0..MOST_PARTS {
+        if at >= length {
+            return Some(false);
+        }
         let [kind] = array_at(file, at)?;
         if !matches!(kind & 0x1f, 8 | 9 | 18) {
             return None;
         }
-        let Some([s0, s1, s2]) = array_at(file, at + 1) else { return Some(at + HEAD_BYTES) };
+        let Some([s0, s1, s2]) = array_at(file, at + 1) else { return Some(true) };
         let end = at + HEAD_BYTES + u64::from(u32::from_be_bytes([0, s0, s1, s2]));
         if end > length {
-            return Some(end);
+            return Some(true);
         }
         at = end + BEHIND_BYTES;
     }
@@ -36,23 +53,22 @@ pub(super) fn flv_end(file: &mut File, length: u64) -> Option<u64> {
 }
 
 /// IVF (VP8, VP9 and AV1 as their encoders write them): frames behind a head that tells its own size.
-pub(super) fn ivf_end(file: &mut File, length: u64) -> Option<u64> {
+pub(super) fn is_ivf_cut(file: &mut File, length: u64) -> Option<bool> {
     /// Size and time.
     const HEAD_BYTES: u64 = 12;
-    let head = array_at(file, 6)?;
-    let mut at = u64::from(u16::from_le_bytes(head));
+    let mut at = u64::from(u16::from_le_bytes(array_at(file, 6)?));
     for _ in 0..MOST_PARTS {
         if at >= length {
-            return Some(at);
+            return Some(at > length);
         }
-        let Some(size) = array_at(file, at) else { return Some(at + HEAD_BYTES) };
+        let Some(size) = array_at(file, at) else { return Some(true) };
         at += HEAD_BYTES + u64::from(u32::from_le_bytes(size));
     }
     None
 }
 
-/// Windows Media (ASF, sections 3 and 5): a head, then one object with all packets. Its size is smaller than that where
-/// it was not known, as in a broadcast.
+/// Where Windows Media ends (ASF, sections 3 and 5), but for an index: a head, then one object with all packets. Its size
+/// is smaller than that where it was not known, as in a broadcast.
 pub(super) fn asf_end(file: &mut File) -> Option<u64> {
     const DATA: [u8; 16] =
         [0x36, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11, 0xa6, 0xd9, 0x00, 0xaa, 0x00, 0x62, 0xce, 0x6c];
@@ -63,7 +79,7 @@ pub(super) fn asf_end(file: &mut File) -> Option<u64> {
 }
 
 /// Ogg (RFC 3533, section 6): pages, of which the last one is looked for from the end.
-pub(super) fn ogg_end(file: &mut File, length: u64) -> Option<u64> {
+pub(super) fn is_ogg_cut(file: &mut File, length: u64) -> Option<bool> {
     /// The longest page: its head, 255 lengths, and 255 bytes for each.
     const LONGEST_BYTES: u64 = 27 + 255 + 255 * 255;
     let start = length.saturating_sub(LONGEST_BYTES);
@@ -77,10 +93,10 @@ pub(super) fn ogg_end(file: &mut File, length: u64) -> Option<u64> {
     let page_at = start + u64::try_from(at).ok()?;
     let Some(lengths) = page.get(26).and_then(|&count| page.get(27..27 + usize::from(count))) else {
         // Not even the lengths are there.
-        return Some(length + 1);
+        return Some(true);
     };
     let body: u64 = lengths.iter().copied().map(u64::from).sum();
-    Some(page_at + 27 + u64::try_from(lengths.len()).ok()? + body)
+    Some(page_at + 27 + u64::try_from(lengths.len()).ok()? + body > length)
 }
 
 /// So many bytes at a place; none where the file ends before.
@@ -111,6 +127,15 @@ mod tests {
     }
 
     #[test]
+    fn a_transport_stream_ends_with_a_whole_packet() {
+        let packet = [[0x47u8; 1].as_slice(), &[0; 187]].concat();
+        let whole = packet.repeat(5);
+        check(&whole, 188 * 3, &[188 * 3, 188 * 4, 188 * 5]);
+        assert!(!is_cut(&[whole, vec![0; 30]].concat()), "padding is no packet");
+        assert!(!is_cut(&[b"GIF89a".as_slice(), &[0; 400]].concat()));
+    }
+
+    #[test]
     fn flash_video_ends_with_a_tag() {
         let tag = |kind: u8| [&[kind, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0][..], b"video", &[0, 0, 0, 16]].concat();
         let head = b"FLV\x01\x05\0\0\0\x09\0\0\0\0";
@@ -119,6 +144,8 @@ mod tests {
         let whole: Vec<usize> = [0, 20, 40, 60].iter().flat_map(|end| 9 + end..=13 + end).collect();
         check(&flv, 13, &whole);
         assert!(!is_cut(&[&flv[..], &[0xff; 30]].concat()), "what follows is no tag");
+        let half_an_hour = [&head[..], &tag(8).repeat(150_000)].concat();
+        assert!(!is_cut(&half_an_hour) && is_cut(&half_an_hour[..half_an_hour.len() - 9]));
     }
 
     #[test]
