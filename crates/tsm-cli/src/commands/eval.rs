@@ -107,7 +107,19 @@ fn check_json(args: &EvalArgs) -> Result<(), Failure> {
     inputs::check_stay(json, "--json", inputs.flatten())
 }
 
+/// Accuracies alone would not tell: a clip without numbers is one more that is wrong, or even right.
+fn tell_overflow(evaluation: &Evaluation) {
+    let (wild, of) = (evaluation.predictions.without_numbers(), evaluation.predictions.len());
+    if wild > 0 {
+        talk::line(&format!(
+            "tsm: {wild} of {of} clips have outputs that are no numbers (infinite or NaN): the weights overflow, and what \
+             the figures say of these clips means nothing"
+        ));
+    }
+}
+
 fn tell(evaluation: &Evaluation) -> Result<(), Failure> {
+    tell_overflow(evaluation);
     let metrics = evaluation.metrics();
     talk::result(&format!(
         "clips {}, top-1 {}, top-5 {}, mean of classes {}",

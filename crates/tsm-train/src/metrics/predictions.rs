@@ -106,6 +106,11 @@ impl Predictions {
         self.iter().map(|clip| clip.predicted()).collect()
     }
 
+    /// How many clips have a score that is infinite or NaN: an output of a model that overflows.
+    pub fn without_numbers(&self) -> usize {
+        self.iter().filter(|clip| !clip.scores.iter().all(|score| score.is_finite())).count()
+    }
+
     /// The clips in the order given.
     pub(super) fn iter(&self) -> impl Iterator<Item = Judged<'_>> {
         let rows = self.scores.chunks_exact(self.class_names.len());
@@ -188,8 +193,10 @@ mod tests {
         clips.push(&[1.0, f32::INFINITY], 1).unwrap();
         clips.push(&[f32::NAN, f32::NEG_INFINITY], 1).unwrap();
         assert_eq!(clips.right(), [true, true]);
+        clips.push(&[1.0, 2.0], 1).unwrap();
+        assert_eq!((clips.len(), clips.without_numbers()), (3, 2));
         let logits: Vec<_> = clips.iter().map(|clip| clip.logits()).collect();
-        assert_eq!(logits, [vec![f64::NEG_INFINITY, 0.0], vec![0.0, 0.0]]);
+        assert_eq!(logits, [vec![f64::NEG_INFINITY, 0.0], vec![0.0, 0.0], vec![1.0, 2.0]]);
     }
 
     #[test]
