@@ -58,6 +58,11 @@ fn outputs_that_are_no_numbers_are_no_label() {
             assert_eq!(finished.stdout, "", "{command}: a label is told");
         }
     }
+    let list = folder.path().join("list.txt");
+    std::fs::write(&list, format!("{} 0\n", clip.display())).unwrap();
+    let finished = run(&["eval", "--list", list.to_str().unwrap(), "--model", &model]);
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    assert!(finished.stderr.contains("1 of 1 clips have outputs that are no numbers"), "{}", finished.stderr);
 }
 
 #[test]
@@ -70,5 +75,7 @@ fn a_frame_without_numbers_costs_its_label_and_not_the_run() {
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     let frames = finished.frames();
     assert!(frames.len() > 2 && frames.iter().all(|line| line["state_age"] == 1), "{frames:?}");
+    let numbered = frames.iter().zip(0..).all(|(line, number)| line["frame"] == number);
+    assert!(numbered, "labelled frames are counted, and no others: {frames:?}");
     assert_eq!(finished.stderr.matches("outputs are no numbers").count(), 1, "{}", finished.stderr);
 }

@@ -19,6 +19,7 @@ mod histogram;
 mod intake;
 mod motion_reach;
 mod newest_frame;
+mod outcome;
 mod preprocess;
 pub mod report;
 mod run_ahead;
@@ -35,8 +36,9 @@ mod writer;
 
 pub use histogram::DurationHistogram;
 pub use motion_reach::MotionReach;
+pub use outcome::{Finished, LiveError, OutputEnd};
 pub use preprocess::{PreprocessError, Preprocessor, UprightShape, picture_of};
-pub use runtime::{Finished, LiveError, OutputEnd, run};
+pub use runtime::run;
 pub use sampler::{Admission, FrameSampler, SampleRate};
 pub use staleness::StalenessGuard;
 pub use summary::Summary;

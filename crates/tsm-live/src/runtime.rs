@@ -15,17 +15,17 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, TryRecvError, bounded, select_biased, tick};
-use tsm_ingest::{Source, SourceError};
+use tsm_ingest::Source;
 use tsm_model::{Model, StepError};
 
 use crate::batch::{Batch, Pictures};
 use crate::clock::{self, MonotonicClock};
 use crate::connection::Pipelines;
 use crate::crew::Crew;
-use crate::preprocess::PreprocessError;
+use crate::decision::Ranking;
+use crate::outcome::{Finished, LiveError, OutputEnd};
 use crate::report::{FrameReport, Latency, Report};
-use crate::sampler::SampleRate;
-use crate::settings::{LiveSettings, RateChoice};
+use crate::settings::LiveSettings;
 use crate::sinks::Sink;
 use crate::stream::{Stream, StreamPhase, model_interval};
 use crate::summary::Summary;
@@ -39,73 +39,6 @@ const GATHER: Duration = Duration::from_millis(4);
 
 /// How often a run without frames looks at its streams.
 const IDLE: Duration = Duration::from_millis(100);
-
-/// Why a run ended early.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LiveError {
-    /// A source cannot be used, or is damaged from some frame on.
-    #[error("{0}")]
-    Source(#[source] SourceError),
-    /// A live source did not come back.
-    #[error("stream {stream} ({name}) did not come back in {}: {reason}", counted(*attempts))]
-    GivenUp {
-        /// The stream.
-        stream: usize,
-        /// Its source, without password.
-        name: String,
-        /// Attempts made.
-        attempts: u32,
-        /// What the last one met.
-        reason: String,
-    },
-    /// The network failed.
-    #[error("{0}")]
-    Step(#[from] StepError),
-    /// A picture could not be read.
-    #[error("{name}: {source}")]
-    Preprocess {
-        /// The source it came from, without password.
-        name: String,
-        /// What is wrong with it.
-        source: PreprocessError,
-    },
-    /// Probabilities that are none: the run would go on with labels that mean nothing.
-    #[error(
-        "{name}: the model's outputs are no numbers (infinite or NaN): its weights overflow; leave --data-type f16 out \
-         if it is given, else give another --model"
-    )]
-    NotFinite {
-        /// The source of the first such frame, without password.
-        name: String,
-    },
-    /// A thread could not be started.
-    #[error("no thread could be started: {0}")]
-    Thread(#[source] io::Error),
-    /// The output cannot be written.
-    #[error("the output cannot be written: {0}")]
-    Output(#[source] io::Error),
-}
-
-/// How a run that did not fail ended.
-#[derive(Debug)]
-pub struct Finished {
-    /// Counts and latencies.
-    pub summary: Summary,
-    /// A stream that was given up while others went on.
-    pub given_up: Option<LiveError>,
-    /// Whether somebody still reads what we write.
-    pub output: OutputEnd,
-}
-
-/// Whether somebody still reads what we write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputEnd {
-    /// Everything was written.
-    Open,
-    /// The reader went away; nothing to complain about, nobody to tell.
-    BrokenPipe,
-}
 
 /// Labels `sources` with `model` until they end, `stop` gets a message or closes, the frame limit is
 /// reached or the `viewer`'s window is closed. Blocks the calling thread, which becomes the model's.
@@ -152,6 +85,8 @@ struct Runtime<'a> {
     failed: Option<LiveError>,
     /// That flow has other speeds at the chosen rate is said once, whatever the number of streams.
     has_told_of_speeds: bool,
+    /// That of a frame without a label, for the next one.
+    spare_ranking: Option<Ranking>,
     ending: RunEnding,
 }
 
@@ -177,7 +112,7 @@ impl<'a> Runtime<'a> {
         let (wake_sender, wake) = bounded(1);
         let (notice_sender, notices) = bounded(64);
         let mut crew = Crew::new();
-        let rate = sample_rate(settings.rate, model_interval(model.spec()));
+        let rate = settings.rate.sample_rate(model_interval(model.spec()));
         let mut streams = Vec::with_capacity(sources.len());
         for (index, source) in sources.iter().enumerate() {
             let (stream, sender) = Stream::new(source, model, rate, wake_sender.clone());
@@ -215,6 +150,7 @@ impl<'a> Runtime<'a> {
             given_up: None,
             failed: None,
             has_told_of_speeds: false,
+            spare_ranking: None,
             ending: RunEnding::ByItself,
         })
     }
@@ -381,30 +317,28 @@ impl<'a> Runtime<'a> {
         let classes = self.model.spec().classes.len().max(1);
         for (member, logits) in self.batch.members.iter().zip(self.batch.logits().chunks_exact(classes)) {
             let stream = &mut self.streams[member.stream];
+            let memory = self.spare_ranking.take().unwrap_or_else(|| self.writer.used_ranking());
+            let decision =
+                stream.decide(logits, &self.settings.decision, self.settings.rate, self.model.spec(), memory);
+            if !decision.is_finite() {
+                // Where no frame has had a label it is the model's fault. A frame that overflows later, in f16 say, must
+                // not end cameras that ran for months, nor may a few in a row.
+                if !stream.has_labels() {
+                    return Err(LiveError::NotFinite { name: stream.name.clone() });
+                }
+                stream.forget_overflow(member.dropped);
+                self.spare_ranking = Some(decision.ranking);
+                continue;
+            }
             let report = FrameReport {
                 stream: member.stream,
                 frame: stream.count_frame(),
                 pts: member.pts,
-                decision: stream.decide(
-                    logits,
-                    &self.settings.decision,
-                    self.settings.rate,
-                    self.model.spec(),
-                    self.writer.used_ranking(),
-                ),
+                decision,
                 latency: Latency { model: model_time, ..member.latency },
                 state_age_steps: stream.state.age_steps(),
                 dropped: member.dropped,
             };
-            if !report.decision.is_finite() {
-                // One frame that overflows, in f16 say, must not end cameras that ran for months; a fresh start that
-                // does so as well is the model's fault.
-                if report.state_age_steps <= 1 {
-                    return Err(LiveError::NotFinite { name: stream.name.clone() });
-                }
-                stream.forget_overflow();
-                continue;
-            }
             if let (Some(viewer), Some(frame)) = (&mut self.viewer, &member.frame)
                 && viewer.show(member.stream, frame, &report.decision) == Window::Closed
             {
@@ -458,18 +392,4 @@ impl<'a> Runtime<'a> {
 /// How a run ends that does not go on.
 fn ending(next: Next) -> RunEnding {
     if next == Next::Stopped { RunEnding::Stopped } else { RunEnding::ByItself }
-}
-
-/// `1 attempt`, `2 attempts`.
-fn counted(attempts: u32) -> String {
-    let plural = if attempts == 1 { "" } else { "s" };
-    format!("{attempts} attempt{plural}")
-}
-
-fn sample_rate(rate: RateChoice, model_interval: Duration) -> SampleRate {
-    match rate {
-        RateChoice::All => SampleRate::AllFrames,
-        RateChoice::Hertz(hz) => SampleRate::Every(Duration::from_secs_f64(1.0 / hz)),
-        RateChoice::Model => SampleRate::Every(model_interval),
-    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tsm_ingest::SessionOptions;
 
 use crate::decision::MIT_CLASSES;
+use crate::sampler::SampleRate;
 
 /// Everything about a run but its sources, model and sinks.
 #[derive(Debug, Clone)]
@@ -32,6 +33,17 @@ pub enum RateChoice {
     Hertz(f64),
     /// Every frame of the source.
     All,
+}
+
+impl RateChoice {
+    /// The rate itself, for a model that learned from frames `model_interval` apart.
+    pub(crate) fn sample_rate(self, model_interval: Duration) -> SampleRate {
+        match self {
+            Self::All => SampleRate::AllFrames,
+            Self::Hertz(hz) => SampleRate::Every(Duration::from_secs_f64(1.0 / hz)),
+            Self::Model => SampleRate::Every(model_interval),
+        }
+    }
 }
 
 /// How long to go on with a source that fails.

@@ -12,8 +12,8 @@ use crate::decision::{Decider, Decision, Ranking};
 use crate::intake::StreamProgress;
 use crate::motion_reach::{MotionReach, reads_other_speeds};
 use crate::newest_frame::{FrameReceiver, FrameSender, SampledFrame, newest_frame};
+use crate::outcome::LiveError;
 use crate::preprocess::{PreprocessError, Preprocessor};
-use crate::runtime::LiveError;
 use crate::sampler::SampleRate;
 use crate::settings::{DecisionSettings, RateChoice};
 
@@ -47,6 +47,8 @@ pub(crate) struct Stream {
     epoch: u64,
     labelled: u64,
     dropped: u64,
+    /// Of these, the ones that the line of a frame without a label would have told.
+    untold_dropped: u64,
     /// Whether it was told that a frame left no numbers.
     has_told_of_overflow: bool,
 }
@@ -75,6 +77,7 @@ impl Stream {
             epoch: 0,
             labelled: 0,
             dropped: 0,
+            untold_dropped: 0,
             has_told_of_overflow: false,
         };
         (stream, sender)
@@ -120,9 +123,11 @@ impl Stream {
         }
     }
 
-    /// Goes on behind a frame whose outputs are no numbers: what is remembered of it is none.
-    pub(crate) fn forget_overflow(&mut self) {
+    /// Goes on behind a frame whose outputs are no numbers: what is remembered of it is none. The next label's line tells
+    /// of the frames `dropped` before it.
+    pub(crate) fn forget_overflow(&mut self, dropped: u64) {
         self.forget();
+        self.untold_dropped += dropped;
         if !self.has_told_of_overflow {
             self.has_told_of_overflow = true;
             warn!(
@@ -187,17 +192,22 @@ impl Stream {
         decider.decide_with(logits, ranking)
     }
 
+    /// Whether a frame has had a label.
+    pub(crate) const fn has_labels(&self) -> bool {
+        self.labelled > 0
+    }
+
     /// The number of the next labelled frame, from 0.
     pub(crate) fn count_frame(&mut self) -> u64 {
         self.labelled += 1;
         self.labelled - 1
     }
 
-    /// Frames dropped since the last call.
+    /// Frames dropped since the last call, and those that it was given back.
     pub(crate) fn take_dropped(&mut self) -> u64 {
         let dropped = self.receiver.take_dropped();
         self.dropped += dropped;
-        dropped
+        dropped + std::mem::take(&mut self.untold_dropped)
     }
 
     /// Frames dropped in all, those after the last line included.
