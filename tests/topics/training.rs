@@ -313,6 +313,29 @@ fn a_changed_clip_and_another_networks_save_are_not_gone_on_from() {
 }
 
 #[test]
+fn the_head_that_a_tuned_model_loses_is_told_where_it_is_lost() {
+    let Some(folder) = clips(&["golf", "wave"], 4) else { return };
+    let (data, model) = (folder.path().join("clips"), folder.path().join("m.safetensors"));
+    let tuned = folder.path().join("tuned.safetensors");
+    assert_eq!(train(&data, &model, &[]).code(), 0);
+    std::fs::rename(data.join("wave"), data.join("greet")).unwrap();
+    let small: Vec<&str> =
+        SMALL.into_iter().filter(|flag| !["--from-scratch", "--quiet"].contains(flag)).collect();
+    let tune = |more: &[&str]| {
+        let named = ["train", text(&data), "-o", text(&tuned), "--tune-from", text(&model)];
+        run(&[&named, &small[..], more].concat())
+    };
+    let lost = "are not those of the clips (golf, greet), so its head is replaced by a new one";
+    let begun = tune(&[]);
+    assert!(begun.code() == 0 && begun.stderr.contains(lost), "{}", begun.stderr);
+    // As a full disk leaves it: there is a model to write yet.
+    std::fs::remove_file(&tuned).unwrap();
+    std::fs::remove_file(report(&tuned).join("README.md")).unwrap();
+    let resumed = tune(&["--resume"]);
+    assert!(resumed.code() == 0 && !resumed.stderr.contains("head is replaced"), "{}", resumed.stderr);
+}
+
+#[test]
 fn a_class_of_which_nothing_can_be_read_ends_the_run() {
     let Some(folder) = clips(&["golf", "wave"], 3) else { return };
     let (data, model) = (folder.path().join("clips"), folder.path().join("m.safetensors"));

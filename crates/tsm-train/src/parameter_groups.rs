@@ -28,7 +28,8 @@ pub enum GroupPreset {
 }
 
 /// Whether the linear layer starts from nothing or from a checkpoint of the same classes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum HeadStart {
     /// Fresh random weights.
     New,

@@ -205,17 +205,38 @@ pub fn prepare(
     })
 }
 
+/// The folder of the lists while it is one run's.
+struct HeldFolder {
+    _lock: FolderLock,
+    /// The folder of frames, where this run has made it.
+    new_frames: Option<PathBuf>,
+}
+
+impl Drop for HeldFolder {
+    /// A run that comes to nothing leaves no empty folders of frames.
+    fn drop(&mut self) {
+        let Some(frames) = &self.new_frames else { return };
+        let classes = std::fs::read_dir(frames).into_iter().flatten().flatten();
+        for folder in classes.map(|entry| entry.path()).chain([frames.clone()]) {
+            // The system keeps those that are not empty.
+            let _kept = std::fs::remove_dir(folder);
+        }
+    }
+}
+
 /// Takes the folder for this run, and tries what it will write there.
-fn take(output: &Path, has_frames: bool) -> Result<FolderLock, PrepareError> {
+fn take(output: &Path, has_frames: bool) -> Result<HeldFolder, PrepareError> {
     let refused = |path: &Path| {
         let path = path.to_owned();
         move |source| PrepareError::Write { path, source }
     };
     let taken = FolderLock::take(output).map_err(refused(output))?;
-    let held = taken.ok_or_else(|| PrepareError::InUse { folder: output.to_owned() })?;
+    let lock = taken.ok_or_else(|| PrepareError::InUse { folder: output.to_owned() })?;
+    let mut held = HeldFolder { _lock: lock, new_frames: None };
     try_write(output).map_err(refused(output))?;
     if has_frames {
         let frames = output.join("frames");
+        held.new_frames = (!frames.exists()).then(|| frames.clone());
         std::fs::create_dir_all(&frames).and_then(|()| try_write(&frames)).map_err(refused(&frames))?;
     }
     Ok(held)

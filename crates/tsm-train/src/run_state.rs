@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tsm_model::ModelSpec;
 use tsm_model::path_fault::why_unread;
 
+use crate::parameter_groups::HeadStart;
 use crate::recipe::Recipe;
 use crate::report::{EpochRecord, ReportError, write_atomically};
 
@@ -83,6 +84,9 @@ pub struct RunRecord {
     /// Marks of the models that are imitated; none in an old save.
     #[serde(default)]
     pub teacher_marks: Vec<String>,
+    /// How the head started, which its learning rate depends on; not in an old save.
+    #[serde(default)]
+    pub head: Option<HeadStart>,
     /// What comes next.
     pub position: Position,
     /// The open epoch's sums.
@@ -146,6 +150,7 @@ impl RunRecord {
             data_digest,
             clip_marks: Vec::new(),
             teacher_marks: Vec::new(),
+            head: None,
             position: Position::default(),
             sums: EpochSums::default(),
             best: None,

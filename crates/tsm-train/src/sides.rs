@@ -72,7 +72,7 @@ pub fn divide(
     dataset.check_classes(source, 0..listed)?;
     let Split { training, validation, unvalidated } = split_of(&dataset, division, listed, seed)?;
     warnings.extend(unvalidated_classes(&dataset.classes, &unvalidated));
-    warnings.extend(few_to_judge(dataset.classes.len(), validation.len()));
+    warnings.extend(few_to_judge(dataset.classes.len(), validation.len(), division));
     Ok(Sides { dataset, train: training, validation, warnings })
 }
 
@@ -117,17 +117,19 @@ pub fn unvalidated_classes(classes: &[String], unvalidated: &[u32]) -> Option<St
 }
 
 /// Warns of validation clips that are too few to tell one model from another.
-fn few_to_judge(classes: usize, clips: usize) -> Option<String> {
+fn few_to_judge(classes: usize, clips: usize, division: &Division) -> Option<String> {
     /// Where a clip is more than ten points.
     const FEW: usize = 10;
     let is_few = clips > 0 && (clips < FEW || clips < classes);
-    let points = 100.0 / float(clips);
+    let points = format!("{:.1}", 100.0 / float(clips));
+    let points = points.trim_end_matches(".0");
+    // A list of validation clips has no folds.
+    let folds = if matches!(division, Division::List(_)) { "" } else { ", or train each of several --folds" };
     is_few.then(|| {
         let clips =
             if clips == 1 { "1 validation clip".to_owned() } else { format!("{clips} validation clips") };
         format!(
-            "only {clips}, each {points:.0} points of the top-1: the figures tell little; give more clips, or train \
-             each of several --folds"
+            "only {clips}, each {points} points of the top-1: the figures tell little; give more clips{folds}"
         )
     })
 }
@@ -213,10 +215,15 @@ mod tests {
         let sides = listed("0.mp4 0\n1.mp4 1\n", "2.mp4 1\n").unwrap();
         let [lacking, few] = sides.warnings.as_slice() else { panic!("{:?}", sides.warnings) };
         assert_eq!(lacking, "no clip of '0' is among the validation clips");
-        assert!(few.starts_with("only 1 validation clip, each 100 points of the top-1"), "{few}");
-        assert_eq!(few_to_judge(2, 0), None, "none are asked for");
-        assert_eq!(few_to_judge(10, 10), None);
-        assert!(few_to_judge(30, 20).is_some(), "fewer than classes");
+        let expected =
+            "only 1 validation clip, each 100 points of the top-1: the figures tell little; give more clips";
+        assert_eq!(few, expected);
+        let few = |classes, clips| few_to_judge(classes, clips, &Division::Part(0.2));
+        assert_eq!(few(2, 0), None, "none are asked for");
+        assert_eq!(few(10, 10), None);
+        let fewer_than_classes = few(250, 240).unwrap();
+        assert!(fewer_than_classes.contains("240 validation clips, each 0.4 points"), "{fewer_than_classes}");
+        assert!(fewer_than_classes.ends_with("more clips, or train each of several --folds"));
         let names = ["a", "b", "c", "d", "e", "f", "g"].map(str::to_owned);
         let told = unvalidated_classes(&names, &[0, 1, 2, 3, 4, 5]).unwrap();
         assert_eq!(told, "no clip of 'a', 'b', 'c', 'd', 'e' and 1 more is among the validation clips");

@@ -38,8 +38,8 @@ pub struct Start {
     pub weights: Weights,
     /// Whether the head is new.
     pub head: HeadStart,
-    /// The classes of the checkpoint whose head a new one takes the place of.
-    replaced: Option<Vec<String>>,
+    /// The classes of the checkpoint, where there is one.
+    known: Option<Vec<String>>,
 }
 
 /// Why a run cannot start.
@@ -119,7 +119,7 @@ impl Start {
         let spec = model_spec(recipe, classes);
         if recipe.from_scratch {
             let weights = random(&spec, recipe.seed)?;
-            return Ok(Self { spec, weights, head: HeadStart::New, replaced: None });
+            return Ok(Self { spec, weights, head: HeadStart::New, known: None });
         }
         if let Some(path) = recipe.pretrained.as_ref().or(recipe.tune_from.as_ref()) {
             let checkpoint = Checkpoint::open(path, &SpecOverrides::default())?;
@@ -157,13 +157,19 @@ impl Start {
             };
             weights.insert(parameter.name, tensor);
         }
-        let replaced = rows.is_none().then(|| from.spec.classes.clone());
-        Ok(Self { spec, weights, head, replaced })
+        Ok(Self { spec, weights, head, known: Some(from.spec.classes.clone()) })
+    }
+
+    /// How the head would have started before one of the same classes in another order was kept: that is how runs of
+    /// then go on.
+    pub(crate) fn head_by_order(&self) -> HeadStart {
+        if self.known.as_ref() == Some(&self.spec.classes) { HeadStart::Kept } else { HeadStart::New }
     }
 
     /// What is lost of a checkpoint whose head is replaced because its classes are others, in one line.
     pub fn lost_head(&self) -> Option<String> {
-        let (known, wanted) = (some_of(self.replaced.as_ref()?), some_of(&self.spec.classes));
+        let known = self.known.as_ref().filter(|_| self.head == HeadStart::New)?;
+        let (known, wanted) = (some_of(known), some_of(&self.spec.classes));
         Some(format!(
             "its classes ({known}) are not those of the clips ({wanted}), so its head is replaced by a new one"
         ))
@@ -305,6 +311,10 @@ mod tests {
         let tune = Recipe { from_scratch: false, tune_from: Some(path), seed: 9, ..flow };
         let kept = Start::of(&tune, &classes(&["c", "a", "b"]), None).unwrap();
         assert_eq!((kept.head, values(&kept, "classifier.1.bias")), (HeadStart::Kept, vec![3.0, 1.0, 2.0]));
+        assert_eq!(kept.lost_head(), None);
+        assert_eq!(kept.head_by_order(), HeadStart::New);
+        let same = Start::of(&tune, &classes(&["a", "b", "c"]), None).unwrap();
+        assert_eq!((same.head, same.head_by_order()), (HeadStart::Kept, HeadStart::Kept));
         for name in ["classifier.1.weight", Architecture::MOTION_WEIGHT] {
             let (before, after) = (values(&first, name), values(&kept, name));
             let row = before.len() / 3;

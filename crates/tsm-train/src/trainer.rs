@@ -221,8 +221,8 @@ impl<'a> Run<'a> {
         };
         let restored = learner.restore(tensors).map_err(Box::new);
         restored.map_err(|source| TrainError::Restore { path, source })?;
-        let RunRecord { clip_marks, teacher_marks, .. } = fresh;
-        Ok(RunRecord { clip_marks, teacher_marks, ..saved.record })
+        let RunRecord { clip_marks, teacher_marks, head, .. } = fresh;
+        Ok(RunRecord { clip_marks, teacher_marks, head, ..saved.record })
     }
 
     /// What precedes the first step of a new run.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use tempfile::TempDir;
-use tsm_model::checkpoint::{Checkpoint, SpecOverrides};
+use tsm_model::checkpoint::{Checkpoint, Origin, SpecOverrides, Storage};
 use tsm_train::clip_store::ClipStore;
 use tsm_train::dataset::groups::GroupRule;
+use tsm_train::parameter_groups::{GroupPreset, HeadStart};
 use tsm_train::progress::Silent;
 use tsm_train::recipe::{Preset, Recipe};
 use tsm_train::run_state::{Position, RunState};
@@ -242,6 +243,43 @@ fn without_epochs_a_head_that_is_not_determined_is_no_model() {
     let error =
         run_on_first(1, |_start| (), &data, &output, &recipe, usize::MAX, false).unwrap_err().to_string();
     assert!(error.contains("--epochs 0 learns nothing else"), "{error}");
+}
+
+/// Such a head was new once, and learned faster: a run of then, or of a start that has changed, ends as it would have.
+#[test]
+fn a_head_that_was_new_stays_so_after_a_resume_that_would_keep_one() {
+    let Some((folder, data)) = clips() else { return };
+    let path = |name: &str| folder.path().join(name);
+    let model = path("model.safetensors");
+    let other_order = ["wave", "golf"].map(str::to_owned);
+    let Start { spec, weights, .. } = Start::of(&recipe(), &other_order, None).unwrap();
+    Checkpoint { spec, weights, origin: Origin::Own }.save(&model, Storage::F32).unwrap();
+    let tuned = Recipe {
+        from_scratch: false,
+        tune_from: Some(model),
+        lr_groups: GroupPreset::Mit,
+        epochs: 1,
+        ..recipe()
+    };
+    let run_new = |output: &Path, polls| {
+        let make_new = |start: &mut Start| start.head = HeadStart::New;
+        run_on_first(usize::MAX, make_new, &data, output, &tuned, polls, false).unwrap().end
+    };
+    let open = |path: &Path| RunState::open(&RunFolder::beside(path).last()).unwrap();
+    let whole = path("whole.safetensors");
+    assert_eq!(run_new(&whole, usize::MAX), End::Complete);
+    for (name, is_told) in [("told.safetensors", true), ("old.safetensors", false)] {
+        let parts = path(name);
+        assert_eq!(run_new(&parts, 0), End::Stopped);
+        let mut begun = open(&parts);
+        assert_eq!(begun.record.head, Some(HeadStart::New));
+        begun.record.head = begun.record.head.filter(|_| is_told);
+        begun.save(&RunFolder::beside(&parts).last()).unwrap();
+        assert_eq!(run(&data, &parts, &tuned, usize::MAX, true).unwrap().end, End::Complete);
+        let (ended, resumed) = (open(&whole), open(&parts));
+        assert_eq!(bits(&ended.network), bits(&resumed.network), "{name}");
+        assert_eq!(ended.record, resumed.record, "{name}");
+    }
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
     inputs::check_stay(settings.output(), "--output", weights.clone())?;
     // An earlier run's best model lies there, and goes when another begins.
     inputs::check_outside(RunFolder::beside(settings.output()).path(), "--output", weights)?;
-    let start = started(&recipe, &dataset.classes, is_quiet)?;
+    let start = Start::of(&recipe, &dataset.classes, Some(&model_source::shipped()?))?;
     let device = settings.device().open_telling(gpu_build::tell_why_none)?;
     let folder = RunFolder::beside(settings.output());
     let kept = settings.text(&recipe, train.len(), &|path| relative_to(folder.path(), path));
@@ -81,10 +81,7 @@ pub(crate) fn run(args: &TrainArgs, is_quiet: bool) -> Result<Exit, Failure> {
         folder: folder.clone(),
     };
     if !is_quiet {
-        if job.resume.is_none() && settings.run().restart != Some(true) {
-            earlier_run::tell_replaced(settings.output(), &folder);
-        }
-        tell_settings(&settings.told_text(&recipe, train.len()), &folder);
+        tell_begun(&settings, &job);
     }
     let mut bar = Bar::new(is_quiet);
     let finished = trainer::train(job, &mut bar, &should_stop).map_err(failure)?;
@@ -133,6 +130,17 @@ fn told(evaluation: Option<&Evaluation>, output: &Path, folder: &RunFolder) -> S
     format!("{}{}; report in {}", output.display(), said.unwrap_or_default(), folder.path().display())
 }
 
+/// What a new run loses and replaces, and every run's options.
+fn tell_begun(settings: &Settings, job: &Job<'_>) {
+    if job.resume.is_none() {
+        tell_lost_head(job.recipe, &job.start);
+        if settings.run().restart != Some(true) {
+            earlier_run::tell_replaced(settings.output(), &job.folder);
+        }
+    }
+    tell_settings(&settings.told_text(job.recipe, job.train.len()), &job.folder);
+}
+
 /// Every option with its value, as a file that `--config` takes, and where that file is.
 fn tell_settings(text: &str, folder: &RunFolder) {
     let all = talk::escaped(&folder.settings().display().to_string());
@@ -171,13 +179,11 @@ fn sides(settings: &Settings, division: &Division, is_quiet: bool) -> Result<Sid
     Ok(sides)
 }
 
-/// What the run starts from, with what is lost of a tuned model said.
-fn started(recipe: &Recipe, classes: &[String], is_quiet: bool) -> Result<Start, Failure> {
-    let start = Start::of(recipe, classes, Some(&model_source::shipped()?))?;
-    if let (Some(tuned), Some(lost), false) = (&recipe.tune_from, start.lost_head(), is_quiet) {
+/// What a new run does not take of the model that it tunes; one that goes on has its head from the save.
+fn tell_lost_head(recipe: &Recipe, start: &Start) {
+    if let (Some(tuned), Some(lost)) = (&recipe.tune_from, start.lost_head()) {
         talk::line(&format!("tsm: {}", talk::escaped(&format!("{}: {lost}", tuned.display()))));
     }
-    Ok(start)
 }
 
 /// Memory for decoded clips: what the recipe allows, but no more than half of what the computer has free.
@@ -255,7 +261,21 @@ fn check_output(output: &Path) -> Result<(), Failure> {
     // What a link names is replaced, in its own folder.
     let whole = output.canonicalize().or_else(|_new| std::path::absolute(output));
     let tried = whole.and_then(|whole| whole.parent().map_or(Ok(()), try_write));
-    tried.map_err(|error| named(&why_unwritten(&error)))
+    tried.map_err(|error| named(&why_unwritten(&error)))?;
+    check_report(RunFolder::beside(output).path())
+}
+
+/// The same of the folder of its report, where something is called so.
+fn check_report(report: &Path) -> Result<(), Failure> {
+    let named = |what: &str| Failure::bad_input(format!("{}: {what}", report.display()));
+    if report.is_dir() {
+        return try_write(report).map_err(|error| named(&why_unwritten(&error)));
+    }
+    if report.symlink_metadata().is_ok() {
+        let text = "is no folder, and this run's report goes there; choose another --output, or move it away";
+        return Err(named(text));
+    }
+    Ok(())
 }
 
 fn failure(error: TrainError) -> Failure {
@@ -289,6 +309,29 @@ fn is_out_of_room(error: &(dyn std::error::Error + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_where_no_report_can_be_written_is_told_before_a_clip_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let (output, report) = (root.path().join("m.safetensors"), root.path().join("m-report"));
+        let refused = || check_output(&output).err().and_then(|failure| failure.line);
+        assert_eq!(refused(), None);
+        std::fs::create_dir(&report).unwrap();
+        assert_eq!(refused(), None);
+        std::fs::remove_dir(&report).unwrap();
+        std::fs::write(&report, b"a file").unwrap();
+        let told = refused().unwrap();
+        assert!(told.contains("m-report: is no folder, and this run's report goes there; choose"), "{told}");
+        assert_eq!(std::fs::read(&report).unwrap(), b"a file");
+        // Nobody makes a file there, whatever the user's rights are.
+        #[cfg(target_os = "linux")]
+        {
+            std::fs::remove_file(&report).unwrap();
+            std::os::unix::fs::symlink("/proc/self", &report).unwrap();
+            let told = refused().unwrap();
+            assert!(told.contains("m-report: "), "{told}");
+        }
+    }
 
     #[test]
     fn the_model_that_is_kept_is_told_so_that_a_newcomer_understands() {

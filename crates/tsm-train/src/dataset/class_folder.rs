@@ -87,6 +87,8 @@ fn class_folders(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let mut folders = Vec::new();
     for path in entries(folder)? {
         match about(&path, folder)? {
+            // Called as a file: no class is missed.
+            None if path.extension().is_some() => {}
             None => return Err(DatasetError::DeadLink { path }),
             Some(found) if found.is_dir() && !is_report(&path) => folders.push(path),
             Some(_) => {}
@@ -105,9 +107,10 @@ fn is_report(folder: &Path) -> bool {
     name_of(folder).ends_with(FOLDER_ENDING) && folder.join(SETTINGS).is_file()
 }
 
-/// The clips of a class folder: video files and folders of frames, those of deeper folders behind its own.
+/// The clips of a class folder: video files, folders of frames, and what deeper folders hold; by path.
 fn clips(class_folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     let (mut clips, mut folders) = (Vec::new(), Vec::new());
+    let place = place_of(class_folder)?;
     for path in entries(class_folder)? {
         match about(&path, class_folder)? {
             Some(found) if found.is_dir() => folders.push(path),
@@ -116,7 +119,7 @@ fn clips(class_folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
         }
     }
     for folder in folders {
-        add_folder(&folder, &[], &mut clips)?;
+        add_folder(&folder, std::slice::from_ref(&place), &mut clips)?;
     }
     // By path as before there were deeper ones: runs that were saved know their clips in this order.
     clips.sort();
@@ -126,15 +129,16 @@ fn clips(class_folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
 /// Adds a folder in a class folder: as a clip of frames, or with the videos that it and its folders hold. `above` are
 /// the folders on the way to it: a link may lead back to one of them.
 fn add_folder(folder: &Path, above: &[PathBuf], clips: &mut Vec<PathBuf>) -> Result<(), DatasetError> {
-    let inside = entries(folder)?;
-    let has_videos = inside.iter().any(|file| has_ending(file, &VIDEOS));
-    // Pictures beside videos are their previews.
-    if !has_videos && inside.iter().any(|file| has_ending(file, &IMAGES)) {
-        clips.push(folder.to_owned());
+    let place = place_of(folder)?;
+    if above.contains(&place) {
         return Ok(());
     }
-    let place = folder.canonicalize().map_err(|error| DatasetError::of_io(folder, "folder", error))?;
-    if above.contains(&place) {
+    let inside = entries(folder)?;
+    let count = |endings: &[&str]| inside.iter().filter(|file| has_ending(file, endings)).count();
+    // One picture a video is its preview; of more the folder is a clip, whatever lies beside its frames: a GIF of
+    // them, or the video that they were taken from.
+    if count(&IMAGES) > count(&VIDEOS) {
+        clips.push(folder.to_owned());
         return Ok(());
     }
     let above = [above, &[place]].concat();
@@ -146,6 +150,11 @@ fn add_folder(folder: &Path, above: &[PathBuf], clips: &mut Vec<PathBuf>) -> Res
         }
     }
     Ok(())
+}
+
+/// Where a folder is, behind links.
+fn place_of(folder: &Path) -> Result<PathBuf, DatasetError> {
+    folder.canonicalize().map_err(|error| DatasetError::of_io(folder, "folder", error))
 }
 
 /// What `path` in `folder` is, behind links; nothing where such a link cannot be followed.
@@ -270,6 +279,42 @@ mod tests {
         assert!(told.starts_with("2 clips lie deeper than their class folder, the first: "), "{told}");
         assert!(told.contains("sit/anna/x/b.mp4"), "{told}");
         assert!(read(tree(&["sit/a.mp4", "walk/b.mp4"]).path()).unwrap().nested.is_none());
+    }
+
+    /// The clips below `root`, by their paths there.
+    fn found_in(root: &Path) -> Vec<String> {
+        let clips = read(root).unwrap().dataset.clips;
+        clips.iter().map(|clip| clip.path.strip_prefix(root).unwrap().to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn frames_are_a_clip_whatever_lies_beside_them_and_previews_are_none() {
+        let root = tree(&[
+            "sit/clip1/img_1.jpg",
+            "sit/clip1/img_2.jpg",
+            "sit/clip1/preview.gif",
+            "sit/clip2/clip.mp4",
+            "sit/clip2/img_1.jpg",
+            "sit/clip2/img_2.jpg",
+            "sit/clip3/img_1.jpg",
+            "walk/anna/a.mp4",
+            "walk/anna/a.png",
+            "walk/anna/b.mp4",
+            "walk/anna/b.png",
+        ]);
+        let expected = ["sit/clip1", "sit/clip2", "sit/clip3", "walk/anna/a.mp4", "walk/anna/b.mp4"];
+        assert_eq!(found_in(root.path()), expected);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_back_to_the_class_or_of_a_file_that_has_gone_changes_nothing() {
+        let root = tree(&["sit/a.mp4", "sit/a.jpg", "sit/b.jpg", "sit/anna/b.mp4", "walk/c.mp4"]);
+        let links = [("sit/loop", "."), ("sit/anna/up", ".."), ("notes.txt", "gone"), ("old.mp4", "gone")];
+        for (link, target) in links {
+            std::os::unix::fs::symlink(target, root.path().join(link)).unwrap();
+        }
+        assert_eq!(found_in(root.path()), ["sit/a.mp4", "sit/anna/b.mp4", "walk/c.mp4"]);
     }
 
     #[test]

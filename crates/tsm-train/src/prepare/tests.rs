@@ -209,6 +209,30 @@ fn a_stopped_preparation_writes_no_list_and_leaves_whole_clips_only() {
 }
 
 #[test]
+fn a_preparation_that_comes_to_nothing_leaves_no_empty_folder_of_frames() {
+    let root = tree();
+    let (clips, output) = (root.path().join("clips"), root.path().join("out"));
+    for class in ["sit down", "walk"] {
+        for clip in std::fs::read_dir(clips.join(class)).unwrap().flatten() {
+            std::fs::remove_file(clip.path()).unwrap();
+            std::fs::write(clip.path(), b"no video").unwrap();
+        }
+    }
+    let stopped = || {
+        let dataset = dataset::read(&clips, None).unwrap().dataset;
+        let frames = options(Some(FrameOptions::default()));
+        let error = prepare(dataset, &output, &frames, &mut |_| false).unwrap_err();
+        assert!(matches!(error, PrepareError::Stopped), "{error}");
+    };
+    stopped();
+    assert!(output.is_dir() && !output.join("frames").exists());
+    // One that was there before is somebody's.
+    std::fs::create_dir(output.join("frames")).unwrap();
+    stopped();
+    assert!(output.join("frames").is_dir());
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_or_is_written_already_is_told_before_a_clip_is_read() {
     let root = tree();
     let output = root.path().join("out");

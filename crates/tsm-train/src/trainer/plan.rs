@@ -17,6 +17,7 @@ use crate::loader::{EvalView, LastBatch, LoaderOptions, LoaderSource, Mode, Trai
 use crate::loss::{LossSpec, balanced_weights};
 use crate::network::Depth;
 use crate::optimiser::OptimiserSpec;
+use crate::parameter_groups::HeadStart;
 use crate::progress::WrongCounts;
 use crate::recipe::{ClassWeights, CropChoice, FlipChoice, Recipe};
 use crate::run_state::{Position, RunRecord};
@@ -211,7 +212,7 @@ fn learner(job: &Job<'_>) -> LearnerSpec {
             clip_norm: (recipe.clip_norm > 0.0).then_some(recipe.clip_norm),
         },
         groups: recipe.lr_groups,
-        head: job.start.head,
+        head: head(job),
         head_lr: recipe.head_lr,
         batch_norm: recipe.batch_norm,
         dropout: recipe.dropout,
@@ -229,6 +230,12 @@ fn learner(job: &Job<'_>) -> LearnerSpec {
     }
 }
 
+/// How the head started: of a run that goes on, when it began.
+fn head(job: &Job<'_>) -> HeadStart {
+    let Some(saved) = &job.resume else { return job.start.head };
+    saved.record.head.unwrap_or_else(|| job.start.head_by_order())
+}
+
 /// The record of a run of this job that has made no step, and which counts of its list the clips belie.
 pub(super) fn record(job: &Job<'_>) -> (RunRecord, Option<WrongCounts>) {
     let mut record = RunRecord::new(
@@ -240,9 +247,10 @@ pub(super) fn record(job: &Job<'_>) -> (RunRecord, Option<WrongCounts>) {
     let marks = fingerprint::of_clips(&job.dataset, &clips, job.recipe.workers);
     let wrong = WrongCounts::of(&job.dataset, &clips, &marks);
     record.clip_marks = marks.iter().map(|mark| mark.mark).collect();
-    // One that has gone since it was opened differs from every other.
+    // One that has gone since it was opened has an empty mark, which is no file's.
     let mark = |teacher: &PathBuf| fingerprint::of_file(teacher).unwrap_or_default();
     record.teacher_marks = job.recipe.teacher.iter().map(mark).collect();
+    record.head = Some(head(job));
     (record, wrong)
 }
 

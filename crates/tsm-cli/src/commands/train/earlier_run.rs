@@ -56,7 +56,9 @@ fn check_owner(folder: &RunFolder, output: &Path) -> Result<(), Failure> {
         return Err(Failure::bad_input(format!("{}: {text}", folder.path().display())));
     }
     let Some(owner) = folder.owner() else { return Ok(()) };
-    let (report, is_other) = (folder.path(), Some(owner.as_os_str()) != output.file_name());
+    // As the report writes it: a name that is no UTF-8 cannot stand in TOML.
+    let own = output.file_name().unwrap_or_default().to_string_lossy();
+    let (report, is_other) = (folder.path(), owner.to_string_lossy() != own);
     // A report that was given another name along with its model is this one's.
     if !is_other || RunFolder::beside(&output.with_file_name(&owner)).path() != report {
         return Ok(());
@@ -109,5 +111,19 @@ mod tests {
         assert_eq!(refused("m.safetensors"), None, "model and report were renamed");
         std::fs::write(folder.settings(), "no = toml = at all").unwrap();
         assert_eq!(refused("m"), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_model_whose_name_is_no_text_has_its_own_report() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let root = tempfile::tempdir().unwrap();
+        let output = root.path().join(std::ffi::OsStr::from_bytes(b"walk\xff.safetensors"));
+        let folder = RunFolder::beside(&output);
+        std::fs::create_dir(folder.path()).unwrap();
+        std::fs::write(folder.settings(), "output = \"../walk\u{fffd}.safetensors\"\n").unwrap();
+        assert_eq!(check_owner(&folder, &output).err().and_then(|failure| failure.line), None);
+        let other = root.path().join(std::ffi::OsStr::from_bytes(b"walk\xff"));
+        assert!(check_owner(&folder, &other).is_err());
     }
 }
