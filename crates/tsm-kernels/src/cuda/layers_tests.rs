@@ -231,7 +231,9 @@ proptest! {
             planar_from_rgb(rgb, mean, std, planes);
         }
         if element == Element::F16 {
-            expected.iter_mut().for_each(|value| *value = f16::from_f32(*value).to_f32());
+            for value in &mut expected {
+                *value = f16::from_f32(*value).to_f32();
+            }
         }
         let memories = Memories::new(&program, &[], &[program.frames()], &vec![vec![]; pictures]);
         let found = memories.planes_of(&program, pictures, &bytes);
