@@ -32,6 +32,15 @@ if [ ! -e "$cache/toolkit/env.sh" ]; then
 fi
 # shellcheck disable=SC1091 # made just now
 . "$cache/toolkit/env.sh"
+# Candle's kernels for quantised weights are most of a cold build, and nothing of ours runs them: they need not be fast.
+# The compiler's folder tells candle's build where the toolkit is, so that this one has to lie there, too.
+export NVCC=$CUDA_HOME/bin/nvcc-quick
+cat > "$NVCC" <<'SH'
+#!/bin/sh
+case "$*" in *mmq_instance_*) set -- "$@" -Xcicc -O1 -Xptxas -O0 ;; esac
+exec "${0%/*}/nvcc" "$@"
+SH
+chmod +x "$NVCC"
 
 # Clippy's driver compiles as well as it lints: one pass does what `cargo clippy` and `cargo build` would do in two.
 # One build is with video and one without, so that the lints see both.

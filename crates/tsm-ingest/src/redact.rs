@@ -62,9 +62,9 @@ fn push_address(address: &str, around: Around, out: &mut String) {
     push_without_user_info(address, around, out);
 }
 
-/// Whether this is an address in numbers. A full name is no host for sure (`p@ss.word/1@cam`: a parser has taken `p` away,
-/// and left the rest of the password as host and path), nor is a port any help: `admin:1/2@cam` begins like a host with
-/// one.
+/// Whether this is an address in numbers. A full name is no host for sure (`p@ss.word/1@cam`: a parser has taken `p`
+/// away, and left the rest of the password as host and path), nor is a port any help: `admin:1/2@cam` begins like a
+/// host with one.
 fn is_surely_host(text: &str) -> bool {
     let host = match text.rsplit_once(':') {
         Some((host, port)) if port.parse::<u16>().is_ok() => host,

@@ -163,8 +163,8 @@ impl Session {
         self.liveness.get().copied()
     }
 
-    /// Waits at most `timeout` for the next event; `None` where there is none, and after the last one. It also returns as
-    /// soon as [`Session::liveness`] is known, for which a caller may wait.
+    /// Waits at most `timeout` for the next event; `None` where there is none, and after the last one. It also returns
+    /// as soon as [`Session::liveness`] is known, for which a caller may wait.
     pub fn next_event(&self, timeout: Duration) -> Option<SessionEvent> {
         let deadline = arrival_now() + timeout;
         let was_known = self.liveness().is_some();

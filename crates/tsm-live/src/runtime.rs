@@ -321,8 +321,8 @@ impl<'a> Runtime<'a> {
             let decision =
                 stream.decide(logits, &self.settings.decision, self.settings.rate, self.model.spec(), memory);
             if !decision.is_finite() {
-                // Where no frame has had a label it is the model's fault. A frame that overflows later, in f16 say, must
-                // not end cameras that ran for months, nor may a few in a row.
+                // Where no frame has had a label it is the model's fault. A frame that overflows later, in f16 say,
+                // must not end cameras that ran for months, nor may a few in a row.
                 if !stream.has_labels() {
                     return Err(LiveError::NotFinite { name: stream.name.clone() });
                 }

@@ -123,8 +123,8 @@ impl Stream {
         }
     }
 
-    /// Goes on behind a frame whose outputs are no numbers: what is remembered of it is none. The next label's line tells
-    /// of the frames `dropped` before it.
+    /// Goes on behind a frame whose outputs are no numbers: what is remembered of it is none. The next label's line
+    /// tells of the frames `dropped` before it.
     pub(crate) fn forget_overflow(&mut self, dropped: u64) {
         self.forget();
         self.untold_dropped += dropped;

@@ -67,8 +67,8 @@ pub(super) fn is_ivf_cut(file: &mut File, length: u64) -> Option<bool> {
     None
 }
 
-/// Where Windows Media ends (ASF, sections 3 and 5), but for an index: a head, then one object with all packets. Its size
-/// is smaller than that where it was not known, as in a broadcast.
+/// Where Windows Media ends (ASF, sections 3 and 5), but for an index: a head, then one object with all packets. Its
+/// size is smaller than that where it was not known, as in a broadcast.
 pub(super) fn asf_end(file: &mut File) -> Option<u64> {
     const DATA: [u8; 16] =
         [0x36, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11, 0xa6, 0xd9, 0x00, 0xaa, 0x00, 0x62, 0xce, 0x6c];
