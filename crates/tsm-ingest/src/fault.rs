@@ -18,9 +18,18 @@ use crate::rtsp::Offer;
 use crate::session::Transport;
 use crate::session::observer::Observer;
 use crate::sink_caps;
+use crate::source::MediaUri;
+
+mod words;
+
+use words::{absent_file, http_status, one_line, with_status};
 
 /// What elements do not tell apart.
-const UNREACHABLE: &str = "connection refused, host unreachable or name unknown";
+const UNREACHABLE: &str = "connection refused, host unreachable, name unknown";
+
+/// Of a server, where an element wants to jump to the file's end or over what was lost.
+const NOT_IN_PARTS: &str =
+    "the file is cut short, or its server gives it from the start alone; download it first";
 
 /// What kind of source it is and how to call it in a message.
 #[derive(Debug, Clone)]
@@ -31,6 +40,8 @@ pub(crate) struct Context {
     /// How an RTSP server was asked, and what it has said it has; none of other sources and of users' own templates.
     pub(crate) offer: Option<(Transport, Arc<Offer>)>,
     pub(crate) login: Login,
+    /// As elements have it, who quote it in what they say.
+    pub(crate) address: Option<MediaUri>,
     /// The appsink's pad in a template of the user's own, who may have linked anything to it.
     pub(crate) own_sink: Option<gst::Pad>,
 }
@@ -71,6 +82,15 @@ impl Faults {
     /// How the source is called in a message.
     pub(crate) fn place(&self) -> &str {
         &self.context.place
+    }
+
+    /// What an element says, without passwords. Of an address in the middle of a sentence nobody can tell where it ends,
+    /// so the source's own is looked for first.
+    pub(crate) fn cleaned(&self, text: &str) -> String {
+        match &self.context.address {
+            Some(address) => redacted(&text.replace(address.as_given(), &address.to_string())),
+            None => redacted(text),
+        }
     }
 
     /// The error of a source that gave no picture and told no fault in `waited`.
@@ -139,8 +159,8 @@ impl Faults {
         self.over = true;
         let error = message.error();
         let status = message.details().and_then(|d| d.get::<u32>("rtsp-status-code").ok());
-        let debug_text = redacted(&message.debug().unwrap_or_default());
-        debug!(text = %redacted(error.message()), detail = %debug_text, status, "pipeline error");
+        let debug_text = self.cleaned(&message.debug().unwrap_or_default());
+        debug!(text = %self.cleaned(error.message()), detail = %debug_text, status, "pipeline error");
         if let Some(missing) = self.missing.take() {
             return missing;
         }
@@ -153,7 +173,7 @@ impl Faults {
         {
             self.context.place = format!("{}: the server redirects to {elsewhere}", self.context.place);
         }
-        let text = one_line(&redacted(error.message()), &debug_text);
+        let text = one_line(&self.cleaned(error.message()), &debug_text);
         let seen = if observer.has_frames() { Seen::Frames } else { Seen::Nothing };
         self.classified(&error, status, &text, seen)
     }
@@ -244,14 +264,25 @@ impl Faults {
             Some(gst::StreamError::Failed) if kind == Kind::Uri && seen == Seen::Nothing => {
                 self.unreachable(text)
             }
+            // The GIF decoder's words.
+            None if kind == Kind::Uri && error.is::<gst::LibraryError>() => SourceError::Other {
+                message: format!("{place}: cannot be read over the network ({text}); download it first"),
+            },
             _ => self.lost_or_other(text, seen),
         }
     }
 
     /// An address that gives nothing. `souphttpsrc` posts no reason of its own where a connection is refused.
     fn unreachable(&self, text: &str) -> SourceError {
-        let detail = if text.starts_with("Internal data stream error") { UNREACHABLE } else { text };
-        SourceError::Refused { place: self.context.place.clone(), detail: detail.to_owned() }
+        let place = self.context.place.clone();
+        let scheme = place.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let detail = match scheme.as_deref() {
+            _ if !text.starts_with("Internal data stream error") => text.to_owned(),
+            Some("https") => format!("{UNREACHABLE}, or the server's certificate is not trusted"),
+            Some("http") => format!("{UNREACHABLE}, or what answers there speaks no HTTP"),
+            _ => UNREACHABLE.to_owned(),
+        };
+        SourceError::Refused { place, detail }
     }
 
     /// A server that lets nobody in without the right login.
@@ -331,6 +362,9 @@ impl Faults {
             {
                 self.unauthorised()
             }
+            gst::ResourceError::Seek if seen == Seen::Nothing && self.context.kind == Kind::Uri => {
+                SourceError::Other { message: format!("{place}: {NOT_IN_PARTS}") }
+            }
             _ if seen == Seen::Nothing && self.context.kind == Kind::Uri => {
                 http_status(text).map_or_else(|| self.unreachable(text), |status| self.of_http(status, text))
             }
@@ -373,23 +407,6 @@ fn other_transport(asked: Transport) -> &'static str {
     }
 }
 
-/// What the server said, in its own words and number: the last part of `GStreamer`'s sentence.
-fn with_status(text: &str, status: u32) -> String {
-    let reason = text.rsplit(": ").next().unwrap_or(text);
-    if reason.contains(&status.to_string()) { reason.to_owned() } else { format!("{reason} ({status})") }
-}
-
-/// The file that `filesrc` does not find: `Resource not found: No such file "clip.mp4"`.
-fn absent_file(text: &str) -> Option<&str> {
-    text.split_once("No such file \"")?.1.strip_suffix('"')
-}
-
-/// The status that `souphttpsrc` quotes: `Not Found: Not Found (404)`.
-fn http_status(text: &str) -> Option<u32> {
-    let (_, number) = text.strip_suffix(')')?.rsplit_once('(')?;
-    number.parse().ok().filter(|status| (400..600).contains(status))
-}
-
 /// Kinds of files that `GStreamer` knows by their first bytes and that hold no stream.
 fn is_no_media(name: &str) -> bool {
     const KINDS: [&str; 14] = [
@@ -426,15 +443,6 @@ fn unknown_address(scheme: Option<&str>, place: &str) -> SourceError {
 enum Seen {
     Nothing,
     Frames,
-}
-
-/// `GStreamer`'s message and, where its debug text adds a reason in its last line, that reason; never two lines.
-fn one_line(message: &str, debug_text: &str) -> String {
-    let message = message.trim().trim_end_matches('.').replace('\n', " ");
-    let reason = debug_text.lines().skip(1).last().map(str::trim).unwrap_or_default();
-    // souphttpsrc repeats the address there, and whither it was redirected: nowhere, as a rule.
-    let reason = reason.split_once(", URL: ").map_or(reason, |(reason, _address)| reason);
-    if reason.is_empty() || message.contains(reason) { message } else { format!("{message}: {reason}") }
 }
 
 #[cfg(test)]

@@ -93,7 +93,8 @@ pub(crate) fn build(source: &Source, options: &SessionOptions) -> Result<Built, 
         sink.set_caps(Some(&colour::readable_caps()));
     }
     let own_sink = matches!(source, Source::Custom(_)).then(|| sink.static_pad("sink")).flatten();
-    let context = Context { kind, place: source.to_string(), offer, login: login(source), own_sink };
+    let (place, address) = (source.to_string(), source.address());
+    let context = Context { kind, place, offer, login: login(source), address, own_sink };
     Ok(Built { pipeline, sink, context, age_source, file })
 }
 

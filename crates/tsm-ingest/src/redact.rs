@@ -160,10 +160,22 @@ fn is_secret(before: &str) -> bool {
     name.ends_with("pw") || SECRETS.iter().any(|secret| name.contains(secret))
 }
 
+/// Whether it reads `name=value`. Behind a mark that stands in a password without its code there is something else.
+fn begins_option(text: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+    };
+    // `==` ends what is written in base 64.
+    text.split_once('=')
+        .is_some_and(|(name, value)| is_name(name) && !value.is_empty() && !value.starts_with('='))
+}
+
 /// How much of what stands behind a secret's `=` may be of it: up to the next option.
 fn secret_len(value: &str, is_query: bool, around: Around) -> usize {
-    let ends = |c: char| matches!(c, '&' | ';' | '#') || (!is_query && matches!(c, '/' | '?'));
-    let option_end = value.find(ends).unwrap_or(value.len());
+    let is_mark = |c: char| matches!(c, '&' | ';') || (!is_query && matches!(c, '/' | '?'));
+    let mut marks = value.match_indices(is_mark);
+    let end = marks.find(|(at, _)| begins_option(value.split_at(at + 1).1));
+    let option_end = end.map_or(value.len(), |(at, _)| at);
     let own = value.split_at(option_end).0;
     // `_channel=1`: what separates options in such a path may stand in a password, too.
     let is_name = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphabetic());
@@ -282,6 +294,24 @@ mod tests {
         );
         check("rtsp://cam/s?PWD=a;b=c&token=", "rtsp://cam/s?PWD=***;b=c&token=***");
         check("https://host/a=b/c?d=e", "https://host/a=b/c?d=e");
+    }
+
+    #[test]
+    fn marks_in_such_a_password_do_not_end_it() {
+        for mark in ["#", "/", "?", ";", "&", "=", "#a=", "/ab==", "%"] {
+            for before in ["x?password=", "user=a&password=", "user=a_password="] {
+                for behind in ["", "&channel=1", "&channel=1&stream=0"] {
+                    let text = format!("rtsp://cam/{before}x{mark}secret{behind}");
+                    for shown in [redacted(&text), redacted_address(&text)] {
+                        assert!(!shown.contains("secret"), "{text} is shown as {shown}");
+                        assert!(
+                            behind.is_empty() || shown.contains("stream=0") || shown.contains("channel=1")
+                        );
+                    }
+                }
+            }
+        }
+        check("rtsp://cam/user=a&password=b?channel=1", "rtsp://cam/user=a&password=***?channel=1");
     }
 
     #[test]

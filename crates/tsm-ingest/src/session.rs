@@ -25,7 +25,6 @@ use crate::file::{self, RecordedFile};
 use crate::frame::Frame;
 use crate::multipart;
 use crate::pipeline::{self, Built};
-use crate::redact::redacted;
 use crate::shutdown;
 use crate::source::Source;
 
@@ -312,7 +311,7 @@ impl Session {
                 None
             }
             gst::MessageView::Warning(warning) => {
-                debug!(text = %redacted(warning.error().message()), "pipeline warning");
+                debug!(text = %faults.cleaned(warning.error().message()), "pipeline warning");
                 self.observer.note_warning(warning);
                 faults.of_warning(&warning.error(), &self.observer).map(SessionEvent::Failed)
             }

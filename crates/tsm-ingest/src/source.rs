@@ -182,6 +182,16 @@ impl fmt::Display for CustomPipeline {
 }
 
 impl Source {
+    /// The address that elements are given, where there is one.
+    pub(crate) fn address(&self) -> Option<MediaUri> {
+        match self {
+            Self::Rtsp(address) => Some(MediaUri(address.location.clone())),
+            Self::Uri(uri) => Some(uri.clone()),
+            Self::Custom(pipeline) => pipeline.argument.clone().map(MediaUri),
+            Self::Webcam(_) | Self::File(_) | Self::Test => None,
+        }
+    }
+
     /// Reads SOURCE as typed.
     ///
     /// # Errors

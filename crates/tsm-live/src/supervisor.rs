@@ -131,7 +131,11 @@ impl Supervisor {
                 self.report(SourceState::Stalled, Some(reason.clone()), 0);
                 Some(reason)
             }
-            Ending::Error(error) if may_return => Some(error.to_string()),
+            Ending::Error(error) if may_return => {
+                // Whose reason it is stands before it, wherever it is told.
+                let (text, place) = (error.to_string(), format!("{}: ", self.source));
+                Some(text.strip_prefix(&place).map(str::to_owned).unwrap_or(text))
+            }
             Ending::Error(error) => {
                 self.notify(Notice::Failed { stream, error });
                 None

@@ -7,7 +7,7 @@ fn faults(kind: Kind) -> Faults {
 }
 
 fn context(kind: Kind, place: &str) -> Context {
-    Context { kind, place: place.to_owned(), offer: None, login: Login::Given, own_sink: None }
+    Context { kind, place: place.to_owned(), offer: None, login: Login::Given, address: None, own_sink: None }
 }
 
 fn classified<E: gst::glib::error::ErrorDomain>(kind: Kind, error: E, text: &str, seen: Seen) -> SourceError {

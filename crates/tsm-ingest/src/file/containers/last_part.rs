@@ -13,18 +13,19 @@ use std::io::{Read, Seek, SeekFrom};
 /// How many parts are looked at: a day of Flash video has six million.
 const MOST_PARTS: usize = 10_000_000;
 
-/// MPEG transport stream (ISO/IEC 13818-1, section 2.4.3): packets of 188 bytes, each beginning with 0x47.
-pub(super) fn is_transport_cut(file: &mut File, length: u64) -> Option<bool> {
-    const PACKET_BYTES: u64 = 188;
+/// MPEG transport stream (ISO/IEC 13818-1, section 2.4.3): packets of 188 bytes that begin with 0x47. Camcorders and
+/// Blu-ray discs (`.m2ts`) write the time of arrival before each, 4 bytes.
+pub(super) fn is_transport_cut(file: &mut File, length: u64, stamp_bytes: u64) -> Option<bool> {
     const SYNC: [u8; 1] = [0x47];
-    let whole = length / PACKET_BYTES;
+    let packet_bytes = stamp_bytes + 188;
+    let whole = length / packet_bytes;
     for packet in [1, 2, whole.checked_sub(1)?] {
-        if array_at(file, packet * PACKET_BYTES)? != SYNC {
+        if array_at(file, packet * packet_bytes + stamp_bytes)? != SYNC {
             return None;
         }
     }
     // What follows the last whole packet may be something else.
-    Some(array_at(file, whole * PACKET_BYTES) == Some(SYNC))
+    Some(array_at(file, whole * packet_bytes + stamp_bytes) == Some(SYNC))
 }
 
 /// Flash video (Adobe's specification, annex E): tags of sound, pictures and scripts.
@@ -133,6 +134,8 @@ mod tests {
         check(&whole, 188 * 3, &[188 * 3, 188 * 4, 188 * 5]);
         assert!(!is_cut(&[whole, vec![0; 30]].concat()), "padding is no packet");
         assert!(!is_cut(&[b"GIF89a".as_slice(), &[0; 400]].concat()));
+        let stamped = [[0, 1, 2, 3].as_slice(), &packet].concat().repeat(5);
+        assert!(!is_cut(&stamped) && is_cut(&stamped[..192 * 4 + 120]));
     }
 
     #[test]
