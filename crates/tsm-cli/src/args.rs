@@ -15,6 +15,7 @@ use crate::exit_code::HELP;
 #[cfg(feature = "video")]
 pub(crate) mod compare;
 pub(crate) mod device;
+mod examples;
 mod explain;
 #[cfg(feature = "video")]
 pub(crate) mod live;
@@ -36,102 +37,15 @@ use selftest::SelftestArgs;
 #[cfg(feature = "video")]
 pub(crate) use values::Fps;
 
-const EXAMPLES: &str = "\
-Examples:
-  tsm live webcam                                     label what the first camera sees
-  tsm live rtsp://user:password@camera/stream         a network camera
-  tsm doctor                                          what this machine has and what is missing";
-
-#[cfg(feature = "video")]
-const LIVE_EXAMPLES: &str = "\
-Examples:
-  tsm live webcam                                     label what the first camera sees
-  tsm live rtsp://user:password@camera/stream         a network camera, reconnecting for ever
-  tsm live clip.mp4 --format jsonl                    a file, one JSON object a frame
-  tsm live rtsp://a/1 rtsp://b/1 --format jsonl       several cameras in one process
-  tsm live --pipeline my.launch /dev/video2           a GStreamer pipeline of your own";
-
-#[cfg(feature = "video")]
-const DEVICES_EXAMPLES: &str = "\
-Examples:
-  tsm devices            the cameras, numbered as `tsm live webcam:1` counts them
-  tsm devices --json     the same for a program";
-
-#[cfg(feature = "video")]
-const DOCTOR_EXAMPLES: &str = "\
-Examples:
-  tsm doctor                                          this machine
-  tsm doctor rtsp://user:password@camera/stream       and what that camera sends
-  tsm doctor --model model.safetensors                and that model";
-
-const CONVERT_EXAMPLES: &str = "\
-Examples:
-  tsm convert mobilenet_v2.pth model.safetensors --shift causal --labels labels.txt
-  tsm convert resnet50.pth half.safetensors --storage f16";
-
-const INFO_EXAMPLES: &str = "\
-Examples:
-  tsm info                             the built-in model
-  tsm info model.safetensors --json    a model of your own, for a program";
-
-const VERIFY_EXAMPLES: &str = "\
-Examples:
-  tsm verify --model model.safetensors --vectors recorded.safetensors
-  tsm verify --model model.pth --vectors frames.safetensors --vectors logits.safetensors --tolerance 1e-4";
-
-const BENCH_EXAMPLES: &str = "\
-Examples:
-  tsm bench                                           the built-in model, one stream
-  tsm bench --model model.safetensors --threads 1     a model of your own on one core
-  tsm bench --batch 8 --json                          eight streams a step, for a program";
-
-const SELFTEST_EXAMPLES: &str = "\
-Examples:
-  tsm selftest                                        this processor, within 3 minutes
-  tsm selftest --device cuda                          the first GPU, with all figures
-  tsm selftest --device cuda --data-type f16 --json report.json";
-
-#[cfg(feature = "video")]
-const COMPARE_EXAMPLES: &str = "\
-Examples:
-  tsm compare --first none-report/validation.json --second causal-report/validation.json
-  tsm compare --first none-0.json none-1.json --second causal-0.json causal-1.json    two folds or seeds each";
-
-#[cfg(feature = "video")]
-const TRAIN_EXAMPLES: &str = "\
-Examples:
-  tsm train clips/ -o model.safetensors                a folder a class is enough
-  tsm train clips/ -o model.safetensors --resume       go on after an interruption
-  tsm train --config model-report/config.toml          the same run once more
-  tsm train clips/ -o m.safetensors --preset mit --backbone resnet50 --pretrained resnet50.pth";
-
 #[cfg(feature = "video")]
 /// What clap cannot know: a file may give what is needed.
 const TRAIN_USAGE: &str = "\
 tsm train [OPTIONS] --output <MODEL.safetensors> <CLIPS_DIR|--list <FILE>>
        tsm train [OPTIONS] --config <FILE.toml>";
 
-#[cfg(feature = "video")]
-const EVAL_EXAMPLES: &str = "\
-Examples:
-  tsm eval --data clips/ --model model.safetensors --online       as a camera would show them
-  tsm eval --list test.txt --model model.pth --crops 3 --sampling twice --json figures.json";
-
-#[cfg(feature = "video")]
-const INFER_EXAMPLES: &str = "\
-Examples:
-  tsm infer a.mp4 b.mkv --model model.safetensors
-  tsm infer --filelist files.txt --format csv --top-k 3";
-
-#[cfg(feature = "video")]
-const PREPARE_EXAMPLES: &str = "\
-Examples:
-  tsm prepare clips/ -o lists/
-  tsm prepare kinetics/train.csv -o lists/ --frames";
-
 /// Says what somebody in front of a camera is doing, now.
 #[derive(Debug, Parser)]
-#[command(name = "tsm", version, before_help = EXAMPLES, after_help = HELP, max_term_width = 100)]
+#[command(name = "tsm", version, before_help = examples::TSM, after_help = HELP, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Tell more: -v a few lines, -vv each event, -vvv each frame
     #[arg(short, long, global = true, action = ArgAction::Count)]
@@ -147,50 +61,50 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Label every frame of a webcam, an RTSP camera or a file
     #[cfg(feature = "video")]
-    #[command(before_help = LIVE_EXAMPLES, after_help = HELP)]
+    #[command(before_help = examples::LIVE, after_help = HELP)]
     Live(Box<LiveArgs>),
     /// Train a model from a folder of clips, one folder a class
     #[cfg(feature = "video")]
-    #[command(before_help = TRAIN_EXAMPLES, after_help = HELP, override_usage = TRAIN_USAGE)]
+    #[command(before_help = examples::TRAIN, after_help = HELP, override_usage = TRAIN_USAGE)]
     Train(Box<train::TrainArgs>),
     /// Judge a model on known clips
     #[cfg(feature = "video")]
-    #[command(before_help = EVAL_EXAMPLES, after_help = HELP)]
+    #[command(before_help = examples::EVAL, after_help = HELP)]
     Eval(offline::EvalArgs),
     /// Compare two ways of training by their reports on the same clips
     #[cfg(feature = "video")]
-    #[command(before_help = COMPARE_EXAMPLES, after_help = HELP)]
+    #[command(before_help = examples::COMPARE, after_help = HELP)]
     Compare(compare::CompareArgs),
     /// Label video files
     #[cfg(feature = "video")]
-    #[command(before_help = INFER_EXAMPLES, after_help = HELP)]
+    #[command(before_help = examples::INFER, after_help = HELP)]
     Infer(offline::InferArgs),
     /// Make lists of training and validation clips
     #[cfg(feature = "video")]
-    #[command(before_help = PREPARE_EXAMPLES, after_help = HELP)]
+    #[command(before_help = examples::PREPARE, after_help = HELP)]
     Prepare(offline::PrepareArgs),
     /// List the cameras of this machine and their modes
     #[cfg(feature = "video")]
-    #[command(before_help = DEVICES_EXAMPLES, after_help = HELP)]
+    #[command(before_help = examples::DEVICES, after_help = HELP)]
     Devices(DevicesArgs),
     /// Look at what this machine has, what is missing, and how to mend it
     #[cfg(feature = "video")]
-    #[command(before_help = DOCTOR_EXAMPLES, after_help = HELP)]
+    #[command(before_help = examples::DOCTOR, after_help = HELP)]
     Doctor(DoctorArgs),
     /// Make a model file of ours from a checkpoint of MIT's TSM or torchvision
-    #[command(before_help = CONVERT_EXAMPLES, after_help = HELP)]
+    #[command(before_help = examples::CONVERT, after_help = HELP)]
     Convert(ConvertArgs),
     /// Tell what a model is and what it costs
-    #[command(before_help = INFO_EXAMPLES, after_help = HELP)]
+    #[command(before_help = examples::INFO, after_help = HELP)]
     Info(InfoArgs),
     /// Compare a model's outputs with recorded ones
-    #[command(before_help = VERIFY_EXAMPLES, after_help = HELP)]
+    #[command(before_help = examples::VERIFY, after_help = HELP)]
     Verify(VerifyArgs),
     /// Measure what a step costs on this machine
-    #[command(before_help = BENCH_EXAMPLES, after_help = HELP)]
+    #[command(before_help = examples::BENCH, after_help = HELP)]
     Bench(BenchArgs),
     /// Show that this machine computes what it should, and how fast
-    #[command(before_help = SELFTEST_EXAMPLES, after_help = HELP)]
+    #[command(before_help = examples::SELFTEST, after_help = HELP)]
     Selftest(SelftestArgs),
     /// A command that this program was built without
     #[cfg(not(feature = "video"))]
