@@ -25,7 +25,7 @@ mod words;
 use words::{absent_file, http_status, one_line, with_status};
 
 /// What elements do not tell apart.
-const UNREACHABLE: &str = "connection refused, host unreachable, name unknown";
+const UNREACHABLE: &str = "connection refused, host unreachable or name unknown";
 
 /// Of a server, where an element wants to jump to the file's end or over what was lost.
 const NOT_IN_PARTS: &str =
@@ -84,8 +84,8 @@ impl Faults {
         &self.context.place
     }
 
-    /// What an element says, without passwords. Of an address in the middle of a sentence nobody can tell where it ends,
-    /// so the source's own is looked for first.
+    /// What an element says, without passwords. Of an address within a sentence nobody can tell where it ends, so the
+    /// source's own is looked for first.
     pub(crate) fn cleaned(&self, text: &str) -> String {
         match &self.context.address {
             Some(address) => redacted(&text.replace(address.as_given(), &address.to_string())),
