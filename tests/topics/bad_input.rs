@@ -337,3 +337,16 @@ fn figures_are_not_written_to_a_folder() {
     finished.assert_bad_input("it is a folder; name a file for --json");
     assert_eq!(finished.stdout, "", "refused before the clips are read");
 }
+
+#[test]
+fn a_clip_is_not_written_over_by_its_figures() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clip, list) = (folder.path().join("walk.mkv"), folder.path().join("list.txt"));
+    std::fs::copy(shared::clip("asl-walk.mkv"), &clip).unwrap();
+    std::fs::write(&list, "walk.mkv 0\n").unwrap();
+    let before = std::fs::read(&clip).unwrap();
+    let finished = run(&["eval", "--list", list.to_str().unwrap(), "--json", clip.to_str().unwrap()]);
+    finished
+        .assert_bad_input("walk.mkv: is what is read from and would be written over; choose another --json");
+    assert!(std::fs::read(&clip).unwrap() == before);
+}

@@ -40,7 +40,7 @@ pub(crate) struct EvalArgs {
     /// Stream each clip frame by frame, as `tsm live` does
     #[arg(long)]
     pub(crate) online: bool,
-    /// Also stream all clips as one, with and without a reset between them
+    /// With --online: also stream all clips as one, with and without a reset between them
     #[arg(long, requires = "online")]
     pub(crate) joined: bool,
     #[command(flatten)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tsm_model::Model;
 use tsm_model::path_fault::NO_FOLDER;
 use tsm_train::clip_store::ClipStore;
-use tsm_train::dataset::{self, ClassesOf, groups::GroupRule};
+use tsm_train::dataset::{self, ClassesOf, Dataset, Found, groups::GroupRule};
 use tsm_train::evaluate::{EvaluateError, Evaluation, Joints, Judged, by_views, online};
 use tsm_train::loader::LoaderSource;
 use tsm_train::metrics::Metrics;
@@ -37,12 +37,10 @@ pub(crate) fn run(args: &EvalArgs, is_quiet: bool) -> Result<Exit, Failure> {
     let checkpoint = model_source::open(&args.model)?;
     let path = args.data.as_deref().or(args.list.as_deref()).unwrap_or(Path::new(""));
     let found = dataset::read_for(path, &checkpoint.spec.classes)?;
-    for missing in found.missing.iter().filter(|_| !is_quiet) {
-        talk::line(&format!("tsm: not there: {}", talk::escaped(missing)));
+    if !is_quiet {
+        tell_found(&found);
     }
-    for nested in found.nested.iter().filter(|_| !is_quiet) {
-        talk::line(&format!("tsm: {}", talk::escaped(&nested.to_string())));
-    }
+    check_clips_stay(args, &found.dataset)?;
     let mut data = found.dataset.with_classes(&checkpoint.spec.classes, ClassesOf::Model)?;
     // For the report alone: who compares runs draws by group.
     GroupRule::of_source(path).apply(&mut data)?;
@@ -115,6 +113,23 @@ fn tell_overflow(evaluation: &Evaluation) {
             "tsm: {wild} of {of} clips have outputs that are no numbers (infinite or NaN): the weights overflow, and what \
              the figures say of these clips means nothing"
         ));
+    }
+}
+
+/// A clip is not written over by its figures.
+fn check_clips_stay(args: &EvalArgs, dataset: &Dataset) -> Result<(), Failure> {
+    // Where nothing is there, nothing is lost, and a large data set need not be asked for its files.
+    let Some(json) = args.json.as_deref().filter(|json| json.exists()) else { return Ok(()) };
+    inputs::check_stay(json, "--json", dataset.clips.iter().map(|clip| clip.path.as_path()))
+}
+
+/// What was not there, and what was found deeper than it is looked for.
+fn tell_found(found: &Found) {
+    for missing in &found.missing {
+        talk::line(&format!("tsm: not there: {}", talk::escaped(missing)));
+    }
+    if let Some(nested) = &found.nested {
+        talk::line(&format!("tsm: {}", talk::escaped(&nested.to_string())));
     }
 }
 

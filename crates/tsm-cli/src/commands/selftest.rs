@@ -77,7 +77,7 @@ fn title(machine: &Machine) -> String {
 fn check_line(check: &Check) -> String {
     let Check { check: name, network, data_type, verdict, secs } = check;
     let what = what(name);
-    let start = |word: &str| format!("{word:<8} {:<4} {network:<15} {what:<34}", data_type.name());
+    let start = |word: &str| format!("{word:<8} {:<4} {network:<15} {what:<36}", data_type.name());
     match verdict {
         Verdict::Passed { got, .. } => format!("{} {got} ({secs:.1} s)", start("ok")),
         Verdict::Failed { expected, got } => format!("{} expected {expected}, got {got}", start("FAILED")),
@@ -104,7 +104,8 @@ fn what(check: &str) -> &str {
 
 fn latency_line(row: &Latency) -> String {
     let Latency { network, data_type, streams, secs, measured, .. } = row;
-    let start = |word: &str| format!("{word:<8} {:<4} {network:<15} {streams:>3} streams", data_type.name());
+    let unit = if *streams == 1 { "stream " } else { "streams" };
+    let start = |word: &str| format!("{word:<8} {:<4} {network:<15} {streams:>3} {unit}", data_type.name());
     match measured {
         Measured::Measured { steps, p50_millis, p99_millis, on_device_p50_millis, frames_hz } => format!(
             "{}  p50 {p50_millis:>9.3} ms  p99 {p99_millis:>9.3} ms{}  {frames_hz:>9.0} frames/s  ({steps} steps, {secs:.1} s)",

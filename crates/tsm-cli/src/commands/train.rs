@@ -292,7 +292,7 @@ fn failure(error: TrainError) -> Failure {
 fn refused(error: impl std::error::Error + 'static) -> Failure {
     if is_out_of_room(&error) {
         return Failure::bad_input(format!(
-            "{error}; what was saved before is as it was: make room and go on with --resume"
+            "{error}; what was saved before is as it was: make room and go on with --resume, or, if nothing was, start anew"
         ));
     }
     Failure::bad_input(error)
