@@ -23,6 +23,14 @@ const HEAD_PX: i32 = 92;
 const EDGE_PX: i32 = 24;
 /// Space for the name of an axis.
 const AXIS_PX: i32 = 30;
+/// What the columns are.
+const ACROSS: &str = "class it was taken for";
+
+const AXIS_LETTERS_PX: f64 = 14.0;
+
+/// Between a class's bar and its accuracy.
+const PERCENT_GAP_PX: i32 = 12;
+
 /// The length of a class's bar at 100 %.
 const BAR_PX: i32 = 80;
 /// The length of a legend's colour strip, and its steps.
@@ -113,11 +121,14 @@ impl Layout {
 
     /// Where the column of accuracies begins.
     fn accuracy_px(&self) -> i32 {
-        self.left + self.side + 16
+        // The name of the axis is wider than a matrix of two classes, and the legend stands beside it.
+        let half = (self.side / 2).max(ink::width_px(ACROSS, AXIS_LETTERS_PX) / 2);
+        self.left + self.side / 2 + half + 16
     }
 
     fn size_px(&self) -> (u32, u32) {
-        let width = self.accuracy_px() + BAR_PX + ink::width_px("100 %   9999/9999", self.letters);
+        let width =
+            self.accuracy_px() + BAR_PX + PERCENT_GAP_PX + ink::width_px("100 %  9999/9999", self.letters);
         let width = width.max(
             self.accuracy_px()
                 + ink::width_px("wrong", LEGEND_LETTERS_PX)
@@ -240,7 +251,7 @@ fn draw_accuracy(
     let bar = Rectangle::new([(x, middle - half), (x + length, middle + half)], RIGHT[3].filled());
     paper.draw(&bar).map_err(ink::failed)?;
 
-    let percent_end = x + BAR_PX + 4 + ink::width_px("100 %", layout.letters);
+    let percent_end = x + BAR_PX + PERCENT_GAP_PX + ink::width_px("100 %", layout.letters);
     let percent = ink::letters(layout.letters, ink::DARK, Anchor::Right);
     ink::write(paper, &format!("{:.0} %", top1 * 100.0), (percent_end, middle), &percent)?;
     let counts = ink::letters(layout.letters, ink::MUTED, Anchor::Left);
@@ -250,15 +261,10 @@ fn draw_accuracy(
 
 fn draw_axes(paper: &Paper<'_>, layout: &Layout) -> Result<(), ReportError> {
     let (across, down) = (layout.left + layout.side / 2, layout.top + layout.side / 2);
-    let upwards = ink::bold(14.0, ink::DARK, Anchor::CentreUpwards);
+    let upwards = ink::bold(AXIS_LETTERS_PX, ink::DARK, Anchor::CentreUpwards);
     ink::write(paper, "true class", (EDGE_PX + 6, down), &upwards)?;
     let below = layout.top + layout.side + layout.names + 20;
-    ink::write(
-        paper,
-        "class it was taken for",
-        (across, below),
-        &ink::bold(14.0, ink::DARK, Anchor::Centre),
-    )?;
+    ink::write(paper, ACROSS, (across, below), &ink::bold(AXIS_LETTERS_PX, ink::DARK, Anchor::Centre))?;
     let heading = (layout.accuracy_px(), layout.top - 14);
     ink::write(paper, "class accuracy", heading, &ink::bold(13.0, ink::DARK, Anchor::Left))
 }
