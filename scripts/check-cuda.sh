@@ -32,7 +32,7 @@ if [ ! -e "$cache/toolkit/env.sh" ]; then
 fi
 # shellcheck disable=SC1091 # made just now
 . "$cache/toolkit/env.sh"
-# Candle's kernels for quantised weights are most of a cold build, and nothing of ours runs them: they need not be fast.
+# Candle's kernels for quantised weights take minutes of a cold build, and nothing of ours runs them: any code will do.
 # The compiler's folder tells candle's build where the toolkit is, so that this one has to lie there, too.
 export NVCC=$CUDA_HOME/bin/nvcc-quick
 cat > "$NVCC" <<'SH'

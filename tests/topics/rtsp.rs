@@ -164,6 +164,10 @@ fn a_camera_that_refuses_the_password_after_it_worked_is_tried_on() {
         line["source_state"] == "retrying" && line["reason"].as_str().unwrap().contains("401")
     });
     assert!(refused["attempt"].as_u64() > Some(1), "{refused}");
+    assert!(
+        !refused["reason"].as_str().unwrap().starts_with("rtsp://"),
+        "whose it is, is told already: {refused}"
+    );
     camera.reboot();
     running.wait_for_state("live");
     running.wait_for_frame();

@@ -66,7 +66,11 @@ fn tell(event: &Event<'_>) -> Result<(), Failure> {
 /// What begins, for those who ask by `-v` what takes so long.
 fn running_line(running: &Running) -> String {
     let Running { what: name, network, data_type, streams } = running;
-    let streams = streams.map_or_else(String::new, |streams| format!(", {streams} streams"));
+    let streams = match streams {
+        None => String::new(),
+        Some(1) => ", 1 stream".to_owned(),
+        Some(streams) => format!(", {streams} streams"),
+    };
     format!("begins: {} {network}, {}{streams}", data_type.name(), what(name))
 }
 

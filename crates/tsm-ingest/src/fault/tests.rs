@@ -100,3 +100,40 @@ fn a_camera_in_use_is_busy_and_one_pulled_out_is_lost() {
         SourceError::CameraLost { .. }
     ));
 }
+
+#[test]
+fn what_cannot_be_read_over_the_network_is_no_camera_that_is_off() {
+    let seek = "Server does not support seeking: Server does not accept Range HTTP header";
+    let error = classified(Kind::Uri, gst::ResourceError::Seek, seek, Seen::Nothing).to_string();
+    assert!(
+        error.starts_with("here: the file is cut short, or its server") && !error.contains("camera"),
+        "{error}"
+    );
+    let error =
+        classified(Kind::Uri, gst::LibraryError::Failed, "Input/output error", Seen::Nothing).to_string();
+    assert!(error.contains("(Input/output error); download it first"), "{error}");
+}
+
+#[test]
+fn an_address_without_an_answer_is_told_what_else_its_scheme_may_mean() {
+    for (place, more) in
+        [("https://cam/x", "certificate"), ("HTTP://cam/x", "no HTTP"), ("rtmp://cam/x", "unknown")]
+    {
+        let faults = Faults::new(context(Kind::Uri, place), Duration::from_secs(3));
+        let error = faults.unreachable("Internal data stream error: reason error (-5)").to_string();
+        assert!(error.contains("connection refused") && error.contains(more), "{error}");
+    }
+}
+
+#[test]
+fn an_address_that_an_element_quotes_is_shown_as_the_source_is() {
+    for given in
+        ["http://u:SEK'RETT@cam/404", "http://cam/404?pwd=SEK RETT&x=1", "http://cam/x?password=SEK\"RETT"]
+    {
+        let crate::Source::Uri(address) = crate::Source::parse(given).unwrap() else { panic!("{given}") };
+        let context = Context { address: Some(address), ..context(Kind::Uri, "here") };
+        let said = format!("Not Found (404), URL: {given}, Redirect to: (NULL)");
+        let shown = Faults::new(context, Duration::from_secs(3)).cleaned(&said);
+        assert!(!shown.contains("SEK") && !shown.contains("RETT") && shown.contains("(NULL)"), "{shown}");
+    }
+}
